@@ -1,0 +1,42 @@
+// core/checkpoint.h: the weights of one model part, from one file or many shards, handed out by name with their shapes checked.
+#pragma once
+
+#include <filesystem>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "core/safetensors.h"
+
+namespace linea {
+
+class Checkpoint {
+ public:
+  // `folder` holds weights by the Hugging Face rules (`<stem>[.<variant>].safetensors`, or `<stem>.safetensors.index[.<variant>].json`
+  // with its shards), where stem is "diffusion_pytorch_model" or "model". Without a variant the plain file is preferred, then "bf16",
+  // "fp16". A shard outside the folder is refused.
+  static Checkpoint open_folder(const std::filesystem::path& folder, const std::string& stem, const std::string& variant = {});
+  static Checkpoint open_file(const std::filesystem::path& file);
+
+  bool contains(const std::string& name) const { return tensors_.contains(name); }
+  Shape shape_of(const std::string& name) const;  // throws kModel when absent
+  std::vector<std::string> names() const;
+
+  // The tensor, checked: throws kModel naming file, tensor, expected and found shape. Marks it as used. A view of the mapped file when its
+  // type is `dtype` already, else a converted copy.
+  Tensor load(const std::string& name, Shape shape, DType dtype) const;
+
+  // Throws kModel listing tensors that nobody loaded (up to five), so that a wrong config cannot pass silently.
+  void check_all_used(const std::set<std::string>& ignorable = {}) const;
+
+  int64_t total_bytes() const;
+  const std::filesystem::path& source() const { return source_; }
+
+ private:
+  std::filesystem::path source_;
+  std::map<std::string, Tensor> tensors_;
+  std::map<std::string, std::filesystem::path> files_;  // tensor -> the file that holds it
+  mutable std::set<std::string> used_;
+};
+
+}  // namespace linea

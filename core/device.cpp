@@ -1,0 +1,70 @@
+#include "core/device.h"
+
+#include <charconv>
+#include <cstdlib>
+#include <cstring>
+#include <map>
+#include <mutex>
+
+#include "core/error.h"
+
+namespace linea {
+namespace {
+
+class CpuAllocator final : public Allocator {
+ public:
+  void* allocate(int64_t bytes) override {
+    constexpr int64_t kAlignment = 64;  // a cache line, and the widest vector
+    const int64_t padded = (bytes + kAlignment - 1) / kAlignment * kAlignment;
+    void* pointer = std::aligned_alloc(kAlignment, static_cast<size_t>(padded > 0 ? padded : kAlignment));
+    if (!pointer) throw Error(ErrorKind::kMemory, "out of memory: " + std::to_string(bytes >> 20) + " MiB on cpu");
+    return pointer;
+  }
+  void release(void* pointer) noexcept override { std::free(pointer); }
+  void copy_from_host(void* to, const void* from, int64_t bytes) override { std::memcpy(to, from, static_cast<size_t>(bytes)); }
+  void copy_to_host(void* to, const void* from, int64_t bytes) override { std::memcpy(to, from, static_cast<size_t>(bytes)); }
+};
+
+struct Registry {
+  std::mutex mutex;
+  std::map<std::pair<DeviceKind, int>, Allocator*> allocators;
+};
+
+Registry& registry() {
+  static Registry instance;
+  return instance;
+}
+
+}  // namespace
+
+std::string Device::name() const { return is_cpu() ? "cpu" : "cuda:" + std::to_string(index); }
+
+Device parse_device(const std::string& name) {
+  if (name == "cpu") return kCpuDevice;
+  if (name == "cuda") return {DeviceKind::kCuda, 0};
+  if (name.rfind("cuda:", 0) == 0) {
+    int index = -1;
+    const char* end = name.data() + name.size();
+    const auto [rest, error] = std::from_chars(name.data() + 5, end, index);
+    if (error == std::errc() && rest == end && index >= 0) return {DeviceKind::kCuda, index};
+  }
+  throw Error(ErrorKind::kUsage, "--device: unknown device '" + name + "'", "use cpu, cuda or cuda:N");
+}
+
+Allocator& allocator_of(Device device) {
+  static CpuAllocator cpu;
+  if (device.is_cpu()) return cpu;
+  Registry& r = registry();
+  const std::lock_guard lock(r.mutex);
+  const auto found = r.allocators.find({device.kind, device.index});
+  if (found == r.allocators.end()) throw Error(ErrorKind::kDevice, "device " + device.name() + " is not available");
+  return *found->second;
+}
+
+void register_allocator(Device device, Allocator& allocator) {
+  Registry& r = registry();
+  const std::lock_guard lock(r.mutex);
+  r.allocators[{device.kind, device.index}] = &allocator;
+}
+
+}  // namespace linea

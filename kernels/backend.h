@@ -1,0 +1,53 @@
+// kernels/backend.h: what a device implements. Arguments were checked by ops.cpp; meanings stand in ops.h.
+//
+// While planning, ops.cpp calls only the ops marked `scratch`: these take temporary memory from ctx.arena (inside a Scope, so that it
+// counts in the plan) and return before they touch data when ctx.planning().
+#pragma once
+
+#include <span>
+
+#include "kernels/ops.h"
+
+namespace linea {
+
+class Backend {
+ public:
+  virtual ~Backend() = default;
+  virtual Device device() const = 0;
+  virtual void synchronize() = 0;  // returns when all submitted work is done; throws kDevice for failures of that work
+
+  virtual Weight prepare_linear(const Tensor& w) = 0;
+  virtual Weight prepare_conv2d(const Tensor& w) = 0;
+
+  // scratch
+  virtual void linear(Context&, const Tensor& x, const Weight& w, const Tensor& y, const LinearArgs&) = 0;
+  virtual void grouped_linear(Context&, const Tensor& x, const Tensor& w, const Tensor& y) = 0;
+  // scratch
+  virtual void conv2d(Context&, const Tensor& x, const Weight& w, const Tensor& y, const Conv2dArgs&) = 0;
+  virtual void depthwise_conv2d(Context&, const Tensor& x, const Tensor& w, const Tensor& y, const DepthwiseArgs&) = 0;
+  virtual void modulated_layer_norm(Context&, const Tensor& x, const Tensor& scale, const Tensor& shift, const Tensor& y, float eps) = 0;
+  virtual void rms_norm(Context&, const Tensor& x, const Tensor& w, const Tensor& y, const RmsNormArgs&) = 0;
+  // scratch
+  virtual void relu_linear_attention(Context&, const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& y, float eps) = 0;
+  // scratch
+  virtual void softmax_attention(Context&, const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& y, const AttentionArgs&) = 0;
+  virtual void rotary_embedding(Context&, const Tensor& x, int64_t first_position, float theta) = 0;
+  virtual void embedding_lookup(Context&, const Tensor& table, std::span<const int32_t> ids, const Tensor& y, float scale) = 0;
+  virtual void activate(Context&, const Tensor& x, const Tensor& y, Activation) = 0;
+  virtual void multiply_activated(Context&, const Tensor& gate, const Tensor& up, const Tensor& y, Activation) = 0;
+  virtual void add(Context&, const Tensor& a, const Tensor& b, const Tensor& y) = 0;
+  virtual void add_rows(Context&, const Tensor& x, const Tensor& rows, const Tensor& y) = 0;
+  virtual void cast(Context&, const Tensor& x, const Tensor& y) = 0;
+  virtual void linear_combination(Context&, std::span<const Term> terms, const Tensor& y) = 0;
+  virtual void pixel_shuffle(Context&, const Tensor& x, const Tensor& y) = 0;
+  virtual void pixel_unshuffle(Context&, const Tensor& x, const Tensor& y) = 0;
+  virtual void add_downsample_shortcut(Context&, const Tensor& x, const Tensor& y) = 0;
+  virtual void add_upsample_shortcut(Context&, const Tensor& x, const Tensor& y) = 0;
+  virtual void add_channel_mean(Context&, const Tensor& x, const Tensor& y) = 0;
+  virtual void add_channel_repeat(Context&, const Tensor& x, const Tensor& y) = 0;
+};
+
+// The backend of a device; created on first use and shared. Throws kDevice when the device does not exist or was not compiled in.
+Backend& backend_of(Device device);
+
+}  // namespace linea

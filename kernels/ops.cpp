@@ -1,0 +1,247 @@
+// Checks every op's arguments once, for all backends, and dispatches.
+#include "kernels/ops.h"
+
+#include "core/error.h"
+#include "kernels/backend.h"
+
+namespace linea {
+namespace {
+
+template <class... Tensors> [[noreturn]] void fail(const char* op, const char* expectation, const Tensors&... tensors) {
+  std::string found;
+  ((found += (found.empty() ? "" : ", ") + tensors.describe()), ...);
+  throw Error(ErrorKind::kInternal, std::string(op) + ": expected " + expectation + ", got " + found);
+}
+
+bool is_vector(const Tensor& t, int64_t size) { return t.dtype() == DType::kF32 && t.elements() == size && t.is_contiguous(); }
+
+bool is_optional_vector(const Tensor& t, int64_t size) { return !t.defined() || is_vector(t, size); }
+
+bool is_activation(DType type) { return type == DType::kF32 || type == DType::kBF16 || type == DType::kF16; }
+
+bool same_rows(const Tensor& a, const Tensor& b) { return a.shape() == b.shape() && a.dtype() == b.dtype() && b.has_row_pitch(); }
+
+}  // namespace
+
+Weight prepare_linear(Context& ctx, const Tensor& w) {
+  if (w.rank() != 2 || !w.is_contiguous()) fail("prepare_linear", "a matrix [out, in]", w);
+  if (ctx.planning()) return {w, w.shape(), nullptr};
+  return ctx.backend->prepare_linear(w);
+}
+
+Weight prepare_conv2d(Context& ctx, const Tensor& w) {
+  if (w.rank() != 4 || !w.is_contiguous()) fail("prepare_conv2d", "a filter bank [out, in, kh, kw]", w);
+  if (ctx.planning()) return {w, w.shape(), nullptr};
+  return ctx.backend->prepare_conv2d(w);
+}
+
+void linear(Context& ctx, const Tensor& x, const Weight& w, const Tensor& y, const LinearArgs& args) {
+  const int64_t in = w.shape[1], out = w.shape[0];
+  if (!x.has_row_pitch() || !y.has_row_pitch() || x.dim(-1) != in || y.dim(-1) != out || x.rows() != y.rows() || x.dtype() != y.dtype() ||
+      !is_activation(x.dtype())) {
+    fail("linear", "x [rows, in], w [out, in], y [rows, out] of one type", x, w.data, y);
+  }
+  if (!is_optional_vector(args.bias, out)) fail("linear", "bias [out] f32", args.bias);
+  if (args.residual.defined() && !(args.residual.rows() == y.rows() && args.residual.dim(-1) == out && args.residual.has_row_pitch())) {
+    fail("linear", "residual like y", args.residual, y);
+  }
+  if (args.gate.defined() && !(args.residual.defined() && args.gate.dtype() == DType::kF32 && args.gate.rank() == 2 &&
+                               args.gate.dim(1) == out && args.gate.has_row_pitch() && y.rows() % args.gate.dim(0) == 0)) {
+    fail("linear", "gate [B, out] f32 with a residual", args.gate, y);
+  }
+  ctx.backend->linear(ctx, x, w, y, args);
+}
+
+void grouped_linear(Context& ctx, const Tensor& x, const Tensor& w, const Tensor& y) {
+  if (!x.has_row_pitch() || !same_rows(x, y) || w.rank() != 2 || w.dim(0) != x.dim(-1) || w.dtype() != DType::kF32 ||
+      x.dim(-1) % w.dim(1) != 0) {
+    fail("grouped_linear", "x, y [rows, G·d] and w [G·d, d] f32", x, w, y);
+  }
+  if (!ctx.planning()) ctx.backend->grouped_linear(ctx, x, w, y);
+}
+
+void conv2d(Context& ctx, const Tensor& x, const Weight& w, const Tensor& y, const Conv2dArgs& args) {
+  const int64_t out = w.shape[0], in = w.shape[1], kernel = w.shape[2];
+  if (x.rank() != 4 || y.rank() != 4 || !x.is_contiguous() || !y.is_contiguous() || x.dim(3) != in || y.dim(3) != out ||
+      x.dtype() != y.dtype() || x.dim(0) != y.dim(0) || w.shape[3] != kernel || kernel % 2 == 0) {
+    fail("conv2d", "x [B, H, W, in], w [out, in, k, k], y [B, H', W', out]", x, w.data, y);
+  }
+  const int64_t scale = args.upsample_nearest ? 2 : 1, half = kernel / 2;
+  const int64_t top = args.pad_top < 0 ? half : args.pad_top, bottom = args.pad_bottom < 0 ? half : args.pad_bottom;
+  const int64_t height = (x.dim(1) * scale + top + bottom - kernel) / args.stride + 1;
+  const int64_t width = (x.dim(2) * scale + 2 * half - kernel) / args.stride + 1;
+  if (y.dim(1) != height || y.dim(2) != width) fail("conv2d", "y of the convolved size", x, w.data, y);
+  if (!is_optional_vector(args.bias, out)) fail("conv2d", "bias [out] f32", args.bias);
+  if (args.residual.defined() && !(same_rows(y, args.residual) && args.residual.is_contiguous())) {
+    fail("conv2d", "residual like y", args.residual, y);
+  }
+  ctx.backend->conv2d(ctx, x, w, y, args);
+}
+
+void depthwise_conv2d(Context& ctx, const Tensor& x, const Tensor& w, const Tensor& y, const DepthwiseArgs& args) {
+  if (x.rank() != 4 || y.rank() != 4 || !x.is_contiguous() || !y.is_contiguous() || w.rank() != 3 || w.dim(2) != x.dim(3) ||
+      w.dim(0) != w.dim(1) || w.dim(0) % 2 == 0 || w.dtype() != DType::kF32 || x.dtype() != y.dtype() || x.dim(0) != y.dim(0) ||
+      x.dim(2) != y.dim(2) || y.dim(3) * (args.gated ? 2 : 1) != x.dim(3)) {
+    fail("depthwise_conv2d", "x [B, H, W, C], w [k, k, C] f32, y [B, H, W, C or C/2]", x, w, y);
+  }
+  const int64_t half = w.dim(0) / 2;
+  const int64_t top = args.pad_top < 0 ? half : args.pad_top, bottom = args.pad_bottom < 0 ? half : args.pad_bottom;
+  if (y.dim(1) != x.dim(1) + top + bottom - 2 * half) fail("depthwise_conv2d", "y of the convolved height", x, w, y);
+  if (!is_optional_vector(args.bias, x.dim(3))) fail("depthwise_conv2d", "bias [C] f32", args.bias);
+  if (!ctx.planning()) ctx.backend->depthwise_conv2d(ctx, x, w, y, args);
+}
+
+void modulated_layer_norm(Context& ctx, const Tensor& x, const Tensor& scale, const Tensor& shift, const Tensor& y, float eps) {
+  if (x.rank() != 3 || !x.has_row_pitch() || !same_rows(x, y)) fail("modulated_layer_norm", "x, y [B, N, D]", x, y);
+  for (const Tensor* row : {&scale, &shift}) {
+    if (row->dtype() != DType::kF32 || row->rank() != 2 || row->dim(0) != x.dim(0) || row->dim(1) != x.dim(2) || !row->has_row_pitch()) {
+      fail("modulated_layer_norm", "scale, shift [B, D] f32", x, scale, shift);
+    }
+  }
+  if (!ctx.planning()) ctx.backend->modulated_layer_norm(ctx, x, scale, shift, y, eps);
+}
+
+void rms_norm(Context& ctx, const Tensor& x, const Tensor& w, const Tensor& y, const RmsNormArgs& args) {
+  if (!x.has_row_pitch() || !same_rows(x, y) || !is_vector(w, x.dim(-1))) fail("rms_norm", "x, y [rows, D] and w [D] f32", x, w, y);
+  if (!is_optional_vector(args.bias, x.dim(-1))) fail("rms_norm", "bias [D] f32", args.bias);
+  if (args.residual.defined() && !same_rows(y, args.residual)) fail("rms_norm", "residual like y", args.residual, y);
+  if (!ctx.planning()) ctx.backend->rms_norm(ctx, x, w, y, args);
+}
+
+void relu_linear_attention(Context& ctx, const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& y, float eps) {
+  for (const Tensor* t : {&q, &k, &v, &y}) {
+    if (t->rank() != 4 || t->stride(3) != 1 || t->shape() != q.shape() || t->dtype() != q.dtype()) {
+      fail("relu_linear_attention", "q, k, v, y [B, N, H, d] of one type", q, k, v, y);
+    }
+  }
+  ctx.backend->relu_linear_attention(ctx, q, k, v, y, eps);
+}
+
+void softmax_attention(Context& ctx, const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& y, const AttentionArgs& args) {
+  if (q.rank() != 4 || y.shape() != q.shape() || k.rank() != 3 || v.shape() != k.shape() || k.dim(2) != q.dim(3) ||
+      q.dim(2) % k.dim(1) != 0 || q.dtype() != k.dtype() || q.dtype() != v.dtype() || q.dtype() != y.dtype() || q.stride(3) != 1 ||
+      k.stride(2) != 1 || v.stride(2) != 1 || y.stride(3) != 1) {
+    fail("softmax_attention", "q, y [B, N, H, d] and k, v [L, Hk, d] of one type", q, k, v, y);
+  }
+  AttentionArgs complete = args;
+  if (complete.key_offsets.empty()) {
+    for (int64_t b = 0; b <= q.dim(0); ++b) complete.key_offsets.push_back(k.dim(0) * b / q.dim(0));
+  }
+  if (static_cast<int64_t>(complete.key_offsets.size()) != q.dim(0) + 1 || complete.key_offsets.back() > k.dim(0)) {
+    fail("softmax_attention", "B + 1 key offsets within L", q, k);
+  }
+  ctx.backend->softmax_attention(ctx, q, k, v, y, complete);
+}
+
+void rotary_embedding(Context& ctx, const Tensor& x, int64_t first_position, float theta) {
+  if (x.rank() != 3 || x.stride(2) != 1 || x.dim(2) % 2 != 0) fail("rotary_embedding", "x [N, H, d] with even d", x);
+  if (!ctx.planning()) ctx.backend->rotary_embedding(ctx, x, first_position, theta);
+}
+
+void embedding_lookup(Context& ctx, const Tensor& table, std::span<const int32_t> ids, const Tensor& y, float scale) {
+  if (table.rank() != 2 || !table.is_contiguous() || y.rows() != static_cast<int64_t>(ids.size()) || y.dim(-1) != table.dim(1) ||
+      !y.has_row_pitch()) {
+    fail("embedding_lookup", "table [V, D] and y [ids, D]", table, y);
+  }
+  for (const int32_t id : ids) {
+    if (id < 0 || id >= table.dim(0)) {
+      throw Error(ErrorKind::kModel, "token id " + std::to_string(id) + " is outside the vocabulary of " + std::to_string(table.dim(0)),
+                  "the tokenizer and the text encoder do not belong together");
+    }
+  }
+  if (!ctx.planning()) ctx.backend->embedding_lookup(ctx, table, ids, y, scale);
+}
+
+void activate(Context& ctx, const Tensor& x, const Tensor& y, Activation activation) {
+  if (!x.has_row_pitch() || !same_rows(x, y)) fail("activate", "x, y of one shape", x, y);
+  if (!ctx.planning()) ctx.backend->activate(ctx, x, y, activation);
+}
+
+void multiply_activated(Context& ctx, const Tensor& gate, const Tensor& up, const Tensor& y, Activation activation) {
+  if (!gate.has_row_pitch() || !same_rows(gate, up) || !same_rows(gate, y)) {
+    fail("multiply_activated", "gate, up, y of one shape", gate, up, y);
+  }
+  if (!ctx.planning()) ctx.backend->multiply_activated(ctx, gate, up, y, activation);
+}
+
+void add(Context& ctx, const Tensor& a, const Tensor& b, const Tensor& y) {
+  if (!a.has_row_pitch() || !same_rows(a, b) || !same_rows(a, y)) fail("add", "a, b, y of one shape", a, b, y);
+  if (!ctx.planning()) ctx.backend->add(ctx, a, b, y);
+}
+
+void add_rows(Context& ctx, const Tensor& x, const Tensor& rows, const Tensor& y) {
+  if (x.rank() != 3 || !x.has_row_pitch() || !same_rows(x, y) || rows.dtype() != DType::kF32 || rows.elements() != x.dim(1) * x.dim(2) ||
+      !rows.is_contiguous()) {
+    fail("add_rows", "x, y [B, N, D] and rows [N, D] f32", x, rows, y);
+  }
+  if (!ctx.planning()) ctx.backend->add_rows(ctx, x, rows, y);
+}
+
+void cast(Context& ctx, const Tensor& x, const Tensor& y) {
+  if (x.shape() != y.shape() || !x.has_row_pitch() || !y.has_row_pitch()) fail("cast", "x, y of one shape", x, y);
+  if (!ctx.planning()) ctx.backend->cast(ctx, x, y);
+}
+
+void linear_combination(Context& ctx, std::span<const Term> terms, const Tensor& y) {
+  for (const Term& term : terms) {
+    if (term.x.shape() != y.shape() || term.x.dtype() != DType::kF32 || !term.x.is_contiguous()) {
+      fail("linear_combination", "f32 tensors of one shape", term.x, y);
+    }
+  }
+  if (y.dtype() != DType::kF32 || !y.is_contiguous() || terms.empty() || terms.size() > 4) {
+    fail("linear_combination", "one to four terms and y f32", y);
+  }
+  if (!ctx.planning()) ctx.backend->linear_combination(ctx, terms, y);
+}
+
+namespace {
+
+// fine [B, 2H, 2W, ·] and coarse [B, H, W, ·]
+void check_two_scales(const char* op, const Tensor& fine, const Tensor& coarse) {
+  if (fine.rank() != 4 || coarse.rank() != 4 || !fine.is_contiguous() || !coarse.is_contiguous() || fine.dtype() != coarse.dtype() ||
+      fine.dim(0) != coarse.dim(0) || fine.dim(1) != 2 * coarse.dim(1) || fine.dim(2) != 2 * coarse.dim(2)) {
+    fail(op, "maps [B, 2H, 2W, ·] and [B, H, W, ·]", fine, coarse);
+  }
+}
+
+}  // namespace
+
+void pixel_shuffle(Context& ctx, const Tensor& x, const Tensor& y) {
+  check_two_scales("pixel_shuffle", y, x);
+  if (x.dim(3) != 4 * y.dim(3)) fail("pixel_shuffle", "x with four times the channels of y", x, y);
+  if (!ctx.planning()) ctx.backend->pixel_shuffle(ctx, x, y);
+}
+
+void pixel_unshuffle(Context& ctx, const Tensor& x, const Tensor& y) {
+  check_two_scales("pixel_unshuffle", x, y);
+  if (y.dim(3) != 4 * x.dim(3)) fail("pixel_unshuffle", "y with four times the channels of x", x, y);
+  if (!ctx.planning()) ctx.backend->pixel_unshuffle(ctx, x, y);
+}
+
+void add_downsample_shortcut(Context& ctx, const Tensor& x, const Tensor& y) {
+  check_two_scales("add_downsample_shortcut", x, y);
+  if (4 * x.dim(3) % y.dim(3) != 0) fail("add_downsample_shortcut", "4·Cin divisible by Cout", x, y);
+  if (!ctx.planning()) ctx.backend->add_downsample_shortcut(ctx, x, y);
+}
+
+void add_upsample_shortcut(Context& ctx, const Tensor& x, const Tensor& y) {
+  check_two_scales("add_upsample_shortcut", y, x);
+  if (4 * y.dim(3) % x.dim(3) != 0) fail("add_upsample_shortcut", "4·Cout divisible by Cin", x, y);
+  if (!ctx.planning()) ctx.backend->add_upsample_shortcut(ctx, x, y);
+}
+
+void add_channel_mean(Context& ctx, const Tensor& x, const Tensor& y) {
+  if (!x.has_row_pitch() || !y.has_row_pitch() || x.rows() != y.rows() || x.dtype() != y.dtype() || x.dim(-1) % y.dim(-1) != 0) {
+    fail("add_channel_mean", "x [rows, Cin], y [rows, Cout] with Cin divisible by Cout", x, y);
+  }
+  if (!ctx.planning()) ctx.backend->add_channel_mean(ctx, x, y);
+}
+
+void add_channel_repeat(Context& ctx, const Tensor& x, const Tensor& y) {
+  if (!x.has_row_pitch() || !y.has_row_pitch() || x.rows() != y.rows() || x.dtype() != y.dtype() || y.dim(-1) % x.dim(-1) != 0) {
+    fail("add_channel_repeat", "x [rows, Cin], y [rows, Cout] with Cout divisible by Cin", x, y);
+  }
+  if (!ctx.planning()) ctx.backend->add_channel_repeat(ctx, x, y);
+}
+
+}  // namespace linea
