@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <map>
 #include <set>
 #include <string>
 #include <vector>
@@ -14,13 +15,14 @@ class Checkpoint {
  public:
   // `folder` holds weights by the Hugging Face rules (`<stem>[.<variant>].safetensors`, or `<stem>.safetensors.index[.<variant>].json`
   // with its shards), where stem is "diffusion_pytorch_model" or "model". Without a variant the plain file is preferred, then "bf16",
-  // "fp16". A shard outside the folder is refused.
+  // "fp16". A shard must be a plain file name: one that could lead outside the folder is refused (links are followed, as caches use them).
   static Checkpoint open_folder(const std::filesystem::path& folder, const std::string& stem, const std::string& variant = {});
   static Checkpoint open_file(const std::filesystem::path& file);
 
   bool contains(const std::string& name) const { return tensors_.contains(name); }
   Shape shape_of(const std::string& name) const;  // throws kModel when absent
   std::vector<std::string> names() const;
+  const std::map<std::string, Tensor>& tensors() const { return tensors_; }  // as they lie in the files
 
   // The tensor, checked: throws kModel naming file, tensor, expected and found shape. Marks it as used. A view of the mapped file when its
   // type is `dtype` already, else a converted copy.
@@ -33,6 +35,9 @@ class Checkpoint {
   const std::filesystem::path& source() const { return source_; }
 
  private:
+  void add_file(const std::filesystem::path& path);
+  const Tensor& find(const std::string& name) const;  // throws kModel when absent
+
   std::filesystem::path source_;
   std::map<std::string, Tensor> tensors_;
   std::map<std::string, std::filesystem::path> files_;  // tensor -> the file that holds it

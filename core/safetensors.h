@@ -20,8 +20,8 @@ class SafetensorsFile {
  public:
   explicit SafetensorsFile(const std::filesystem::path& path);
 
-  const std::map<std::string, Tensor>& tensors() const { return tensors_; }              // views of the mapping, which they keep alive
-  const std::map<std::string, std::string>& metadata() const { return metadata_; }       // the header's __metadata__
+  const std::map<std::string, Tensor>& tensors() const { return tensors_; }         // views of the mapping, which they keep alive
+  const std::map<std::string, std::string>& metadata() const { return metadata_; }  // the header's __metadata__
   const std::filesystem::path& path() const { return path_; }
 
  private:

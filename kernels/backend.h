@@ -14,6 +14,8 @@ class Backend {
  public:
   virtual ~Backend() = default;
   virtual Device device() const = 0;
+  // The fastest type of activations and weights that keeps quality: what a caller gets who names none.
+  virtual DType preferred_dtype() const = 0;
   virtual void synchronize() = 0;  // returns when all submitted work is done; throws kDevice for failures of that work
 
   virtual Weight prepare_linear(const Tensor& w) = 0;

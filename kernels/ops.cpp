@@ -25,14 +25,28 @@ bool same_rows(const Tensor& a, const Tensor& b) { return a.shape() == b.shape()
 
 Weight prepare_linear(Context& ctx, const Tensor& w) {
   if (w.rank() != 2 || !w.is_contiguous()) fail("prepare_linear", "a matrix [out, in]", w);
-  if (ctx.planning()) return {w, w.shape(), nullptr};
   return ctx.backend->prepare_linear(w);
 }
 
 Weight prepare_conv2d(Context& ctx, const Tensor& w) {
   if (w.rank() != 4 || !w.is_contiguous()) fail("prepare_conv2d", "a filter bank [out, in, kh, kw]", w);
-  if (ctx.planning()) return {w, w.shape(), nullptr};
   return ctx.backend->prepare_conv2d(w);
+}
+
+void upload(Context& ctx, std::span<const float> values, const Tensor& y) {
+  if (y.dtype() != DType::kF32 || !y.is_contiguous() || y.elements() != static_cast<int64_t>(values.size())) {
+    fail("upload", "a contiguous f32 tensor of the values' number", y);
+  }
+  if (!ctx.planning()) allocator_of(y.device()).copy_from_host(y.raw(), values.data(), y.bytes());
+}
+
+Tensor download(Context& ctx, const Tensor& x) {
+  if (!x.is_contiguous()) fail("download", "a contiguous tensor", x);
+  Tensor result(x.shape(), x.dtype());
+  if (ctx.planning()) return result;
+  ctx.backend->synchronize();
+  allocator_of(x.device()).copy_to_host(result.raw(), x.raw(), x.bytes());
+  return result;
 }
 
 void linear(Context& ctx, const Tensor& x, const Weight& w, const Tensor& y, const LinearArgs& args) {

@@ -34,14 +34,18 @@ Weight prepare_linear(Context& ctx, const Tensor& w);
 // w [out, in, kh, kw] of the context's type.
 Weight prepare_conv2d(Context& ctx, const Tensor& w);
 
+// Host values into a contiguous f32 tensor of the device, and any contiguous tensor back to the host (which waits for its value).
+void upload(Context& ctx, std::span<const float> values, const Tensor& y);
+Tensor download(Context& ctx, const Tensor& x);
+
 // ---- Matrix products and convolutions ------------------------------------------------------------------------------------------
 
 // y = residual + gate ⊙ act(x Wᵀ + bias)      x [rows, in], y [rows, out]
 struct LinearArgs {
-  Tensor bias;  // [out] f32
+  Tensor bias{};  // [out] f32
   Activation activation = Activation::kNone;
-  Tensor residual;  // [rows, out], may be y itself
-  Tensor gate;      // [B, out] f32: one row for each rows/B consecutive rows; needs residual
+  Tensor residual{};  // [rows, out], may be y itself
+  Tensor gate{};      // [B, out] f32: one row for each rows/B consecutive rows; needs residual
 };
 void linear(Context& ctx, const Tensor& x, const Weight& w, const Tensor& y, const LinearArgs& args = {});
 
@@ -51,9 +55,9 @@ void grouped_linear(Context& ctx, const Tensor& x, const Tensor& w, const Tensor
 
 // x [B, H, W, in], y [B, H', W', out]; zero padding of (k-1)/2 left and right, and above and below unless rows say otherwise.
 struct Conv2dArgs {
-  Tensor bias;  // [out] f32
+  Tensor bias{};  // [out] f32
   Activation activation = Activation::kNone;
-  Tensor residual;                    // like y, added last; may be y itself
+  Tensor residual{};                    // like y, added last; may be y itself
   int stride = 1;                     // 1 or 2
   bool upsample_nearest = false;      // the convolution sees x enlarged 2× by repetition (never materialised): H' = 2H
   int pad_top = -1, pad_bottom = -1;  // rows of zeros; -1 = (k-1)/2. Strips of a larger map pass 0 where real rows stand.
@@ -63,7 +67,7 @@ void conv2d(Context& ctx, const Tensor& x, const Weight& w, const Tensor& y, con
 // One k×k filter a channel, stride 1, zero padding k/2.  x [B, H, W, C]; w [k, k, C] f32.
 // gated: y[c] = u[c] · silu(u[C/2 + c]) of the result u, and y has C/2 channels (GLUMBConv).
 struct DepthwiseArgs {
-  Tensor bias;  // [C] f32
+  Tensor bias{};  // [C] f32
   bool gated = false;
   int pad_top = -1, pad_bottom = -1;
 };
@@ -78,9 +82,9 @@ void modulated_layer_norm(Context& ctx, const Tensor& x, const Tensor& scale, co
 struct RmsNormArgs {
   float eps = 1e-5f;
   bool unit_offset = false;  // Gemma multiplies by (1 + w)
-  Tensor bias;               // [D] f32
+  Tensor bias{};               // [D] f32
   Activation activation = Activation::kNone;
-  Tensor residual;
+  Tensor residual{};
 };
 void rms_norm(Context& ctx, const Tensor& x, const Tensor& w, const Tensor& y, const RmsNormArgs& args = {});
 
@@ -98,7 +102,7 @@ struct AttentionArgs {
   bool causal = false;   // query n sees keys n' <= n (of its own segment)
   int64_t window = 0;    // and n - n' < window; 0 = all
   // Batch member b attends to rows [key_offsets[b], key_offsets[b+1]) of k and v. Empty = B equal parts of L.
-  std::vector<int64_t> key_offsets;
+  std::vector<int64_t> key_offsets{};
 };
 void softmax_attention(Context& ctx, const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& y, const AttentionArgs& args);
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 IMAGE_SIZE = 512
 LATENT_SIZE = 16
 LATENT_CHANNELS = 32
-PROMPT_TOKENS = 48  # longest prompt in training; inference may pad further, padding is masked
+PROMPT_TOKENS = 40  # longest prompt in training; inference may pad further, padding is masked
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,7 @@ class AutoencoderConfig:
 
     latent_channels: int = LATENT_CHANNELS
     attention_head_dim: int = 32
-    encoder_channels: tuple[int, ...] = (32, 64, 128, 128, 128, 256)
+    encoder_channels: tuple[int, ...] = (32, 64, 64, 128, 128, 256)
     decoder_channels: tuple[int, ...] = (32, 64, 128, 128, 256, 256)
     encoder_layers: tuple[int, ...] = (1, 1, 1, 1, 1, 1)
     decoder_layers: tuple[int, ...] = (1, 1, 1, 1, 1, 1)
@@ -59,7 +59,7 @@ class TextEncoderConfig:
 
     vocab_size: int = 4000
     hidden_size: int = 192
-    intermediate_size: int = 384
+    intermediate_size: int = 320
     num_layers: int = 4
     num_heads: int = 4
     num_kv_heads: int = 2

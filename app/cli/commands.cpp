@@ -1,0 +1,104 @@
+#include "app/cli/commands.h"
+
+#include <cstdio>
+#include <new>
+#include <vector>
+
+#include "app/cli/options.h"
+#include "app/cli/signals.h"
+#include "app/cli/suggest.h"
+#include "cmake/version.h"
+
+namespace linea::cli {
+namespace {
+
+constexpr const char* kExamples = R"(Examples:
+  linea generate "a red apple on a blue background" -o apple.png
+  linea info apple.png
+  linea COMMAND --help)";
+
+std::vector<std::string> option_names(const CLI::App& command) {
+  std::vector<std::string> names;
+  for (const CLI::Option* option : command.get_options()) {
+    for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
+  }
+  return names;
+}
+
+std::vector<std::string> command_names(const CLI::App& app) {
+  std::vector<std::string> names;
+  for (const CLI::App* command : app.get_subcommands([](const CLI::App*) { return true; })) names.push_back(command->get_name());
+  return names;
+}
+
+// What the parser's complaint means to a person, with the nearest name that exists.
+int explain(const CLI::App& app, const CLI::ParseError& error, int argc, const char* const* argv) {
+  const std::vector<CLI::App*> chosen = const_cast<CLI::App&>(app).get_subcommands();
+  const CLI::App& command = chosen.empty() ? app : *chosen.front();
+  const std::vector<std::string> names = option_names(command);
+  if (chosen.empty()) {
+    const std::string word = argc > 1 ? argv[1] : "";
+    if (word.empty()) {
+      std::fputs(app.help().c_str(), stderr);
+      return 2;
+    }
+    const std::string nearest = nearest_word(word, word[0] == '-' ? names : command_names(app));
+    print_error((word[0] == '-' ? "unknown option '" : "unknown command '") + word + "'" +
+                    (nearest.empty() ? "" : "; did you mean '" + nearest + "'?"),
+                "see linea --help");
+    return 2;
+  }
+  const std::string help = "see linea " + command.get_name() + " --help";
+  if (dynamic_cast<const CLI::ExtrasError*>(&error)) {
+    for (const std::string& word : command.remaining(true)) {
+      if (word.size() < 2 || word[0] != '-') {
+        print_error("unexpected argument '" + word + "'", "put a prompt of several words in quotes; " + help);
+        return 2;
+      }
+      const std::string nearest = nearest_word(word.substr(0, word.find('=')), names);
+      print_error("unknown option '" + word + "'" + (nearest.empty() ? "" : "; did you mean '" + nearest + "'?"), help);
+      return 2;
+    }
+  }
+  print_error(error.what(), help);
+  return 2;
+}
+
+}  // namespace
+
+int run(int argc, const char* const* argv) {
+  CLI::App app{"Linea renders pictures with linear diffusion transformers, on this machine."};
+  app.name("linea");
+  app.set_version_flag("--version", std::string("linea ") + kVersion + (*kCommit ? std::string(" (") + kCommit + ")" : ""));
+  app.footer(kExamples);
+  app.require_subcommand(1);
+  const Action actions[] = {add_generate(app), add_reconstruct(app), add_info(app)};
+  try {
+    app.parse(argc, const_cast<char**>(argv));
+  } catch (const CLI::Success& success) {  // --help, --version
+    return app.exit(success);
+  } catch (const CLI::ParseError& error) {
+    return explain(app, error, argc, argv);
+  }
+
+  try {
+    const std::string chosen = app.get_subcommands().front()->get_name();
+    const std::vector<std::string> names = command_names(app);
+    for (size_t i = 0; i < names.size(); ++i) {
+      if (names[i] == chosen) return actions[i]();
+    }
+    return 1;
+  } catch (const Error& error) {
+    if (error.kind() == ErrorKind::kCancelled) return cancelled_status();
+    print_error(error.what(), error.hint());
+    return exit_code(error.kind());
+  } catch (const std::bad_alloc&) {
+    print_error("out of memory", "try a smaller --size");
+    return exit_code(ErrorKind::kMemory);
+  } catch (const std::exception& error) {
+    print_error(std::string("internal error: ") + error.what());
+    return exit_code(ErrorKind::kInternal);
+  }
+}
+
+}  // namespace linea::cli

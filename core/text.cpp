@@ -1,0 +1,95 @@
+#include "core/text.h"
+
+#include <cstdint>
+
+namespace linea {
+namespace {
+
+// Bytes of the well-formed UTF-8 sequence at the start of `text`; 0 when there is none.
+size_t sequence_length(std::string_view text) {
+  const auto byte = [&](size_t i) { return static_cast<uint8_t>(text[i]); };
+  const uint8_t lead = byte(0);
+  if (lead < 0x80) return 1;
+  const size_t length = lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : 2;
+  if (lead < 0xc2 || lead > 0xf4 || text.size() < length) return 0;
+  for (size_t i = 1; i < length; ++i) {
+    if ((byte(i) & 0xc0) != 0x80) return 0;
+  }
+  const uint8_t second = byte(1);  // excludes overlong forms, surrogates and what lies beyond U+10FFFF
+  if ((lead == 0xe0 && second < 0xa0) || (lead == 0xed && second > 0x9f)) return 0;
+  if ((lead == 0xf0 && second < 0x90) || (lead == 0xf4 && second > 0x8f)) return 0;
+  return length;
+}
+
+}  // namespace
+
+std::string printable(std::string_view text, size_t limit) {
+  constexpr char kHex[] = "0123456789abcdef";
+  std::string result;
+  while (!text.empty()) {
+    if (result.size() >= limit) return result + "…";
+    const size_t length = sequence_length(text);
+    const uint8_t first = static_cast<uint8_t>(text[0]);
+    if (length == 0 || first < 0x20 || first == 0x7f) {
+      result += {'\\', 'x', kHex[first >> 4], kHex[first & 15]};
+      text.remove_prefix(1);
+    } else {
+      result += text.substr(0, length);
+      text.remove_prefix(length);
+    }
+  }
+  return result;
+}
+
+bool is_utf8(std::string_view text) {
+  while (!text.empty()) {
+    const size_t length = sequence_length(text);
+    if (length == 0) return false;
+    text.remove_prefix(length);
+  }
+  return true;
+}
+
+std::string to_valid_utf8(std::string_view text) {
+  std::string result;
+  result.reserve(text.size());
+  while (!text.empty()) {
+    const size_t length = sequence_length(text);
+    result += length ? text.substr(0, length) : std::string_view("\xef\xbf\xbd");
+    text.remove_prefix(length ? length : 1);
+  }
+  return result;
+}
+
+std::optional<std::string> utf8_to_latin1(std::string_view text) {
+  std::string result;
+  while (!text.empty()) {
+    const size_t length = sequence_length(text);
+    const uint8_t first = static_cast<uint8_t>(text[0]);
+    if (length == 1) {
+      result += text[0];
+    } else if (length == 2 && first <= 0xc3) {
+      result += static_cast<char>((first & 3) << 6 | (text[1] & 0x3f));
+    } else {
+      return std::nullopt;
+    }
+    text.remove_prefix(length);
+  }
+  return result;
+}
+
+std::string latin1_to_utf8(std::string_view text) {
+  std::string result;
+  result.reserve(text.size());
+  for (const char c : text) {
+    const uint8_t code = static_cast<uint8_t>(c);
+    if (code < 0x80) {
+      result += c;
+    } else {
+      result += {static_cast<char>(0xc0 | code >> 6), static_cast<char>(0x80 | (code & 0x3f))};
+    }
+  }
+  return result;
+}
+
+}  // namespace linea

@@ -1,0 +1,210 @@
+#include "dit/transformer.h"
+
+#include <cmath>
+
+namespace linea {
+namespace {
+
+constexpr float kQkNormEps = 1e-5f;
+constexpr float kCaptionNormEps = 1e-5f;
+constexpr int64_t kSinusoids = 256;
+
+// y = W x + b of rows, in the context's type.
+Tensor apply(Context& ctx, const LinearLayer& layer, const Tensor& x, Activation activation = Activation::kNone) {
+  const Tensor y = ctx.allocate({x.rows(), layer.weight.shape[0]});
+  linear(ctx, x, layer.weight, y, {.bias = layer.bias, .activation = activation});
+  return y;
+}
+
+void tap(Context& ctx, const std::string& name, const Tensor& value) {
+  if (ctx.tap && !ctx.planning()) ctx.tap(name, value);
+}
+
+// [cos(t f), sin(t f)], f_j = 10000^(-j/128): cosines first.
+void sinusoids(float t, float* row) {
+  constexpr int64_t kHalf = kSinusoids / 2;
+  for (int64_t j = 0; j < kHalf; ++j) {
+    const float frequency = std::exp(static_cast<float>(-std::log(10000.0)) * static_cast<float>(j) / static_cast<float>(kHalf));
+    row[j] = std::cos(t * frequency);
+    row[kHalf + j] = std::sin(t * frequency);
+  }
+}
+
+}  // namespace
+
+SanaTransformer::Text SanaTransformer::encode_text(Context& ctx, const Tensor& embeddings, std::vector<int64_t> offsets) const {
+  const int64_t L = embeddings.rows(), heads = config_.num_cross_attention_heads, width = config_.cross_attention_head_dim;
+  Text text;
+  text.offsets = std::move(offsets);
+  for (size_t i = 0; i < blocks_.size(); ++i) {
+    text.keys.push_back(ctx.allocate({L, heads, width}));
+    text.values.push_back(ctx.allocate({L, heads, width}));
+  }
+  const Arena::Scope scope(*ctx.arena);
+  const Tensor e = ctx.allocate(embeddings.shape());
+  cast(ctx, embeddings, e);
+  const Tensor caption = apply(ctx, caption_2_, apply(ctx, caption_1_, e, Activation::kGeluTanh));
+  rms_norm(ctx, caption, caption_norm_, caption, {.eps = kCaptionNormEps});
+  tap(ctx, "caption", caption);
+
+  for (size_t i = 0; i < blocks_.size(); ++i) {
+    const SanaCrossAttention& w = blocks_[i].cross_attention;
+    const Tensor k = text.keys[i].reshape({L, config_.dim()}), v = text.values[i].reshape({L, config_.dim()});
+    linear(ctx, caption, w.k.weight, k, {.bias = w.k.bias});
+    linear(ctx, caption, w.v.weight, v, {.bias = w.v.bias});
+    if (w.norm_k.defined()) rms_norm(ctx, k, w.norm_k, k, {.eps = kQkNormEps});
+  }
+  return text;
+}
+
+// Channels [0, D/2) encode the column, [D/2, D) the row, each half as [sin, cos] of coordinate · 10000^(-j/(D/4)). Any grid is stretched
+// onto the range that the native size has.
+Tensor SanaTransformer::positional_table(Context& ctx, int64_t height, int64_t width) const {
+  if (!config_.interpolation_scale) return {};
+  const int64_t D = config_.dim(), quarter = D / 4;
+  const float base = static_cast<float>(config_.sample_size / config_.patch_size);
+  const float scale = static_cast<float>(*config_.interpolation_scale);
+  const Tensor table = ctx.allocate({height * width, D}, DType::kF32);
+  if (ctx.planning()) return table;
+
+  std::vector<float> values(static_cast<size_t>(height * width * D));
+  const auto fill = [&](float coordinate, float* half) {
+    for (int64_t j = 0; j < quarter; ++j) {
+      const double angle = static_cast<double>(coordinate) * std::pow(10000.0, -static_cast<double>(j) / static_cast<double>(quarter));
+      half[j] = static_cast<float>(std::sin(angle));
+      half[quarter + j] = static_cast<float>(std::cos(angle));
+    }
+  };
+  for (int64_t r = 0; r < height; ++r) {
+    for (int64_t c = 0; c < width; ++c) {
+      float* row = values.data() + (r * width + c) * D;
+      fill(static_cast<float>(c) / (static_cast<float>(width) / base) / scale, row);
+      fill(static_cast<float>(r) / (static_cast<float>(height) / base) / scale, row + D / 2);
+    }
+  }
+  upload(ctx, values, table);
+  return table;
+}
+
+void SanaTransformer::forward(Context& ctx, const Inputs& in, const Tensor& velocity) const {
+  const Arena::Scope scope(*ctx.arena);
+  const int64_t B = in.latents.dim(0), p = config_.patch_size;
+  const Grid grid{in.latents.dim(1) / p, in.latents.dim(2) / p};
+  LINEA_ASSERT(static_cast<int64_t>(in.timesteps.size()) == B && in.latents.dim(3) == config_.in_channels);
+
+  const Tensor x = embed_patches(ctx, in.latents, in.positions);
+  const Time time = embed_time(ctx, in.timesteps, in.guidance);
+  for (size_t i = 0; i < blocks_.size(); ++i) {
+    ctx.cancel.throw_if_cancelled();
+    forward_block(ctx, i, time, *in.text, grid, x);
+    tap(ctx, "transformer_blocks." + std::to_string(i), x);
+  }
+  project_out(ctx, x, time, velocity);
+}
+
+Tensor SanaTransformer::embed_patches(Context& ctx, const Tensor& latents, const Tensor& positions) const {
+  const int64_t B = latents.dim(0), p = config_.patch_size, D = config_.dim();
+  const int64_t h = latents.dim(1) / p, w = latents.dim(2) / p;
+  const Tensor x = ctx.allocate({B, h * w, D});
+  const Arena::Scope scope(*ctx.arena);
+  Tensor patches = latents;
+  if (p == 2) {
+    patches = ctx.allocate({B, h, w, config_.in_channels * 4});
+    pixel_unshuffle(ctx, latents, patches);
+  }
+  linear(ctx, patches, patch_embed_.weight, x, {.bias = patch_embed_.bias});
+  if (positions.defined()) add_rows(ctx, x, positions, x);
+  return x;
+}
+
+SanaTransformer::Time SanaTransformer::embed_time(Context& ctx, std::span<const float> timesteps, float guidance) const {
+  const int64_t B = static_cast<int64_t>(timesteps.size()), D = config_.dim();
+  const Time time{ctx.allocate({B, D}, DType::kF32), ctx.allocate({B, 6, D}, DType::kF32)};
+  const Arena::Scope scope(*ctx.arena);
+
+  const auto embed = [&](std::span<const float> scalars, const LinearLayer& layer_1, const LinearLayer& layer_2) {
+    std::vector<float> waves(static_cast<size_t>(B * kSinusoids));
+    for (int64_t b = 0; b < B; ++b) sinusoids(scalars[static_cast<size_t>(b)], waves.data() + b * kSinusoids);
+    const Tensor s32 = ctx.allocate({B, kSinusoids}, DType::kF32), s = ctx.allocate({B, kSinusoids});
+    upload(ctx, waves, s32);
+    cast(ctx, s32, s);
+    return apply(ctx, layer_2, apply(ctx, layer_1, s, Activation::kSilu));
+  };
+  const Tensor emb = embed(timesteps, time_.timestep_1, time_.timestep_2);
+  if (config_.guidance_embeds) {
+    const float scale = static_cast<float>(config_.guidance_embeds_scale);
+    const std::vector<float> scalars(static_cast<size_t>(B), guidance * scale);
+    add(ctx, emb, embed(scalars, time_.guidance_1, time_.guidance_2), emb);
+  }
+  cast(ctx, emb, time.embedded);
+  activate(ctx, emb, emb, Activation::kSilu);
+  cast(ctx, apply(ctx, time_.modulation, emb), time.modulation.reshape({B, 6 * D}));
+  return time;
+}
+
+void SanaTransformer::forward_block(Context& ctx, size_t index, const Time& time, const Text& text, Grid grid, const Tensor& x) const {
+  const Arena::Scope scope(*ctx.arena);
+  const SanaBlock& w = blocks_[index];
+  const int64_t B = x.dim(0), D = config_.dim();
+  const Tensor m = ctx.allocate({B, 6, D}, DType::kF32);
+  add_rows(ctx, time.modulation, w.scale_shift_table, m);
+  const Tensor shift_msa = m.select(1, 0), scale_msa = m.select(1, 1), gate_msa = m.select(1, 2);
+  const Tensor shift_mlp = m.select(1, 3), scale_mlp = m.select(1, 4), gate_mlp = m.select(1, 5);
+  const Tensor a = ctx.allocate(x.shape());
+
+  // x ← x + g₁ ⊙ LinearAttention( LN(x) ⊙ (1 + α₁) + β₁ )
+  modulated_layer_norm(ctx, x, scale_msa, shift_msa, a, config_.norm_eps);
+  self_attention(ctx, w.self_attention, a, gate_msa, x);
+
+  // x ← x + CrossAttention(x, text)          neither norm nor gate here
+  cross_attention(ctx, w.cross_attention, text, index, x);
+
+  // x ← x + g₂ ⊙ GLUMBConv( LN(x) ⊙ (1 + α₂) + β₂ )
+  modulated_layer_norm(ctx, x, scale_mlp, shift_mlp, a, config_.norm_eps);
+  const Shape map{B, grid.height, grid.width, D};
+  glu_mbconv(ctx, w.feed_forward, a.reshape(map), x.reshape(map), {.residual = x.reshape(map), .gate = gate_mlp});
+}
+
+void SanaTransformer::self_attention(Context& ctx, const SanaSelfAttention& w, const Tensor& a, const Tensor& gate, const Tensor& x) const {
+  const Arena::Scope scope(*ctx.arena);
+  const Shape heads{a.dim(0), a.dim(1), config_.num_attention_heads, config_.attention_head_dim};
+  const Tensor q = apply(ctx, w.q, a), k = apply(ctx, w.k, a), v = apply(ctx, w.v, a);
+  if (w.norm_q.defined()) {  // across all heads, before the split
+    rms_norm(ctx, q, w.norm_q, q, {.eps = kQkNormEps});
+    rms_norm(ctx, k, w.norm_k, k, {.eps = kQkNormEps});
+  }
+  relu_linear_attention(ctx, q.reshape(heads), k.reshape(heads), v.reshape(heads), a.reshape(heads));
+  linear(ctx, a, w.out.weight, x, {.bias = w.out.bias, .residual = x, .gate = gate});
+}
+
+void SanaTransformer::cross_attention(Context& ctx, const SanaCrossAttention& w, const Text& text, size_t index, const Tensor& x) const {
+  const Arena::Scope scope(*ctx.arena);
+  const Shape heads{x.dim(0), x.dim(1), config_.num_cross_attention_heads, config_.cross_attention_head_dim};
+  const Tensor q = apply(ctx, w.q, x);
+  if (w.norm_q.defined()) rms_norm(ctx, q, w.norm_q, q, {.eps = kQkNormEps});
+  const Tensor o = ctx.allocate(heads);
+  const float scale = 1.0f / std::sqrt(static_cast<float>(config_.cross_attention_head_dim));
+  softmax_attention(ctx, q.reshape(heads), text.keys[index], text.values[index], o, {.scale = scale, .key_offsets = text.offsets});
+  linear(ctx, o.reshape(x.shape()), w.out.weight, x, {.bias = w.out.bias, .residual = x});
+}
+
+void SanaTransformer::project_out(Context& ctx, const Tensor& x, const Time& time, const Tensor& velocity) const {
+  const Arena::Scope scope(*ctx.arena);
+  const int64_t B = x.dim(0), D = config_.dim(), p = config_.patch_size;
+  // Rows shift, scale: the table plus the raw embedding, without SiLU.
+  const Tensor m = ctx.allocate({B, 2, D}, DType::kF32);
+  cast(ctx, time.embedded, m.select(1, 0));
+  cast(ctx, time.embedded, m.select(1, 1));
+  add_rows(ctx, m, scale_shift_table_, m);
+  const Tensor a = ctx.allocate(x.shape());
+  modulated_layer_norm(ctx, x, m.select(1, 1), m.select(1, 0), a, config_.norm_eps);
+  if (p == 1) {
+    linear(ctx, a, proj_out_.weight, velocity, {.bias = proj_out_.bias});
+    return;
+  }
+  const Tensor patches = ctx.allocate({B, velocity.dim(1) / p, velocity.dim(2) / p, p * p * config_.out_channels});
+  linear(ctx, a, proj_out_.weight, patches, {.bias = proj_out_.bias});
+  pixel_shuffle(ctx, patches, velocity);
+}
+
+}  // namespace linea

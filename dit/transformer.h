@@ -1,0 +1,95 @@
+// dit/transformer.h: the SANA linear diffusion transformer (arXiv 2410.10629, 2501.18427), a velocity model on DC-AE latents.
+//
+// Reference: SanaTransformer2DModel of diffusers; golden tests in tests/dit. Weights are read-only after load and may be shared by threads,
+// each with its own Context.
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "core/checkpoint.h"
+#include "dit/config.h"
+#include "kernels/glu_mbconv.h"
+
+namespace linea {
+
+struct LinearLayer {
+  Weight weight;
+  Tensor bias;  // f32, may be undefined
+};
+
+struct SanaSelfAttention {
+  LinearLayer q, k, v, out;
+  Tensor norm_q, norm_k;  // [D], undefined without qk_norm
+};
+
+struct SanaCrossAttention {
+  LinearLayer q, k, v, out;
+  Tensor norm_q, norm_k;
+};
+
+struct SanaBlock {
+  Tensor scale_shift_table;  // [6, D]: rows shift, scale, gate of the attention, then of the feed-forward
+  SanaSelfAttention self_attention;
+  SanaCrossAttention cross_attention;
+  GluMbConv feed_forward;
+};
+
+struct SanaTimeEmbedding {
+  LinearLayer timestep_1, timestep_2, guidance_1, guidance_2, modulation;
+};
+
+class SanaTransformer {
+ public:
+  static SanaTransformer load(Context& ctx, const Checkpoint& checkpoint, const SanaConfig& config);
+
+  // Keys and values of every block's cross attention: they depend on the prompt alone, so they are computed once a prompt.
+  struct Text {
+    std::vector<int64_t> offsets;  // batch member b owns rows [offsets[b], offsets[b+1])
+    std::vector<Tensor> keys, values;  // per block [L, heads, head_dim]
+  };
+  // embeddings [L, caption_channels]: the real (unmasked) rows of every batch member, one after the other. Dropping masked rows is exact:
+  // their softmax weight underflows to zero in the reference.
+  Text encode_text(Context& ctx, const Tensor& embeddings, std::vector<int64_t> offsets) const;
+
+  // The fixed table of the 2K and 4K models for a grid of patches, [h·w, D] f32; undefined for models without one.
+  Tensor positional_table(Context& ctx, int64_t height, int64_t width) const;
+
+  struct Inputs {
+    Tensor latents;                   // [B, h, w, in_channels] of the context's type
+    std::span<const float> timesteps; // B values as the scheduler gives them, times timestep_scale
+    float guidance = 0;               // models with guidance_embeds only
+    const Text* text = nullptr;
+    Tensor positions;                 // positional_table of the patch grid
+  };
+  // velocity [B, h, w, out_channels] of the context's type: noise - data, to be integrated from sigma 1 to 0.
+  void forward(Context& ctx, const Inputs& inputs, const Tensor& velocity) const;
+
+  const SanaConfig& config() const { return config_; }
+
+ private:
+  struct Grid {
+    int64_t height, width;
+  };
+  struct Time {
+    Tensor embedded;    // [B, D] f32, for the output layer
+    Tensor modulation;  // [B, 6, D] f32, to which every block adds its own table
+  };
+  Tensor embed_patches(Context& ctx, const Tensor& latents, const Tensor& positions) const;
+  Time embed_time(Context& ctx, std::span<const float> timesteps, float guidance) const;
+  void forward_block(Context& ctx, size_t index, const Time& time, const Text& text, Grid grid, const Tensor& x) const;
+  void self_attention(Context& ctx, const SanaSelfAttention& w, const Tensor& a, const Tensor& gate, const Tensor& x) const;
+  void cross_attention(Context& ctx, const SanaCrossAttention& w, const Text& text, size_t index, const Tensor& x) const;
+  void project_out(Context& ctx, const Tensor& x, const Time& time, const Tensor& velocity) const;
+
+  SanaConfig config_;
+  LinearLayer patch_embed_;  // [D, Cin·p·p]
+  SanaTimeEmbedding time_;
+  LinearLayer caption_1_, caption_2_;
+  Tensor caption_norm_;
+  std::vector<SanaBlock> blocks_;
+  Tensor scale_shift_table_;  // [2, D]
+  LinearLayer proj_out_;
+};
+
+}  // namespace linea

@@ -1,0 +1,95 @@
+#include "kernels/bench/bench.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstdarg>
+#include <cstdio>
+
+#include "kernels/backend.h"
+
+namespace linea::bench {
+namespace {
+
+double seconds_of(Context& ctx, const std::function<void()>& run) {
+  const auto start = std::chrono::steady_clock::now();
+  run();
+  ctx.backend->synchronize();
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+std::vector<double> repeat(Context& ctx, const std::function<void()>& run, double budget_seconds) {
+  constexpr int kMinimum = 5;
+  constexpr size_t kMaximum = 2000;
+  seconds_of(ctx, run);  // warms caches and builds primitives
+  std::vector<double> times;
+  double total = 0;
+  while (times.size() < kMinimum || (total < budget_seconds && times.size() < kMaximum)) {
+    times.push_back(seconds_of(ctx, run));
+    total += times.back();
+  }
+  std::sort(times.begin(), times.end());
+  return times;
+}
+
+double gemm_rate(Context& ctx, DType dtype) {
+  constexpr int64_t kRows = 512, kIn = 512, kOut = 512;  // about a millisecond: fits between two interruptions
+  const Tensor x = Tensor({kRows, kIn}, DType::kF32), w = Tensor({kOut, kIn}, DType::kF32);
+  std::fill_n(x.data<float>(), x.elements(), 0.5f);
+  std::fill_n(w.data<float>(), w.elements(), 0.25f);
+  const Device device = ctx.backend->device();
+  const Tensor left = x.to(dtype).to(device), y({kRows, kOut}, dtype, device);
+  const Weight weight = prepare_linear(ctx, w.to(dtype).to(device));
+  return 2.0 * kRows * kIn * kOut / repeat(ctx, [&] { linear(ctx, left, weight, y); }, 0.5).front();
+}
+
+std::string line(const char* format, ...) {
+  char text[256];
+  va_list arguments;
+  va_start(arguments, format);
+  std::vsnprintf(text, sizeof(text), format, arguments);
+  va_end(arguments);
+  return std::string(text) + "\n";
+}
+
+}  // namespace
+
+Rates measure_rates(Context& ctx) {
+  Rates rates;
+  rates.gemm_flops_f32 = gemm_rate(ctx, DType::kF32);
+  rates.gemm_flops = ctx.dtype == DType::kF32 ? rates.gemm_flops_f32 : gemm_rate(ctx, ctx.dtype);
+  constexpr int64_t kRows = 64, kColumns = int64_t{1} << 20;  // 256 MB, beyond any cache
+  const Tensor x({kRows, kColumns}, DType::kF32, ctx.backend->device()), y({kRows, kColumns}, DType::kF32, ctx.backend->device());
+  cast(ctx, y, x);  // first touch
+  rates.copy_bytes = 2.0 * static_cast<double>(x.bytes()) / repeat(ctx, [&] { cast(ctx, x, y); }, 0.5).front();
+  return rates;
+}
+
+Result measure(Context& ctx, const Case& benchmark, const Rates& rates, double budget_seconds) {
+  const std::vector<double> times = repeat(ctx, benchmark.run, budget_seconds);
+  Result result;
+  result.name = benchmark.name;
+  result.count = benchmark.count;
+  result.flops = benchmark.flops;
+  result.bytes = benchmark.bytes;
+  result.seconds = times.front();
+  result.median_seconds = times[times.size() / 2];
+  result.floor_seconds =
+      std::max(benchmark.flops / (benchmark.f32_math ? rates.gemm_flops_f32 : rates.gemm_flops), benchmark.bytes / rates.copy_bytes);
+  return result;
+}
+
+std::string format_table(const std::string& title, const std::vector<Result>& results) {
+  std::string text = title + "\n";
+  text += line("  %-44s %6s %9s %9s %9s %7s %9s %8s", "op", "calls", "best ms", "median", "floor ms", "ratio", "GFLOP/s", "GB/s");
+  double seconds = 0, floor = 0;
+  for (const Result& r : results) {
+    text += line("  %-44s %6d %9.3f %9.3f %9.3f %7.2f %9.1f %8.1f", r.name.c_str(), r.count, 1e3 * r.seconds, 1e3 * r.median_seconds,
+                 1e3 * r.floor_seconds, r.ratio(), 1e-9 * r.flops / r.seconds, 1e-9 * r.bytes / r.seconds);
+    seconds += r.count * r.seconds;
+    floor += r.count * r.floor_seconds;
+  }
+  text += line("  %-44s %6s %9.1f %9s %9.1f %7.2f", "all calls", "", 1e3 * seconds, "", 1e3 * floor, floor > 0 ? seconds / floor : 0);
+  return text;
+}
+
+}  // namespace linea::bench

@@ -1,0 +1,139 @@
+// The CPU backend's attentions: fixed blocks of tokens and queries, so that bits do not depend on the threads. See simd/ for the maths.
+#include <vector>
+
+#include "kernels/cpu/common.h"
+#include "kernels/cpu/cpu_backend.h"
+
+namespace linea {
+
+using namespace cpu;
+
+namespace {
+
+constexpr int64_t kTokenBlock = 512;  // of linear attention: sums of one block are one chain, blocks are added in order
+
+int64_t padded(int64_t n, const Kernels& kernels) { return ceil_div(n, kernels.lanes) * kernels.lanes; }
+
+}  // namespace
+
+void CpuBackend::relu_linear_attention(Context& ctx, const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& y, float eps) {
+  const int64_t batch = q.dim(0), tokens = q.dim(1), heads = q.dim(2), d = q.dim(3);
+  LINEA_ASSERT(d <= kMaxHeadDim);
+  const int64_t blocks = ceil_div(tokens, kTokenBlock), state_size = (d + 1) * padded(d, kernels_);
+  const Arena::Scope scope(*ctx.arena);
+  const Tensor states = ctx.allocate({batch * heads, std::max<int64_t>(blocks, 1), state_size}, DType::kF32);
+  if (ctx.planning()) return;
+
+  const LinearAttentionParams p = {.q = q.raw(),
+                                   .k = k.raw(),
+                                   .v = v.raw(),
+                                   .y = y.raw(),
+                                   .q_batch = q.stride(0),
+                                   .q_token = q.stride(1),
+                                   .q_head = q.stride(2),
+                                   .k_batch = k.stride(0),
+                                   .k_token = k.stride(1),
+                                   .k_head = k.stride(2),
+                                   .v_batch = v.stride(0),
+                                   .v_token = v.stride(1),
+                                   .v_head = v.stride(2),
+                                   .y_batch = y.stride(0),
+                                   .y_token = y.stride(1),
+                                   .y_head = y.stride(2),
+                                   .head_dim = d,
+                                   .eps = eps,
+                                   .type = element_of(q)};
+  float* state = states.data<float>();
+  const int64_t tasks = batch * heads * blocks;
+  const auto tokens_end = [&](int64_t block) { return std::min(tokens, (block + 1) * kTokenBlock); };
+  // Heads are the inner index, so that a thread's neighbouring tasks read neighbouring channels of the same tokens.
+  parallel_for(tasks, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t task = begin; task < end; ++task) {
+      const int64_t h = task % heads, block = task / heads % blocks, b = task / heads / blocks;
+      kernels_.linear_attention_state(p, b, h, block * kTokenBlock, tokens_end(block),
+                                      state + ((b * heads + h) * blocks + block) * state_size);
+    }
+  });
+  parallel_for(batch * heads, grain_of(blocks * state_size), [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      float* total = state + i * blocks * state_size;
+      const AddParams sum = {.a = total,
+                             .b = total,
+                             .y = total,
+                             .a_pitch = 0,
+                             .b_pitch = state_size,
+                             .y_pitch = 0,
+                             .dim = state_size,
+                             .type = Element::kF32,
+                             .b_type = Element::kF32,
+                             .b_rows = blocks};
+      kernels_.add(sum, 1, blocks);
+    }
+  });
+  parallel_for(tasks, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t task = begin; task < end; ++task) {
+      const int64_t h = task % heads, block = task / heads % blocks, b = task / heads / blocks;
+      kernels_.linear_attention_apply(p, b, h, block * kTokenBlock, tokens_end(block), state + (b * heads + h) * blocks * state_size);
+    }
+  });
+}
+
+void CpuBackend::softmax_attention(Context& ctx, const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& y,
+                                   const AttentionArgs& args) {
+  const int64_t batch = q.dim(0), queries = q.dim(1), heads = q.dim(2), d = q.dim(3), kv_heads = k.dim(1);
+  LINEA_ASSERT(d <= kMaxHeadDim);
+  const int64_t tile_size = kKeyTile * (d + padded(d, kernels_));
+  std::vector<int64_t> first_tile(static_cast<size_t>(batch + 1), 0);  // of each segment, within one key head
+  for (size_t b = 0; b < static_cast<size_t>(batch); ++b) {
+    first_tile[b + 1] = first_tile[b] + ceil_div(args.key_offsets[b + 1] - args.key_offsets[b], kKeyTile);
+  }
+  const int64_t tiles = first_tile.back();
+  const Arena::Scope scope(*ctx.arena);
+  const Tensor packed_tiles = ctx.allocate({kv_heads, std::max<int64_t>(tiles, 1), tile_size}, DType::kF32);
+  if (ctx.planning()) return;
+
+  const AttentionParams p = {.q = q.raw(),
+                             .k = k.raw(),
+                             .v = v.raw(),
+                             .y = y.raw(),
+                             .q_batch = q.stride(0),
+                             .q_token = q.stride(1),
+                             .q_head = q.stride(2),
+                             .y_batch = y.stride(0),
+                             .y_token = y.stride(1),
+                             .y_head = y.stride(2),
+                             .k_token = k.stride(0),
+                             .k_head = k.stride(1),
+                             .v_token = v.stride(0),
+                             .v_head = v.stride(1),
+                             .head_dim = d,
+                             .queries = queries,
+                             .scale = args.scale,
+                             .softcap = args.softcap,
+                             .causal = args.causal,
+                             .window = args.window,
+                             .type = element_of(q)};
+  float* packed = packed_tiles.data<float>();
+  parallel_for(kv_heads * tiles, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t tile = i % tiles, head = i / tiles;
+      const auto segment = static_cast<size_t>(std::upper_bound(first_tile.begin(), first_tile.end(), tile) - first_tile.begin() - 1);
+      const int64_t first_key = args.key_offsets[segment] + (tile - first_tile[segment]) * kKeyTile;
+      const int64_t count = std::min(kKeyTile, args.key_offsets[segment + 1] - first_key);
+      kernels_.attention_pack(p, head, first_key, count, packed + i * tile_size);
+    }
+  });
+  const int64_t query_blocks = ceil_div(queries, kQueryBlock);
+  parallel_for(batch * heads * query_blocks, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t task = begin; task < end; ++task) {
+      const int64_t block = task % query_blocks, head = task / query_blocks % heads, b = task / query_blocks / heads;
+      const int64_t kv_head = head / (heads / kv_heads);
+      const auto segment = static_cast<size_t>(b);
+      kernels_.attention(p, b, head, block * kQueryBlock, std::min(queries, (block + 1) * kQueryBlock),
+                         args.key_offsets[segment + 1] - args.key_offsets[segment],
+                         packed + (kv_head * tiles + first_tile[segment]) * tile_size, tile_size);
+    }
+  });
+}
+
+}  // namespace linea

@@ -1,0 +1,58 @@
+// kernels/cpu/cpu_backend.h: the CPU's implementation of the op API.
+//
+// Convolutions, and with AVX-512 matrix products, go to oneDNN (onednn.h), everything else to the vectorised kernels of simd/, for the
+// instruction set chosen at start (isa.h). Bits of results depend neither on the number of threads nor on the other members of a batch.
+// Convolutions of f16, and of bf16 without AVX-512, are widened to f32 around oneDNN, their filters once.
+// Thread rule: one context per thread; the backend itself has no state but caches that lock themselves.
+#pragma once
+
+#include <span>
+
+#include "kernels/backend.h"
+#include "kernels/cpu/simd/kernels.h"
+
+namespace linea {
+
+class CpuBackend final : public Backend {
+ public:
+  explicit CpuBackend(const cpu::Kernels& kernels) : kernels_(kernels) {}
+
+  Device device() const override { return kCpuDevice; }
+  DType preferred_dtype() const override;
+  void synchronize() override {}
+
+  Weight prepare_linear(const Tensor& w) override;
+  Weight prepare_conv2d(const Tensor& w) override;
+
+  void linear(Context&, const Tensor& x, const Weight& w, const Tensor& y, const LinearArgs&) override;
+  void grouped_linear(Context&, const Tensor& x, const Tensor& w, const Tensor& y) override;
+  void conv2d(Context&, const Tensor& x, const Weight& w, const Tensor& y, const Conv2dArgs&) override;
+  void depthwise_conv2d(Context&, const Tensor& x, const Tensor& w, const Tensor& y, const DepthwiseArgs&) override;
+  void modulated_layer_norm(Context&, const Tensor& x, const Tensor& scale, const Tensor& shift, const Tensor& y, float eps) override;
+  void rms_norm(Context&, const Tensor& x, const Tensor& w, const Tensor& y, const RmsNormArgs&) override;
+  void relu_linear_attention(Context&, const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& y, float eps) override;
+  void softmax_attention(Context&, const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& y, const AttentionArgs&) override;
+  void rotary_embedding(Context&, const Tensor& x, int64_t first_position, float theta) override;
+  void embedding_lookup(Context&, const Tensor& table, std::span<const int32_t> ids, const Tensor& y, float scale) override;
+  void activate(Context&, const Tensor& x, const Tensor& y, Activation) override;
+  void multiply_activated(Context&, const Tensor& gate, const Tensor& up, const Tensor& y, Activation) override;
+  void add(Context&, const Tensor& a, const Tensor& b, const Tensor& y) override;
+  void add_rows(Context&, const Tensor& x, const Tensor& rows, const Tensor& y) override;
+  void cast(Context&, const Tensor& x, const Tensor& y) override;
+  void linear_combination(Context&, std::span<const Term> terms, const Tensor& y) override;
+  void pixel_shuffle(Context&, const Tensor& x, const Tensor& y) override;
+  void pixel_unshuffle(Context&, const Tensor& x, const Tensor& y) override;
+  void add_downsample_shortcut(Context&, const Tensor& x, const Tensor& y) override;
+  void add_upsample_shortcut(Context&, const Tensor& x, const Tensor& y) override;
+  void add_channel_mean(Context&, const Tensor& x, const Tensor& y) override;
+  void add_channel_repeat(Context&, const Tensor& x, const Tensor& y) override;
+
+ private:
+  // Rows of x through the epilogue kernel, on all threads.
+  void finish_rows(const cpu::EpilogueParams& params, int64_t rows) const;
+  void upsampled_conv2d(Context&, const Tensor& x, const Weight& w, const Tensor& y, const Conv2dArgs&);
+
+  const cpu::Kernels& kernels_;
+};
+
+}  // namespace linea

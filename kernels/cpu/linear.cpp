@@ -1,0 +1,111 @@
+// Matrix products of the CPU backend.
+//
+//   few rows (time embedding, short prompts)       dot products, simd/small_linear.cpp
+//   f32 and bf16 with AVX-512                      oneDNN, one primitive with bias, activation, gate and residual fused
+//   f16; anything on older or other processors     blocks of simd/gemm.cpp
+//
+// All read the checkpoint's [out, in] as it is. Which of them runs depends on the rows of one batch member, not of the batch, so that
+// members do not change each other's bits. (A matrix [B, in] is taken as one member: bits may change when B passes kFewRows.)
+#include <vector>
+
+#include "kernels/cpu/common.h"
+#include "kernels/cpu/cpu_backend.h"
+#include "kernels/cpu/onednn.h"
+
+namespace linea {
+
+using namespace cpu;
+
+namespace {
+
+constexpr int64_t kFewRows = 16;
+
+int64_t rows_per_member(const Tensor& x) { return x.rank() >= 3 && x.dim(0) > 0 ? x.rows() / x.dim(0) : x.rows(); }
+
+}  // namespace
+
+Weight CpuBackend::prepare_linear(const Tensor& w) { return {w, w.shape(), nullptr}; }
+
+void CpuBackend::linear(Context& ctx, const Tensor& x, const Weight& w, const Tensor& y, const LinearArgs& args) {
+  const int64_t members = args.gate.defined() ? args.gate.dim(0) : 1;
+  const GemmParams p = {.x = x.raw(),
+                        .w = w.data.raw(),
+                        .residual = args.residual.raw(),
+                        .y = y.raw(),
+                        .bias = floats(args.bias),
+                        .gate = floats(args.gate),
+                        .x_pitch = x.row_pitch(),
+                        .residual_pitch = args.residual.defined() ? args.residual.row_pitch() : 0,
+                        .y_pitch = y.row_pitch(),
+                        .gate_pitch = args.gate.defined() ? args.gate.row_pitch() : 0,
+                        .rows_per_gate = x.rows() / members,
+                        .rows = x.rows(),
+                        .in = w.shape[1],
+                        .out = w.shape[0],
+                        .act = act_of(args.activation),
+                        .type = element_of(x)};
+  const bool few_rows = rows_per_member(x) <= kFewRows, fused = !few_rows && onednn::has_matmul(p.type);
+  const Arena::Scope scope(*ctx.arena);
+  ThreadBuffers buffers(ctx, few_rows || fused ? 0 : kGemmScratch);
+  if (ctx.planning() || p.rows == 0) return;
+
+  if (few_rows) {
+    parallel_for(ceil_div(p.out, kOutputBlock), grain_of(kOutputBlock * p.in),
+                 [&](int64_t begin, int64_t end) { kernels_.small_linear(p, begin, end); });
+  } else if (fused) {
+    const bool in_place = p.residual == p.y && p.residual_pitch == p.y_pitch;
+    if (p.residual && !in_place) cast(ctx, args.residual.reshape(y.shape()), y);
+    for (int64_t b = 0; b < members; ++b) {
+      onednn::matmul({.x = offset(p.x, b * p.rows_per_gate * p.x_pitch, p.type),
+                      .w = p.w,
+                      .y = offset(p.y, b * p.rows_per_gate * p.y_pitch, p.type),
+                      .bias = p.bias,
+                      .gate = p.gate ? p.gate + b * p.gate_pitch : nullptr,
+                      .rows = p.rows_per_gate,
+                      .in = p.in,
+                      .out = p.out,
+                      .x_pitch = p.x_pitch,
+                      .w_pitch = p.in,
+                      .y_pitch = p.y_pitch,
+                      .act = p.act,
+                      .accumulate = p.residual != nullptr,
+                      .type = p.type});
+    }
+  } else {
+    const int64_t row_blocks = ceil_div(p.rows, kGemmRows), column_blocks = ceil_div(p.out, kGemmColumns);
+    const int64_t block_rows = ceil_div(p.rows, row_blocks);
+    parallel_for(row_blocks * column_blocks, 1, [&](int64_t begin, int64_t end) {
+      float* scratch = buffers.take();
+      for (int64_t task = begin; task < end; ++task) {
+        const int64_t row = task % row_blocks * block_rows, column = task / row_blocks * kGemmColumns;
+        if (row >= p.rows) continue;
+        kernels_.gemm_block(p, row, std::min(block_rows, p.rows - row), column, std::min(kGemmColumns, p.out - column), scratch);
+      }
+    });
+  }
+}
+
+void CpuBackend::grouped_linear(Context&, const Tensor& x, const Tensor& w, const Tensor& y) {
+  constexpr int64_t kRows = 64;  // of x, which stay in the second-level cache while the groups pass
+  const int64_t d = w.dim(1), groups = w.dim(0) / d, rows = x.rows();
+  LINEA_ASSERT(d <= kMaxHeadDim);
+  const int64_t padded = ceil_div(d, kernels_.lanes) * kernels_.lanes;
+  std::vector<float> transposed(static_cast<size_t>(groups * d * padded), 0.0f);
+  for (int64_t row = 0; row < groups * d; ++row) {
+    float* column = transposed.data() + row / d * d * padded + row % d;
+    for (int64_t j = 0; j < d; ++j) column[j * padded] = w.data<float>()[row * d + j];
+  }
+  const GroupedLinearParams p = {.x = x.raw(),
+                                 .w = transposed.data(),
+                                 .y = y.raw(),
+                                 .x_pitch = x.row_pitch(),
+                                 .y_pitch = y.row_pitch(),
+                                 .groups = groups,
+                                 .group_size = d,
+                                 .type = element_of(x)};
+  parallel_for(ceil_div(rows, kRows), 1, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) kernels_.grouped_linear(p, i * kRows, std::min(rows, (i + 1) * kRows));
+  });
+}
+
+}  // namespace linea

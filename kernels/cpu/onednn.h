@@ -1,0 +1,72 @@
+// kernels/cpu/onednn.h: the only door to oneDNN (2.6 and 3.x): matrix products and convolutions on plain pointers.
+//
+// Primitives are cached by everything that shapes them; the functions are thread safe.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+
+#include "kernels/cpu/simd/kernels.h"
+
+namespace linea::cpu::onednn {
+
+// Keeps oneDNN's generated code within an instruction set: "v2", "avx2" or "avx512". Only before the first primitive.
+void limit_isa(const char* isa_name);
+
+// Whether convolutions of this type run natively (bf16 does with AVX-512; f16 does not in 2.6).
+bool is_native(Element type);
+// Whether `matmul` keeps its promise below for this type: oneDNN's older products (before AVX-512) do not.
+bool has_matmul(Element type);
+// Whether the processor itself multiplies bf16 (AVX512-BF16, AMX), which makes it faster than f32.
+bool multiplies_bf16();
+
+// y = [y +] gate ⊙ act(x Wᵀ + bias)    x [rows, in], w [out, in], y [rows, out]
+struct Matmul {
+  const void *x, *w;
+  void* y;
+  const float *bias, *gate;  // [out] or null
+  int64_t rows, in, out, x_pitch, w_pitch, y_pitch;
+  Act act;
+  bool accumulate;
+  Element type;  // of x, w and y
+};
+// Uses all threads. Bits depend neither on their number nor on `rows`: the batch-reduce product sums each output along k in one order
+// (tested).
+void matmul(const Matmul& call);
+
+// A filter bank [out, in, kh, kw] with its packed forms, made on first use (the best layout can differ between shapes).
+class Filter {
+ public:
+  Filter(std::shared_ptr<const void> plain, int64_t out, int64_t in, int64_t kernel_height, int64_t kernel_width, Element type);
+  ~Filter();
+  struct Packed;
+
+  int64_t out() const { return out_; }
+  int64_t in() const { return in_; }
+  int64_t kernel_height() const { return kernel_height_; }
+  int64_t kernel_width() const { return kernel_width_; }
+  Element type() const { return type_; }
+  const void* plain() const { return plain_.get(); }
+  Packed& packed() { return *packed_; }
+
+ private:
+  std::shared_ptr<const void> plain_;
+  int64_t out_, in_, kernel_height_, kernel_width_;
+  Element type_;
+  std::unique_ptr<Packed> packed_;
+};
+
+// y = [y +] act(conv(x) + bias) of one map, x [height, width, in] of the filter's type, y [out_height, out_width, out].
+struct Convolution {
+  const void* x;
+  void* y;
+  const float* bias;
+  int64_t height, width, out_height, out_width, stride, pad_top, pad_bottom, pad_left, pad_right;
+  Act act;
+  bool accumulate;
+  Element y_type;
+};
+// Serial: the caller divides a map into strips of rows, which have the bits of the whole.
+void convolve(Filter& filter, const Convolution& call);
+
+}  // namespace linea::cpu::onednn

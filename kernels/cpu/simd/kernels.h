@@ -1,0 +1,202 @@
+// kernels/cpu/simd/kernels.h: the table of vectorised kernels, one instance for each instruction set.
+//
+// The sources of this folder are compiled once per instruction set, each time in its own namespace (LINEA_ISA). The boundary is plain
+// data and function pointers, and those sources include nothing but this header, vec.h and its neighbours: an inline function of a shared
+// header compiled there with AVX-512 could be the copy that the linker keeps for everybody (one-definition rule), and would then stop
+// older processors.
+//
+// Kernels are serial. They work on the range of rows, pixels or blocks that the caller gives them; no result depends on the range.
+// Pitches and strides are in elements.
+#pragma once
+
+#include <cstdint>
+
+namespace linea::cpu {
+
+enum class Element : uint8_t { kF32, kBF16, kF16 };
+enum class Act : uint8_t { kNone, kRelu, kSilu, kGeluTanh };  // the values of linea::Activation
+
+struct LayerNormParams {
+  const void* x;
+  void* y;
+  const float *scale, *shift;  // [B, dim]
+  int64_t x_pitch, y_pitch, scale_pitch, shift_pitch, tokens, dim;
+  float eps;
+  Element type;
+};
+
+struct RmsNormParams {
+  const void *x, *residual;  // residual may be null
+  void* y;
+  const float *w, *bias;  // bias may be null
+  int64_t x_pitch, residual_pitch, y_pitch, dim;
+  float eps, weight_offset;
+  Act act;
+  Element type;
+};
+
+// y[r] = residual[r] + gate[r / rows_per_gate] ⊙ act(x[r] + bias), any of the parts absent (null).
+struct EpilogueParams {
+  const void *x, *residual;
+  void* y;
+  const float *bias, *gate;
+  int64_t x_pitch, residual_pitch, y_pitch, gate_pitch, rows_per_gate, dim;
+  Act act;
+  Element x_type, y_type;  // the residual has y's type
+};
+
+struct MultiplyParams {  // y = act(gate) ⊙ up
+  const void *gate, *up;
+  void* y;
+  int64_t gate_pitch, up_pitch, y_pitch, dim;
+  Act act;
+  Element type;
+};
+
+struct AddParams {  // y = a + b
+  const void *a, *b;
+  void* y;
+  int64_t a_pitch, b_pitch, y_pitch, dim;
+  Element type, b_type;
+  int64_t b_rows;  // row r of y takes row r mod b_rows of b
+};
+
+struct EmbeddingParams {
+  const void* table;
+  const int32_t* ids;
+  void* y;
+  int64_t y_pitch, dim;
+  float scale;
+  Element table_type, type;
+};
+
+struct CombinationParams {
+  const float* x[4];
+  float coefficient[4];
+  int terms;
+  float* y;
+};
+
+struct RotaryParams {  // cos, sin [N, half] of each row's angles
+  void* x;
+  const float *cos, *sin;
+  int64_t token_stride, head_stride, heads, half;
+  Element type;
+};
+
+// y[m, n] = epilogue(Σ_k x[m, k] w[n, k]), all of one type.
+struct GemmParams {
+  const void *x, *w, *residual;
+  void* y;
+  const float *bias, *gate;
+  int64_t x_pitch, residual_pitch, y_pitch, gate_pitch, rows_per_gate;
+  int64_t rows, in, out;
+  Act act;
+  Element type;
+};
+
+struct GroupedLinearParams {
+  const void* x;
+  const float* w;  // transposed group by group: [G, d (input), d (output)]
+  void* y;
+  int64_t x_pitch, y_pitch, groups, group_size;
+  Element type;
+};
+
+struct DepthwiseParams {
+  const void* x;
+  const float *w, *bias;
+  void* y;
+  int64_t height, width, channels, out_height;
+  int kernel, pad_top;
+  bool gated;
+  Element type;
+};
+
+struct LinearAttentionParams {
+  const void *q, *k, *v;
+  void* y;
+  int64_t q_batch, q_token, q_head, k_batch, k_token, k_head, v_batch, v_token, v_head, y_batch, y_token, y_head;
+  int64_t head_dim;
+  float eps;
+  Element type;
+};
+
+struct AttentionParams {
+  const void *q, *k, *v;
+  void* y;
+  int64_t q_batch, q_token, q_head, y_batch, y_token, y_head, k_token, k_head, v_token, v_head;
+  int64_t head_dim, queries;
+  float scale, softcap;
+  bool causal;
+  int64_t window;  // 0 = all
+  Element type;
+};
+
+// See ops.h for each rearrangement.
+struct RearrangeParams {
+  const void* x;
+  void* y;
+  int64_t width, in_channels, out_channels;  // width of the coarse map; channels of x and y
+  Element type;
+};
+
+struct ChannelParams {  // rows of `in` channels added to rows of `out` channels
+  const void* x;
+  void* y;
+  int64_t x_pitch, y_pitch, in, out;
+  Element type;
+};
+
+inline constexpr int64_t kKeyTile = 64;      // keys that softmax attention packs and visits together
+inline constexpr int64_t kQueryBlock = 32;   // queries that share a visit
+inline constexpr int64_t kMaxHeadDim = 512;  // of both attentions
+inline constexpr int64_t kOutputBlock = 16;  // outputs of one small_linear block
+inline constexpr int64_t kGemmRows = 192, kGemmColumns = 128, kGemmDepth = 256;
+inline constexpr int64_t kGemmScratch = kGemmDepth * kGemmColumns + kGemmRows * (kGemmDepth + kGemmColumns);  // floats
+
+struct Kernels {
+  const char* name;
+  int lanes;  // floats in a vector
+
+  void (*modulated_layer_norm)(const LayerNormParams&, int64_t row_begin, int64_t row_end);
+  void (*rms_norm)(const RmsNormParams&, int64_t row_begin, int64_t row_end);
+  void (*epilogue)(const EpilogueParams&, int64_t row_begin, int64_t row_end);
+  void (*multiply_activated)(const MultiplyParams&, int64_t row_begin, int64_t row_end);
+  void (*add)(const AddParams&, int64_t row_begin, int64_t row_end);
+  void (*embedding)(const EmbeddingParams&, int64_t row_begin, int64_t row_end);
+  void (*combine)(const CombinationParams&, int64_t begin, int64_t end);
+  void (*rotary)(const RotaryParams&, int64_t token_begin, int64_t token_end);
+
+  void (*small_linear)(const GemmParams&, int64_t block_begin, int64_t block_end);  // few rows; blocks of kOutputBlock outputs
+  // Up to kGemmRows × kGemmColumns of y, with kGemmScratch floats.
+  void (*gemm_block)(const GemmParams&, int64_t row, int64_t rows, int64_t column, int64_t columns, float* scratch);
+  void (*grouped_linear)(const GroupedLinearParams&, int64_t row_begin, int64_t row_end);
+  // Rows of one image, channels of y.
+  void (*depthwise)(const DepthwiseParams&, int64_t image, int64_t row_begin, int64_t row_end, int64_t channel_begin, int64_t channel_end);
+
+  // state [d, round_up(d)] and norm [round_up(d)] of tokens [begin, end), overwritten; then the use of a whole sequence's.
+  void (*linear_attention_state)(const LinearAttentionParams&, int64_t batch, int64_t head, int64_t begin, int64_t end, float* state);
+  void (*linear_attention_apply)(const LinearAttentionParams&, int64_t batch, int64_t head, int64_t begin, int64_t end,
+                                 const float* state);
+  // Keys [begin, begin + count) of a key head, as [d, kKeyTile] transposed keys, then [kKeyTile, round_up(d)] values.
+  void (*attention_pack)(const AttentionParams&, int64_t kv_head, int64_t begin, int64_t count, float* packed);
+  // One query block of one head against a segment's packed tiles.
+  void (*attention)(const AttentionParams&, int64_t batch, int64_t head, int64_t query_begin, int64_t query_end, int64_t keys,
+                    const float* packed, int64_t tile_stride);
+
+  // Rows of coarse pixels, counted over the batch; the fine side has two rows for each.
+  void (*pixel_shuffle)(const RearrangeParams&, int64_t row_begin, int64_t row_end);
+  void (*pixel_unshuffle)(const RearrangeParams&, int64_t row_begin, int64_t row_end);
+  void (*add_downsample_shortcut)(const RearrangeParams&, int64_t row_begin, int64_t row_end);
+  void (*add_upsample_shortcut)(const RearrangeParams&, int64_t row_begin, int64_t row_end);
+  void (*add_channel_mean)(const ChannelParams&, int64_t row_begin, int64_t row_end);
+  void (*add_channel_repeat)(const ChannelParams&, int64_t row_begin, int64_t row_end);
+
+  // exp, tanh, sigmoid of arrays: for the tests of their accuracy.
+  void (*exponential)(const float* x, float* y, int64_t count);
+  void (*hyperbolic_tangent)(const float* x, float* y, int64_t count);
+  void (*logistic)(const float* x, float* y, int64_t count);
+};
+
+}  // namespace linea::cpu

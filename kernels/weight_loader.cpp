@@ -1,0 +1,42 @@
+#include "kernels/weight_loader.h"
+
+#include "kernels/backend.h"
+
+namespace linea {
+
+Weight WeightLoader::linear(const std::string& name, int64_t out, int64_t in) const {
+  return prepare_linear(ctx_, load(name, {out, in}, ctx_.dtype));
+}
+
+Weight WeightLoader::pointwise(const std::string& name, int64_t out, int64_t in) const {
+  return prepare_linear(ctx_, load(name, {out, in, 1, 1}, ctx_.dtype).reshape({out, in}));
+}
+
+Weight WeightLoader::conv2d(const std::string& name, int64_t out, int64_t in, int64_t k) const {
+  return prepare_conv2d(ctx_, load(name, {out, in, k, k}, ctx_.dtype));
+}
+
+Tensor WeightLoader::depthwise(const std::string& name, int64_t channels, int64_t k) const {
+  const Tensor filters = load(name, {channels, 1, k, k}, DType::kF32);
+  Tensor transposed({k, k, channels}, DType::kF32);
+  const float* from = filters.data<float>();
+  float* to = transposed.data<float>();
+  for (int64_t c = 0; c < channels; ++c) {
+    for (int64_t tap = 0; tap < k * k; ++tap) to[tap * channels + c] = from[c * k * k + tap];
+  }
+  return transposed.to(ctx_.backend->device());
+}
+
+Tensor WeightLoader::vector(const std::string& name, Shape shape) const {
+  return load(name, shape, DType::kF32).to(ctx_.backend->device());
+}
+
+Tensor WeightLoader::optional_vector(const std::string& name, Shape shape) const {
+  return contains(name) ? vector(name, shape) : Tensor();
+}
+
+Tensor WeightLoader::table(const std::string& name, int64_t rows, int64_t columns) const {
+  return load(name, {rows, columns}, ctx_.dtype).to(ctx_.backend->device());
+}
+
+}  // namespace linea

@@ -1,0 +1,121 @@
+#include "core/atomic_file.h"
+
+#include <sys/stat.h>
+
+#include "core/mapped_file.h"
+#include "tests/core/fixtures.h"
+
+namespace linea {
+namespace {
+
+using test::expect_error;
+using test::read_bytes;
+using test::TemporaryFolder;
+using test::write_bytes;
+
+TEST(AtomicFile, AppearsOnlyWithCommit) {
+  const TemporaryFolder folder;
+  {
+    AtomicFile file(folder / "a.txt");
+    file.write("half ");
+    EXPECT_FALSE(std::filesystem::exists(folder / "a.txt"));
+    file.write("whole");
+    file.commit();
+  }
+  EXPECT_EQ(read_bytes(folder / "a.txt"), "half whole");
+  EXPECT_EQ(folder.entries(), 1);
+}
+
+TEST(AtomicFile, AbandonedLeavesTheOldFileAndNothingElse) {
+  const TemporaryFolder folder;
+  write_bytes(folder / "a.txt", "old");
+  {
+    AtomicFile file(folder / "a.txt");
+    file.write("new");
+    EXPECT_EQ(folder.entries(), 2);
+  }
+  EXPECT_EQ(read_bytes(folder / "a.txt"), "old");
+  EXPECT_EQ(folder.entries(), 1);
+}
+
+TEST(AtomicFile, ReplacesWithTheSamePermissions) {
+  const TemporaryFolder folder;
+  write_bytes(folder / "a.txt", "old");
+  std::filesystem::permissions(folder / "a.txt", std::filesystem::perms(0640));
+  write_file(folder / "a.txt", "new");
+  EXPECT_EQ(read_bytes(folder / "a.txt"), "new");
+  EXPECT_EQ(std::filesystem::status(folder / "a.txt").permissions(), std::filesystem::perms(0640));
+}
+
+TEST(AtomicFile, FollowsLinks) {
+  const TemporaryFolder folder;
+  write_bytes(folder / "real.txt", "old");
+  std::filesystem::create_symlink("real.txt", folder / "link.txt");
+  std::filesystem::create_symlink("later.txt", folder / "dangling.txt");
+  write_file(folder / "link.txt", "new");
+  write_file(folder / "dangling.txt", "made");
+  EXPECT_TRUE(std::filesystem::is_symlink(folder / "link.txt"));
+  EXPECT_EQ(read_bytes(folder / "real.txt"), "new");
+  EXPECT_EQ(read_bytes(folder / "later.txt"), "made");
+  std::filesystem::create_symlink("loop", folder / "loop");
+  expect_error(ErrorKind::kUsage, "symbolic links", [&] { write_file(folder / "loop", "x"); });
+}
+
+TEST(AtomicFile, LongNamesFit) {
+  const TemporaryFolder folder;
+  const std::string name(255, 'n');
+  write_file(folder / name, "x");
+  EXPECT_EQ(read_bytes(folder / name), "x");
+  expect_error(ErrorKind::kUsage, "cannot write", [&] { write_file(folder / (name + "n"), "x"); });
+}
+
+TEST(AtomicFile, RefusesImpossibleTargetsBeforeAnyWork) {
+  const TemporaryFolder folder;
+  write_bytes(folder / "file", "x");
+  expect_error(ErrorKind::kUsage, "is a folder", [&] { check_output_path(folder.path()); });
+  expect_error(ErrorKind::kUsage, "names a folder", [&] { check_output_path(folder / "new/"); });
+  expect_error(ErrorKind::kUsage, "No such file or directory", [&] { check_output_path(folder / "missing/a.png"); });
+  expect_error(ErrorKind::kUsage, "Not a directory", [&] { check_output_path(folder / "file/a.png"); });
+  expect_error(ErrorKind::kUsage, "is empty", [] { check_output_path(""); });
+  expect_error(ErrorKind::kUsage, "missing", [&] { AtomicFile(folder / "missing/a.png"); });
+  EXPECT_EQ(folder.entries(), 1);
+  EXPECT_NO_THROW(check_output_path(folder / "new.png"));
+  EXPECT_NO_THROW(check_output_path("name-without-folder.png"));
+}
+
+TEST(AtomicFile, FullDeviceIsAnIoError) {
+  if (!std::filesystem::exists("/dev/full")) GTEST_SKIP();
+  expect_error(ErrorKind::kIo, "/dev/full: cannot write: No space left on device", [] { write_file("/dev/full", "x"); });
+  EXPECT_TRUE(std::filesystem::is_character_file("/dev/full"));
+}
+
+TEST(AtomicFile, DevicesAreWrittenDirectly) {
+  write_file("/dev/null", "x");
+  EXPECT_TRUE(std::filesystem::is_character_file("/dev/null"));
+}
+
+TEST(MappedFile, MapsTheWholeFile) {
+  const TemporaryFolder folder;
+  write_bytes(folder / "a", "content");
+  const MappedFile file(folder / "a");
+  EXPECT_EQ(std::string(reinterpret_cast<const char*>(file.data()), static_cast<size_t>(file.size())), "content");
+  write_bytes(folder / "empty", "");
+  EXPECT_EQ(MappedFile(folder / "empty").size(), 0);
+}
+
+TEST(MappedFile, RefusesWhatIsNoRegularFile) {
+  const TemporaryFolder folder;
+  expect_error(ErrorKind::kModel, "is a folder, expected a file", [&] { MappedFile(folder.path()); });
+  expect_error(ErrorKind::kBadFile, "cannot open: No such file", [&] { MappedFile(folder / "absent", ErrorKind::kBadFile); });
+  expect_error(ErrorKind::kModel, "is not a regular file", [] { MappedFile("/dev/zero"); });
+  ASSERT_EQ(::mkfifo((folder / "pipe").c_str(), 0600), 0);
+  expect_error(ErrorKind::kModel, "is not a regular file", [&] { MappedFile(folder / "pipe"); });
+  write_bytes(folder / "secret", "x");
+  std::filesystem::permissions(folder / "secret", std::filesystem::perms::none);
+  if (::geteuid() != 0) {
+    expect_error(ErrorKind::kModel, "Permission denied", [&] { MappedFile(folder / "secret"); });
+  }
+}
+
+}  // namespace
+}  // namespace linea
