@@ -205,7 +205,8 @@ void write_safetensors(const std::filesystem::path& path, const std::vector<std:
     const auto& [name, tensor] = *item;
     LINEA_ASSERT(tensor.defined() && tensor.device().is_cpu() && tensor.is_contiguous());
     LINEA_ASSERT(name != "__metadata__" && !header.contains(name));
-    const auto* type = std::find_if(std::begin(kTypes), std::end(kTypes), [&](const NamedType& t) { return t.type == tensor.dtype(); });
+    const DType dtype = tensor.dtype();
+    const auto* type = std::find_if(std::begin(kTypes), std::end(kTypes), [&](const NamedType& t) { return t.type == dtype; });
     LINEA_ASSERT(type != std::end(kTypes));
     Json shape = Json::array();
     for (int i = 0; i < tensor.rank(); ++i) shape.push_back(tensor.dim(i));

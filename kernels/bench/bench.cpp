@@ -4,34 +4,40 @@
 #include <chrono>
 #include <cstdarg>
 #include <cstdio>
+#include <ctime>
 
 #include "kernels/backend.h"
 
 namespace linea::bench {
 namespace {
 
-double seconds_of(Context& ctx, const std::function<void()>& run) {
-  const auto start = std::chrono::steady_clock::now();
-  run();
-  ctx.backend->synchronize();
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+double now(Clock clock) {
+  if (clock == Clock::kCpu) return static_cast<double>(std::clock()) / CLOCKS_PER_SEC;
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
-std::vector<double> repeat(Context& ctx, const std::function<void()>& run, double budget_seconds) {
+double seconds_of(Context& ctx, Clock clock, const std::function<void()>& run) {
+  const double start = now(clock);
+  run();
+  ctx.backend->synchronize();
+  return now(clock) - start;
+}
+
+std::vector<double> repeat(Context& ctx, Clock clock, const std::function<void()>& run, double budget_seconds) {
   constexpr int kMinimum = 5;
   constexpr size_t kMaximum = 2000;
-  seconds_of(ctx, run);  // warms caches and builds primitives
+  seconds_of(ctx, clock, run);  // warms caches and builds primitives
   std::vector<double> times;
   double total = 0;
   while (times.size() < kMinimum || (total < budget_seconds && times.size() < kMaximum)) {
-    times.push_back(seconds_of(ctx, run));
+    times.push_back(seconds_of(ctx, clock, run));
     total += times.back();
   }
   std::sort(times.begin(), times.end());
   return times;
 }
 
-double gemm_rate(Context& ctx, DType dtype) {
+double gemm_rate(Context& ctx, Clock clock, DType dtype) {
   constexpr int64_t kRows = 512, kIn = 512, kOut = 512;  // about a millisecond: fits between two interruptions
   const Tensor x = Tensor({kRows, kIn}, DType::kF32), w = Tensor({kOut, kIn}, DType::kF32);
   std::fill_n(x.data<float>(), x.elements(), 0.5f);
@@ -39,7 +45,7 @@ double gemm_rate(Context& ctx, DType dtype) {
   const Device device = ctx.backend->device();
   const Tensor left = x.to(dtype).to(device), y({kRows, kOut}, dtype, device);
   const Weight weight = prepare_linear(ctx, w.to(dtype).to(device));
-  return 2.0 * kRows * kIn * kOut / repeat(ctx, [&] { linear(ctx, left, weight, y); }, 0.5).front();
+  return 2.0 * kRows * kIn * kOut / repeat(ctx, clock, [&] { linear(ctx, left, weight, y); }, 0.5).front();
 }
 
 std::string line(const char* format, ...) {
@@ -53,19 +59,19 @@ std::string line(const char* format, ...) {
 
 }  // namespace
 
-Rates measure_rates(Context& ctx) {
+Rates measure_rates(Context& ctx, Clock clock) {
   Rates rates;
-  rates.gemm_flops_f32 = gemm_rate(ctx, DType::kF32);
-  rates.gemm_flops = ctx.dtype == DType::kF32 ? rates.gemm_flops_f32 : gemm_rate(ctx, ctx.dtype);
+  rates.gemm_flops_f32 = gemm_rate(ctx, clock, DType::kF32);
+  rates.gemm_flops = ctx.dtype == DType::kF32 ? rates.gemm_flops_f32 : gemm_rate(ctx, clock, ctx.dtype);
   constexpr int64_t kRows = 64, kColumns = int64_t{1} << 20;  // 256 MB, beyond any cache
   const Tensor x({kRows, kColumns}, DType::kF32, ctx.backend->device()), y({kRows, kColumns}, DType::kF32, ctx.backend->device());
   cast(ctx, y, x);  // first touch
-  rates.copy_bytes = 2.0 * static_cast<double>(x.bytes()) / repeat(ctx, [&] { cast(ctx, x, y); }, 0.5).front();
+  rates.copy_bytes = 2.0 * static_cast<double>(x.bytes()) / repeat(ctx, clock, [&] { cast(ctx, x, y); }, 0.5).front();
   return rates;
 }
 
-Result measure(Context& ctx, const Case& benchmark, const Rates& rates, double budget_seconds) {
-  const std::vector<double> times = repeat(ctx, benchmark.run, budget_seconds);
+Result measure(Context& ctx, const Case& benchmark, const Rates& rates, Clock clock, double budget_seconds) {
+  const std::vector<double> times = repeat(ctx, clock, benchmark.run, budget_seconds);
   Result result;
   result.name = benchmark.name;
   result.count = benchmark.count;

@@ -17,7 +17,11 @@ struct Rates {
   double gemm_flops_f32 = 0;  // what attention and depthwise convolutions compute in
   double copy_bytes = 0;      // read + written, per second
 };
-Rates measure_rates(Context& ctx);
+
+// kCpu is the process's CPU time: with one thread it stays right on a machine that others keep busy.
+enum class Clock { kWall, kCpu };
+
+Rates measure_rates(Context& ctx, Clock clock = Clock::kWall);
 
 struct Case {
   std::string name;
@@ -36,7 +40,7 @@ struct Result {
   double flops = 0, bytes = 0;
   double ratio() const { return floor_seconds > 0 ? seconds / floor_seconds : 0; }
 };
-Result measure(Context& ctx, const Case& benchmark, const Rates& rates, double budget_seconds = 0.3);
+Result measure(Context& ctx, const Case& benchmark, const Rates& rates, Clock clock = Clock::kWall, double budget_seconds = 0.3);
 
 // One line a result and a total weighted by the counts.
 std::string format_table(const std::string& title, const std::vector<Result>& results);

@@ -1,4 +1,5 @@
-// linea_kernels_bench [f32|bf16|f16] [step600m|step1600m|builtin|decoder|dcae512]...: ops of SANA beside their floors, on the CPU.
+// linea_kernels_bench [f32|bf16|f16] [cpu-time] [step600m|step1600m|builtin|decoder|dcae512]...: ops of SANA beside their floors, on the CPU.
+// Threads by OMP_NUM_THREADS; on a busy machine take one, and cpu-time.
 #include <cstdio>
 #include <cstring>
 
@@ -24,20 +25,23 @@ void run(const std::vector<std::string>& arguments) {
   ctx.backend = &backend_of(kCpuDevice);
   ctx.arena = &arena;
   std::vector<std::string> suites;
+  Clock clock = Clock::kWall;
   for (const std::string& argument : arguments) {
     if (argument == "f32" || argument == "bf16" || argument == "f16") {
       ctx.dtype = parse_float_dtype(argument);
+    } else if (argument == "cpu-time") {
+      clock = Clock::kCpu;
     } else {
       suites.push_back(argument);
     }
   }
   if (suites.empty()) suites = {"builtin", "decoder", "step600m"};
-  const Rates rates = measure_rates(ctx);
+  const Rates rates = measure_rates(ctx, clock);
   std::printf("%d threads, %s: GEMM %.0f GFLOP/s (f32 %.0f), copy %.1f GB/s\n", thread_count(), std::string(name_of(ctx.dtype)).c_str(),
               1e-9 * rates.gemm_flops, 1e-9 * rates.gemm_flops_f32, 1e-9 * rates.copy_bytes);
   for (const std::string& name : suites) {
     std::vector<Result> results;
-    for (const Case& benchmark : suite(ctx, name)) results.push_back(measure(ctx, benchmark, rates));
+    for (const Case& benchmark : suite(ctx, name)) results.push_back(measure(ctx, benchmark, rates, clock));
     std::fputs(format_table(name, results).c_str(), stdout);
   }
 }

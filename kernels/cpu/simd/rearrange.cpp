@@ -32,12 +32,19 @@ void pixel_shuffle(const RearrangeParams& p, int64_t row_begin, int64_t row_end)
     for (int64_t r = row_begin; r < row_end; ++r) {
       for (int64_t w = 0; w < p.width; ++w) {
         const T* x = static_cast<const T*>(p.x) + (r * p.width + w) * 4 * channels;
-        for (int64_t i = 0; i < 2; ++i) {
-          T* y = static_cast<T*>(p.y) + ((2 * r + i) * 2 * p.width + 2 * w) * channels;
-          for (int64_t c = 0; c < channels; ++c) {
-            y[c] = x[4 * c + 2 * i];
-            y[channels + c] = x[4 * c + 2 * i + 1];
+        T* rows[2];
+        for (int64_t i = 0; i < 2; ++i) rows[i] = static_cast<T*>(p.y) + ((2 * r + i) * 2 * p.width + 2 * w) * channels;
+        int64_t c = 0;
+        for (; c + kLanes <= channels; c += kLanes) {
+          F32s in[4];
+          for (int v = 0; v < 4; ++v) in[v] = load(x + 4 * c + v * kLanes);
+          for (int j = 0; j < 2; ++j) {
+            const F32s low = every_second(in[0], in[1], j), high = every_second(in[2], in[3], j);
+            for (int i = 0; i < 2; ++i) store(rows[i] + j * channels + c, every_second(low, high, i));
           }
+        }
+        for (; c < channels; ++c) {
+          for (int i = 0; i < 4; ++i) rows[i / 2][(i % 2) * channels + c] = x[4 * c + i];
         }
       }
     }
@@ -51,12 +58,20 @@ void pixel_unshuffle(const RearrangeParams& p, int64_t row_begin, int64_t row_en
     for (int64_t r = row_begin; r < row_end; ++r) {
       for (int64_t w = 0; w < p.width; ++w) {
         T* y = static_cast<T*>(p.y) + (r * p.width + w) * 4 * channels;
-        for (int64_t i = 0; i < 2; ++i) {
-          const T* x = static_cast<const T*>(p.x) + ((2 * r + i) * 2 * p.width + 2 * w) * channels;
-          for (int64_t c = 0; c < channels; ++c) {
-            y[4 * c + 2 * i] = x[c];
-            y[4 * c + 2 * i + 1] = x[channels + c];
+        const T* rows[2];
+        for (int64_t i = 0; i < 2; ++i) rows[i] = static_cast<const T*>(p.x) + ((2 * r + i) * 2 * p.width + 2 * w) * channels;
+        int64_t c = 0;
+        for (; c + kLanes <= channels; c += kLanes) {
+          for (int half = 0; half < 2; ++half) {
+            F32s pairs[2];
+            for (int j = 0; j < 2; ++j) {
+              pairs[j] = in_turn(load(rows[0] + j * channels + c), load(rows[1] + j * channels + c), half);
+            }
+            for (int v = 0; v < 2; ++v) store(y + 4 * c + (2 * half + v) * kLanes, in_turn(pairs[0], pairs[1], v));
           }
+        }
+        for (; c < channels; ++c) {
+          for (int i = 0; i < 4; ++i) y[4 * c + i] = rows[i / 2][(i % 2) * channels + c];
         }
       }
     }
@@ -80,7 +95,15 @@ void add_downsample_shortcut(const RearrangeParams& p, int64_t row_begin, int64_
           });
           continue;
         }
-        for (int64_t c = 0; c < out; ++c) {
+        int64_t c = 0;
+        if (group == 2) {  // output 2i takes the upper pair of channel i, output 2i + 1 the lower
+          for (; c + 2 * kLanes <= out; c += 2 * kLanes) {
+            const F32s upper = (load(top + c / 2) + load(top + in + c / 2)) * share;
+            const F32s lower = (load(bottom + c / 2) + load(bottom + in + c / 2)) * share;
+            for (int v = 0; v < 2; ++v) store(y + c + v * kLanes, load(y + c + v * kLanes) + in_turn(upper, lower, v));
+          }
+        }
+        for (; c < out; ++c) {
           float sum = 0;
           for (int64_t u = c * group; u < (c + 1) * group; ++u) sum += to_float((u & 2 ? bottom : top)[(u & 1) * in + u / 4]);
           y[c] = from_float<T>(to_float(y[c]) + sum * share);
@@ -104,7 +127,14 @@ void add_upsample_shortcut(const RearrangeParams& p, int64_t row_begin, int64_t 
               add_row(x, y, out);
               continue;
             }
-            for (int64_t c = 0; c < out; ++c) y[c] = from_float<T>(to_float(y[c]) + to_float(x[(4 * c + 2 * i + j) / repeat]));
+            int64_t c = 0;
+            if (repeat == 2) {  // every second channel of x
+              for (; c + kLanes <= out; c += kLanes) {
+                const F32s taken = every_second(load(x + 2 * c), load(x + 2 * c + kLanes), static_cast<int>(i));
+                store(y + c, load(y + c) + taken);
+              }
+            }
+            for (; c < out; ++c) y[c] = from_float<T>(to_float(y[c]) + to_float(x[(4 * c + 2 * i + j) / repeat]));
           }
         }
       }

@@ -144,6 +144,18 @@ inline F32s keep(F32s v, First first) {
   return v;
 }
 
+// Every second lane of the 2·kLanes values [a, b], and the values of two vectors in turn.
+inline F32s every_second(F32s a, F32s b, int first) {
+  I32s even, odd;
+  for (int i = 0; i < kLanes; ++i) even[i] = 2 * i, odd[i] = 2 * i + 1;
+  return first == 0 ? __builtin_shuffle(a, b, even) : __builtin_shuffle(a, b, odd);
+}
+inline F32s in_turn(F32s a, F32s b, int half) {
+  I32s low, high;
+  for (int i = 0; i < kLanes; ++i) low[i] = i / 2 + i % 2 * kLanes, high[i] = low[i] + kLanes / 2;
+  return half == 0 ? __builtin_shuffle(a, b, low) : __builtin_shuffle(a, b, high);
+}
+
 // ---- Loops -------------------------------------------------------------------------------------------------------------------------
 
 // visit(offset, All or First) for the vectors of a row of n elements.

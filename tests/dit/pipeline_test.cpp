@@ -1,0 +1,234 @@
+// Whole pictures against diffusers' SanaPipeline (tests/golden/make_pipeline.py): text, noise, schedule, guidance, transformer, autoencoder,
+// binning. And what the reference does not promise: the same bytes alone, in company, and for any number of threads.
+#include "dit/pipeline/pipeline.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+#include <fstream>
+#include <map>
+
+#include "core/threads.h"
+#include "tests/support/compare.h"
+#include "tests/support/golden.h"
+
+namespace linea {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kPrompt = "A painting of a Squirrel eating a burger";
+
+// The golden model as one folder, from the parts that the repository keeps once.
+class PipelineTest : public testing::Test {
+ protected:
+  PipelineTest() {
+    char name[] = "/tmp/linea-pipeline-XXXXXX";
+    folder_ = mkdtemp(name);
+    const auto link = [&](const std::string& from, const char* to) { fs::create_directory_symlink(test::data_path(from), folder_ / to); };
+    for (const char* part : {"transformer", "vae", "scheduler"}) link(std::string("pipeline/model/") + part, part);
+    link("textenc/tokenizer", "tokenizer");
+    link("textenc/text_encoder", "text_encoder");
+  }
+  ~PipelineTest() override { fs::remove_all(folder_); }
+
+  SanaPipeline open(DType dtype = DType::kF32) const { return SanaPipeline(folder_, {.device = kCpuDevice, .dtype = dtype, .instruction = {}}); }
+
+  struct Result {
+    std::map<std::string, Tensor> trace;
+    std::vector<Picture> pictures;
+  };
+  static Result run(SanaPipeline& pipeline, const PictureRequest& request) {
+    Result result;
+    GenerateCallbacks callbacks;
+    callbacks.picture = [&](Picture&& picture) { result.pictures.push_back(std::move(picture)); };
+    callbacks.trace = [&](const std::string& name, const Tensor& value) {
+      Tensor copy(value.shape(), value.dtype());
+      std::memcpy(copy.raw(), value.raw(), static_cast<size_t>(value.bytes()));
+      result.trace[name] = copy;
+    };
+    pipeline.generate(request, callbacks);
+    return result;
+  }
+
+  static PictureRequest request(int steps, double guidance) {
+    PictureRequest r;
+    r.prompt = kPrompt;
+    r.size = {32, 64};
+    r.use_bins = false;
+    r.steps = steps;
+    r.guidance = guidance;
+    r.seed = 5;
+    return r;
+  }
+
+  fs::path folder_;
+  test::Golden golden_{"pipeline/golden.safetensors"};
+};
+
+TEST_F(PipelineTest, TrajectoryAndPictureEqualTheReference) {
+  SanaPipeline pipeline = open();
+  PictureRequest r = request(20, 4.5);
+  r.negative = "blurry";
+  const Result result = run(pipeline, r);
+  for (int i = 1; i <= 20; ++i) {
+    char name[24];
+    std::snprintf(name, sizeof name, "latents_%03d", i);
+    EXPECT_LE(test::relative_l2(result.trace.at(name), golden_[std::string("dpm.") + name]), 1e-4) << name;
+  }
+  EXPECT_LE(test::relative_l2(result.trace.at("image"), golden_["dpm.image"]), 1e-4);
+  for (const char* name : {"prompt_ids", "prompt_embeds", "prompt_mask", "negative_ids", "negative_embeds", "negative_mask", "timesteps",
+                           "sigmas", "latents_init"}) {
+    EXPECT_TRUE(result.trace.contains(name)) << name;
+  }
+}
+
+TEST_F(PipelineTest, WithoutGuidance) {
+  SanaPipeline pipeline = open();
+  EXPECT_LE(test::relative_l2(run(pipeline, request(4, 1.0)).trace.at("image"), golden_["unguided.image"]), 1e-4);
+}
+
+TEST_F(PipelineTest, EulerInPlaceOfTheModelsScheduler) {
+  SanaPipeline pipeline = open();
+  PictureRequest r = request(7, 2.0);
+  r.scheduler = "euler";
+  r.flow_shift = 3.0;
+  EXPECT_LE(test::relative_l2(run(pipeline, r).trace.at("image"), golden_["euler.image"]), 1e-4);
+}
+
+TEST_F(PipelineTest, JointNoiseEqualsTheReferencesBatchOfOneGenerator) {
+  SanaPipeline pipeline = open();
+  PictureRequest r = request(3, 3.0);
+  r.count = 2;
+  r.joint_noise = true;
+  const Result result = run(pipeline, r);
+  ASSERT_EQ(result.pictures.size(), 2u);
+  const Tensor want = golden_["joint.image"];
+  EXPECT_LE(test::relative_l2(result.trace.at("image"), want.slice(0, 0, 1)), 1e-4);
+  for (int64_t k = 0; k < 2; ++k) {
+    int64_t differing = 0;  // by more than one level
+    for (int64_t y = 0; y < 32; ++y) {
+      for (int64_t x = 0; x < 64; ++x) {
+        for (int64_t c = 0; c < 3; ++c) {
+          const float value = want.data<float>()[((k * 3 + c) * 32 + y) * 64 + x];
+          const float level = std::clamp(value * 0.5f + 0.5f, 0.0f, 1.0f) * 255.0f;
+          const auto got = result.pictures[static_cast<size_t>(k)].image.pixels[static_cast<size_t>((y * 64 + x) * 3 + c)];
+          differing += std::abs(level - static_cast<float>(got)) > 1.0f;
+        }
+      }
+    }
+    EXPECT_EQ(differing, 0) << "picture " << k;
+  }
+}
+
+TEST_F(PipelineTest, BinsRenderAtATrainedSizeAndCropAsTheReference) {
+  SanaPipeline pipeline = open();
+  PictureRequest r = request(2, 3.0);
+  r.size = {64, 96};
+  r.use_bins = true;
+  const Result result = run(pipeline, r);
+  EXPECT_EQ(result.pictures[0].rendered, (PictureSize{416, 608}));
+  EXPECT_EQ(result.pictures[0].image.width, 96);
+  EXPECT_LE(test::relative_l2(result.trace.at("image"), golden_["bins.image"]), 1e-4);
+}
+
+TEST_F(PipelineTest, SixteenBitStaysNearTheReference) {
+  SanaPipeline bf16 = open(DType::kBF16), fp16 = open(DType::kF16);
+  EXPECT_LE(test::relative_l2(run(bf16, request(4, 1.0)).trace.at("image"), golden_["unguided.image"]), 5e-2);
+  EXPECT_LE(test::relative_l2(run(fp16, request(4, 1.0)).trace.at("image"), golden_["unguided.image"]), 5e-3);
+}
+
+TEST_F(PipelineTest, APictureIsTheSameAloneInCompanyAndForAnyNumberOfThreads) {
+  SanaPipeline pipeline = open();
+  PictureRequest r = request(3, 4.5);
+  r.count = 4;
+  const std::vector<Picture> together = run(pipeline, r).pictures;
+  ASSERT_EQ(together.size(), 4u);
+  for (int threads : {1, 2, 3}) {
+    set_thread_count(threads);
+    for (int k = 0; k < 4; ++k) {
+      PictureRequest alone = request(3, 4.5);
+      alone.seed = 5 + static_cast<uint64_t>(k);
+      EXPECT_EQ(run(pipeline, alone).pictures[0].image, together[static_cast<size_t>(k)].image) << threads << " threads, picture " << k;
+    }
+  }
+  set_thread_count(0);
+}
+
+TEST_F(PipelineTest, ReconstructionReportsItsLatents) {
+  SanaPipeline pipeline = open();
+  Image image{66, 34, 3, std::vector<uint8_t>(66 * 34 * 3, 128)};
+  std::map<std::string, Shape> shapes;
+  GenerateCallbacks callbacks;
+  callbacks.trace = [&](const std::string& name, const Tensor& value) { shapes[name] = value.shape(); };
+  const Image again = pipeline.reconstruct(image, callbacks);
+  EXPECT_EQ(again.width, 64);
+  EXPECT_EQ(again.height, 32);
+  EXPECT_EQ(shapes.at("latent"), (Shape{1, 4, 8, 16}));
+  EXPECT_EQ(shapes.at("reconstruction"), (Shape{1, 3, 32, 64}));
+}
+
+TEST_F(PipelineTest, RefusesRequestsBeforeAnyWork) {
+  SanaPipeline pipeline = open();
+  const auto refuses = [&](auto change) {
+    PictureRequest r = request(2, 4.5);
+    change(r);
+    bool started = false;
+    GenerateCallbacks callbacks;
+    callbacks.progress = [&](const Progress&) { started = true; };
+    try {
+      pipeline.generate(r, callbacks);
+      ADD_FAILURE() << "accepted";
+    } catch (const Error& error) {
+      EXPECT_EQ(error.kind(), ErrorKind::kUsage) << error.what();
+    }
+    EXPECT_FALSE(started);
+  };
+  refuses([](PictureRequest& r) { r.size = {513, 513}; });
+  refuses([](PictureRequest& r) { r.size = {100000, 100000}; });
+  refuses([](PictureRequest& r) { r.size = {-32, 32}; });
+  refuses([](PictureRequest& r) { r.steps = -3; });
+  refuses([](PictureRequest& r) { r.count = 0; });
+  refuses([](PictureRequest& r) { r.guidance = NAN; });
+  refuses([](PictureRequest& r) { r.scheduler = "ddim"; });
+  refuses([](PictureRequest& r) { r.flow_shift = 0; });
+}
+
+TEST_F(PipelineTest, CancelStopsInEveryStage) {
+  SanaPipeline pipeline = open();
+  for (const std::string stage : {"text", "denoise", "decode"}) {
+    GenerateCallbacks callbacks;
+    callbacks.progress = [&](const Progress& p) {
+      if (p.stage == stage) callbacks.cancel.cancel();
+    };
+    bool drawn = false;
+    callbacks.picture = [&](Picture&&) { drawn = true; };
+    try {
+      pipeline.generate(request(3, 4.5), callbacks);
+      ADD_FAILURE() << "not stopped in " << stage;
+    } catch (const Error& error) {
+      EXPECT_EQ(error.kind(), ErrorKind::kCancelled);
+    }
+    EXPECT_FALSE(drawn);
+  }
+}
+
+TEST_F(PipelineTest, AnIncompleteFolderIsOneClearError) {
+  for (const char* part : {"transformer", "vae", "scheduler", "tokenizer", "text_encoder"}) {
+    fs::remove(folder_ / part);
+    try {
+      SanaPipeline pipeline = open();
+      run(pipeline, request(1, 1.0));
+      ADD_FAILURE() << "accepted without " << part;
+    } catch (const Error& error) {
+      EXPECT_EQ(error.kind(), ErrorKind::kModel);
+      EXPECT_NE(std::string(error.what()).find(part), std::string::npos) << error.what();
+    }
+    const std::string from = part[0] == 't' && part[1] != 'r' ? std::string("textenc/") + part : std::string("pipeline/model/") + part;
+    fs::create_directory_symlink(test::data_path(from), folder_ / part);
+  }
+}
+
+}  // namespace
+}  // namespace linea
