@@ -1,4 +1,5 @@
 // linea generate: a prompt becomes pictures.
+#include <chrono>
 #include <cstdio>
 #include <iostream>
 #include <iterator>
@@ -134,15 +135,22 @@ class GenerateRun {
   }
 
  private:
+  // Standard output, a device or a pipe: gets the bytes of one PNG.
+  bool to_stream() const {
+    std::error_code ignored;
+    const std::filesystem::file_type type = std::filesystem::status(o_.output, ignored).type();
+    return o_.output == "-" || type == std::filesystem::file_type::character || type == std::filesystem::file_type::fifo;
+  }
+
   std::filesystem::path path_of(int index) const {
-    if (o_.output == "-") return "/dev/stdout";
+    if (to_stream()) return o_.output == "-" ? "/dev/stdout" : o_.output;
     return output_path(o_.output, request_.prompt, index, request_.count, request_.seed + static_cast<uint64_t>(index));
   }
 
   void check_output(const std::filesystem::path& path) const {
-    if (o_.output == "-") {
-      if (request_.count > 1) throw Error(ErrorKind::kUsage, "-o -: only one picture can go to standard output");
-      if (o_.json) throw Error(ErrorKind::kUsage, "-o - and --json both write to standard output");
+    if (to_stream()) {
+      if (request_.count > 1) throw Error(ErrorKind::kUsage, "-o " + o_.output + ": only one picture can go to a stream");
+      if (o_.json && o_.output == "-") throw Error(ErrorKind::kUsage, "-o - and --json both write to standard output");
       return;
     }
     image_format_of(path);
@@ -160,7 +168,7 @@ class GenerateRun {
     const std::filesystem::path path = path_of(picture.index);
     ImageWriteOptions write;
     if (!o_.no_metadata) write.text = to_image_text(settings);
-    if (o_.output == "-") {
+    if (to_stream()) {
       const std::vector<uint8_t> bytes = encode_png(picture.image, write.text, write.png_level);
       write_file(path, bytes);
     } else {
@@ -177,7 +185,7 @@ class GenerateRun {
                                            {"settings", nlohmann::ordered_json::parse(to_json(settings))}};
       std::printf("%s\n", line.dump().c_str());
       std::fflush(stdout);
-    } else if (!o_.run.quiet && o_.output != "-") {
+    } else if (!o_.run.quiet && !to_stream()) {
       std::printf("%s\n", path.string().c_str());
       std::fflush(stdout);
     }

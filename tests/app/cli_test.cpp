@@ -1,0 +1,248 @@
+// The command line as its users meet it: what works, and what each mistake says.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "core/image.h"
+#include "core/json.h"
+#include "core/safetensors.h"
+#include "tests/app/process.h"
+
+namespace linea {
+namespace {
+
+namespace fs = std::filesystem;
+using test::Outcome;
+using testing::HasSubstr;
+using testing::StartsWith;
+
+class Cli : public testing::Test {
+ protected:
+  Outcome run(const std::vector<std::string>& arguments, const std::string& input = {}) { return test::run(work_, arguments, input); }
+  // A quick picture of the small model, with further arguments.
+  std::vector<std::string> generate(const std::vector<std::string>& more = {}, const std::string& prompt = "a red apple") {
+    std::vector<std::string> arguments = {"generate", prompt, "--model", work_ / "model", "--size", "32x64", "--bins", "off",
+                                          "--steps", "2",   "--seed", "3",       "--dtype", "fp32"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return arguments;
+  }
+  std::string out(const std::string& name = "a.png") { return work_ / ("out/" + name); }
+  bool nothing_written() { return fs::is_empty(work_ / "out"); }
+
+  // One line on standard error, the given status, no output and no file.
+  void expect_refused(const Outcome& outcome, int status, const std::string& part) {
+    EXPECT_EQ(outcome.status, status) << outcome.err;
+    EXPECT_THAT(outcome.err, StartsWith("linea: "));
+    EXPECT_THAT(outcome.err, HasSubstr(part));
+    EXPECT_EQ(std::count(outcome.err.begin(), outcome.err.end(), '\n'), 1) << outcome.err;
+    EXPECT_EQ(outcome.out, "");
+    EXPECT_TRUE(nothing_written());
+  }
+
+  test::Workspace work_;
+};
+
+TEST_F(Cli, GenerateWritesAPictureThatSaysHowItWasMade) {
+  const Outcome outcome = run(generate({"-o", out()}));
+  ASSERT_EQ(outcome.status, 0) << outcome.err;
+  EXPECT_EQ(outcome.out, out() + "\n");
+  const Image image = read_image(out());
+  EXPECT_EQ(image.width, 32);
+  EXPECT_EQ(image.height, 64);
+  const Outcome info = run({"info", out(), "--json"});
+  ASSERT_EQ(info.status, 0) << info.err;
+  const Json json = parse_json(info.out, "info");
+  EXPECT_EQ(json.at("settings").at("prompt"), "a red apple");
+  EXPECT_EQ(json.at("settings").at("seed"), 3);
+  EXPECT_THAT(json.at("parameters").get<std::string>(), HasSubstr("Steps: 2, Sampler: DPM++ 2M, CFG scale: 4.5, Seed: 3, Size: 32x64"));
+  EXPECT_THAT(json.at("command").get<std::string>(), StartsWith("linea generate 'a red apple'"));
+}
+
+TEST_F(Cli, TheCommandInAPictureMakesItAgainToTheByte) {
+  ASSERT_EQ(run(generate({"-o", out(), "--negative", "it's \"dark\"", "--shift", "2.5", "--guidance", "3.3"}, "a cat's\nhat — ü")).status, 0);
+  const std::string command = parse_json(run({"info", out(), "--json"}).out, "info").at("command");
+  const std::string shell = std::string("set -- ") + command.substr(command.find(' ')) + "; exec '" + LINEA_PROGRAM + "' \"$@\" -q -o '" +
+                            out("b.png") + "'";
+
+  std::ofstream(work_ / "again.sh") << shell;
+  ASSERT_EQ(std::system(("sh " + (work_ / "again.sh").string()).c_str()), 0);
+  EXPECT_EQ(test::read_file(out()), test::read_file(out("b.png")));
+}
+
+TEST_F(Cli, PicturesOfACallAreThoseOfTheirSeeds) {
+  const Outcome outcome = run(generate({"-o", out(), "--count", "3", "--json"}));
+  ASSERT_EQ(outcome.status, 0) << outcome.err;
+  EXPECT_EQ(std::count(outcome.out.begin(), outcome.out.end(), '\n'), 3);
+  for (int k = 0; k < 3; ++k) {
+    std::vector<std::string> alone = generate({"-q", "-o", out("alone.png")});
+    *(std::find(alone.begin(), alone.end(), "--seed") + 1) = std::to_string(3 + k);
+    ASSERT_EQ(run(alone).status, 0);
+    EXPECT_EQ(test::read_file(out("a-" + std::to_string(k + 1) + ".png")), test::read_file(out("alone.png")));
+  }
+}
+
+TEST_F(Cli, SeedIsRandomAndPrinted) {
+  std::vector<std::string> arguments = generate({"-o", work_ / "out/"});
+  const auto seed = std::find(arguments.begin(), arguments.end(), "--seed");
+  arguments.erase(seed, seed + 2);
+  const Outcome first = run(arguments), second = run(arguments);
+  EXPECT_THAT(first.err, StartsWith("seed "));
+  EXPECT_NE(first.err, second.err);
+  EXPECT_THAT(first.out, HasSubstr("out/a-red-apple-" + first.err.substr(5, first.err.size() - 6) + ".png"));
+}
+
+TEST_F(Cli, PromptFromStandardInputAndPictureToStandardOutput) {
+  const Outcome outcome = run(generate({"-o", "-"}, "-"), "a red apple\n");
+  ASSERT_EQ(outcome.status, 0) << outcome.err;
+  ASSERT_EQ(run(generate({"-o", out()})).status, 0);
+  EXPECT_EQ(outcome.out, test::read_file(out()));
+}
+
+TEST_F(Cli, NoMetadataKeepsSettingsOut) {
+  ASSERT_EQ(run(generate({"-o", out(), "--no-metadata"})).status, 0);
+  EXPECT_TRUE(read_png_text(out()).empty());
+}
+
+TEST_F(Cli, JpegAndWebp) {
+  for (const char* name : {"a.jpg", "a.webp"}) {
+    ASSERT_EQ(run(generate({"-o", out(name)})).status, 0);
+    EXPECT_EQ(read_image(out(name)).width, 32);
+  }
+}
+
+TEST_F(Cli, TraceHoldsTheNamedTensors) {
+  ASSERT_EQ(run(generate({"-o", out(), "--trace", work_ / "trace"})).status, 0);
+  const SafetensorsFile file(work_ / "trace/trace.safetensors");
+  for (const char* name : {"prompt_ids", "prompt_embeds", "prompt_mask", "negative_ids", "negative_embeds", "negative_mask", "timesteps",
+                           "sigmas", "latents_init", "latents_001", "latents_002", "image"}) {
+    EXPECT_TRUE(file.tensors().contains(name)) << name;
+  }
+  ASSERT_EQ(run({"reconstruct", out(), "-o", out("b.png"), "--model", work_ / "model", "--trace", work_ / "trace"}).status, 0);
+  const SafetensorsFile again(work_ / "trace/trace.safetensors");
+  for (const char* name : {"image", "latent", "latent_scaled", "reconstruction"}) EXPECT_TRUE(again.tensors().contains(name)) << name;
+}
+
+TEST_F(Cli, ReconstructPrintsPsnr) {
+  ASSERT_EQ(run(generate({"-o", out()})).status, 0);
+  const Outcome outcome = run({"reconstruct", out(), "-o", out("b.png"), "--model", work_ / "model"});
+  EXPECT_EQ(outcome.status, 0) << outcome.err;
+  EXPECT_THAT(outcome.out, HasSubstr("PSNR "));
+}
+
+TEST_F(Cli, InfoDescribesModelsAndFiles) {
+  const Outcome model = run({"info", work_ / "model", "--json"});
+  ASSERT_EQ(model.status, 0) << model.err;
+  EXPECT_EQ(parse_json(model.out, "info").at("compression"), 4);
+  const Outcome file = run({"info", work_ / "model/vae/diffusion_pytorch_model.safetensors"});
+  EXPECT_EQ(file.status, 0);
+  EXPECT_THAT(file.out, HasSubstr("decoder.conv_in.weight"));
+}
+
+TEST_F(Cli, HelpAndVersion) {
+  EXPECT_THAT(run({"--help"}).out, HasSubstr("generate"));
+  EXPECT_THAT(run({"generate", "--help"}).out, HasSubstr("--joint-noise"));
+  EXPECT_THAT(run({"--version"}).out, StartsWith("linea "));
+  EXPECT_EQ(run({}).status, 2);
+}
+
+TEST_F(Cli, MisspeltWordsGetTheNearest) {
+  expect_refused(run({"genrate", "x"}), 2, "did you mean 'generate'?");
+  expect_refused(run(generate({"--sede", "4"})), 2, "did you mean '--seed'?");
+  expect_refused(run(generate({"--noise", "cdua"})), 2, "did you mean 'cuda'?");
+  expect_refused(run(generate({"--scheduler", "eular"})), 2, "did you mean 'euler'?");
+  expect_refused(run({"generate", "a", "red", "apple"}), 2, "quotes");
+}
+
+TEST_F(Cli, ValuesOutOfRange) {
+  expect_refused(run(generate({"-o", out()}, "")), 2, "prompt is empty");
+  expect_refused(run(generate({"-o", out()}, " \n ")), 2, "prompt is empty");
+  const auto with = [&](const char* option, const char* value) {
+    std::vector<std::string> arguments = generate({"-o", out()});
+    const auto found = std::find(arguments.begin(), arguments.end(), option);
+    if (found == arguments.end()) {
+      arguments.insert(arguments.end(), {option, value});
+    } else {
+      *(found + 1) = value;
+    }
+    return run(arguments);
+  };
+  for (const char* size : {"0", "513", "100000", "32x", "-64", "axb", "32x33", "9999999999999999999999"}) {
+    expect_refused(with("--size", size), 2, "--size");
+  }
+  for (const char* steps : {"-3", "0", "1.5", "x", "99999999999"}) expect_refused(with("--steps", steps), 2, "--steps");
+  for (const char* seed : {"-1", "x", "18446744073709551616"}) expect_refused(with("--seed", seed), 2, "--seed");
+  for (const char* guidance : {"-1", "nan", "x", "1e9"}) expect_refused(with("--guidance", guidance), 2, "--guidance");
+  expect_refused(with("--shift", "0"), 2, "--shift");
+  expect_refused(with("--count", "0"), 2, "--count");
+  expect_refused(with("--threads", "-2"), 2, "--threads");
+  expect_refused(with("--dtype", "fp23"), 2, "did you mean 'fp32'?");
+  expect_refused(with("--device", "gpu"), 2, "--device");
+  expect_refused(with("--instruction", "/nonexistent"), 2, "/nonexistent");
+}
+
+TEST_F(Cli, OutputsThatCannotBeWritten) {
+  expect_refused(run(generate({"-o", work_ / "missing/a.png"})), 2, "missing");
+  expect_refused(run(generate({"-o", out("a.gif")})), 2, ".png");
+  expect_refused(run(generate({"-q", "-o", "/dev/full"})), 1, "/dev/full");
+  fs::create_directory(out("folder.png"));
+  ASSERT_EQ(run(generate({"-q", "-o", out("folder.png")})).status, 0) << "a folder takes pictures";
+}
+
+TEST_F(Cli, LongPromptsAreCutWithAWarning) {
+  const Outcome outcome = run(generate({"-o", out()}, std::string(100000, 'q')));
+  EXPECT_EQ(outcome.status, 0) << outcome.err.substr(0, 300);
+  EXPECT_THAT(outcome.err, HasSubstr("warning: the prompt is longer than 300 tokens"));
+}
+
+TEST_F(Cli, BrokenModels) {
+  const auto refused = [&](const std::string& part) { expect_refused(run(generate({"-o", out()})), 5, part); };
+  const auto mend = [&](const std::string& part, const std::string& from) {
+    fs::remove_all(work_ / ("model/" + part));
+    fs::copy(test::data_path(from), work_ / ("model/" + part), fs::copy_options::recursive);
+  };
+  const std::string weights = work_ / "model/transformer/diffusion_pytorch_model.safetensors";
+  const std::string valid = test::read_file(weights);
+  const auto write = [&](const std::string& path, const std::string& content) { std::ofstream(path, std::ios::binary) << content; };
+
+  fs::remove(weights);
+  refused("transformer");
+  write(weights, valid.substr(0, valid.size() / 2));
+  refused("diffusion_pytorch_model.safetensors");
+  write(weights, "");
+  refused("diffusion_pytorch_model.safetensors");
+  std::string huge = valid;
+  huge.replace(0, 8, std::string("\0\0\0\0\0\0\0\x80", 8));
+  write(weights, huge);
+  refused("header");
+  std::string renamed = valid;
+  renamed.replace(renamed.find("caption_norm.weight"), 19, "caption_norm.waight");
+  write(weights, renamed);
+  refused("caption_norm.weight");
+  std::string reshaped = valid;
+  const size_t shape = reshaped.find("[2,32]");
+  ASSERT_NE(shape, std::string::npos);
+  reshaped.replace(shape, 6, "[32,2]");
+  write(weights, reshaped);
+  refused("scale_shift_table");
+  mend("transformer", "pipeline/model/transformer");
+
+  write(work_ / "model/tokenizer/tokenizer.json", "{\"model\": {\"type\": \"BPE\", \"vocab\": [");
+  refused("tokenizer.json");
+  mend("tokenizer", "textenc/tokenizer");
+  write(work_ / "model/vae/config.json", "{}}");
+  refused("config.json");
+  mend("vae", "pipeline/model/vae");
+
+  fs::remove(weights);
+  write(weights + ".index.json", R"({"metadata": {}, "weight_map": {"caption_norm.weight": "../vae/diffusion_pytorch_model.safetensors"}})");
+  refused("../vae");
+  expect_refused(run({"generate", "x", "--model", work_ / "nowhere", "-o", out()}), 5, "nowhere");
+}
+
+TEST_F(Cli, ImagesThatAreNone) {
+  std::ofstream(work_ / "x.png") << "not a picture";
+  expect_refused(run({"info", work_ / "x.png"}), 2, "x.png");
+  expect_refused(run({"reconstruct", work_ / "x.png", "-o", out(), "--model", work_ / "model"}), 2, "x.png");
+}
+
+}  // namespace
+}  // namespace linea
