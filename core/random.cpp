@@ -38,7 +38,7 @@ struct SinCos {
 // Of an angle in [0, 2π], to double precision.
 SinCos sine_cosine(double angle) {
   constexpr double kHalfPiHigh = 1.57079632673412561417, kHalfPiLow = 6.07710050650619224932e-11;  // the high part times 4 is exact
-  const int quadrant = static_cast<int>(angle * (2.0 / kPi) + 0.5);
+  const int quadrant = static_cast<int>(std::lround(angle * (2.0 / kPi)));
   const double r = (angle - quadrant * kHalfPiHigh) - quadrant * kHalfPiLow, z = r * r;
   double sine = 1.0, cosine = 1.0;  // Taylor's series, innermost factor first
   for (int n = 16; n >= 2; n -= 2) {
@@ -178,7 +178,7 @@ void TorchCudaGenerator::normal(std::span<float> values) {
         for (int half = 0; half < 2; ++half) {
           const int64_t first = thread + threads * (4 * round + 2 * half);
           if (first >= count) break;
-          const size_t word = static_cast<size_t>(2 * half);
+          const size_t word = half == 0 ? 0 : 2;
           const std::array<float, 2> pair = curand_box_muller(words[word], words[word + 1]);
           values[static_cast<size_t>(first)] = pair[0];
           if (first + threads < count) values[static_cast<size_t>(first + threads)] = pair[1];

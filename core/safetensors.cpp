@@ -131,6 +131,7 @@ class HeaderReader {
   // The format demands that tensors fill the data without holes and without sharing bytes.
   void check_coverage(const std::vector<Entry>& entries) const {
     std::vector<const Entry*> order;
+    order.reserve(entries.size());
     for (const Entry& entry : entries) order.push_back(&entry);
     std::sort(order.begin(), order.end(),
               [](const Entry* a, const Entry* b) { return std::pair(a->begin, a->end) < std::pair(b->begin, b->end); });
@@ -194,6 +195,7 @@ void write_safetensors(const std::filesystem::path& path, const std::vector<std:
                        const std::map<std::string, std::string>& metadata) {
   // Wide elements first, so that every tensor lies at a multiple of its element size.
   std::vector<const std::pair<std::string, Tensor>*> order;
+  order.reserve(tensors.size());
   for (const auto& tensor : tensors) order.push_back(&tensor);
   std::stable_sort(order.begin(), order.end(),
                    [](const auto* a, const auto* b) { return bytes_of(a->second.dtype()) > bytes_of(b->second.dtype()); });

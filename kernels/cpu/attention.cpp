@@ -10,7 +10,8 @@ using namespace cpu;
 
 namespace {
 
-constexpr int64_t kTokenBlock = 512;  // of linear attention: sums of one block are one chain, blocks are added in order
+// Of linear attention: sums of a block of tokens are one chain, blocks are added in order. Eight heads are 512 B of bf16 a token.
+constexpr int64_t kTokenBlock = 512, kHeadGroup = 8;
 
 int64_t padded(int64_t n, const Kernels& kernels) { return ceil_div(n, kernels.lanes) * kernels.lanes; }
 
@@ -44,19 +45,23 @@ void CpuBackend::relu_linear_attention(Context& ctx, const Tensor& q, const Tens
                                    .eps = eps,
                                    .type = element_of(q)};
   float* state = states.data<float>();
-  const int64_t tasks = batch * heads * blocks;
+  const int64_t head_groups = ceil_div(heads, kHeadGroup), tasks = batch * head_groups * blocks, head_pitch = blocks * state_size;
+  const auto for_tasks = [&](auto visit) {
+    parallel_for(tasks, 1, [&](int64_t begin, int64_t end) {
+      for (int64_t task = begin; task < end; ++task) {
+        const int64_t group = task % head_groups * kHeadGroup, block = task / head_groups % blocks;
+        visit(task / head_groups / blocks, group, std::min(heads, group + kHeadGroup), block);
+      }
+    });
+  };
   const auto tokens_end = [&](int64_t block) { return std::min(tokens, (block + 1) * kTokenBlock); };
-  // Heads are the inner index, so that a thread's neighbouring tasks read neighbouring channels of the same tokens.
-  parallel_for(tasks, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t task = begin; task < end; ++task) {
-      const int64_t h = task % heads, block = task / heads % blocks, b = task / heads / blocks;
-      kernels_.linear_attention_state(p, b, h, block * kTokenBlock, tokens_end(block),
-                                      state + ((b * heads + h) * blocks + block) * state_size);
-    }
+  for_tasks([&](int64_t b, int64_t head_begin, int64_t head_end, int64_t block) {
+    kernels_.linear_attention_state(p, b, head_begin, head_end, block * kTokenBlock, tokens_end(block),
+                                    state + b * heads * head_pitch + block * state_size, head_pitch);
   });
-  parallel_for(batch * heads, grain_of(blocks * state_size), [&](int64_t begin, int64_t end) {
+  parallel_for(batch * heads, grain_of(head_pitch), [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
-      float* total = state + i * blocks * state_size;
+      float* total = state + i * head_pitch;
       const AddParams sum = {.a = total,
                              .b = total,
                              .y = total,
@@ -70,11 +75,9 @@ void CpuBackend::relu_linear_attention(Context& ctx, const Tensor& q, const Tens
       kernels_.add(sum, 1, blocks);
     }
   });
-  parallel_for(tasks, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t task = begin; task < end; ++task) {
-      const int64_t h = task % heads, block = task / heads % blocks, b = task / heads / blocks;
-      kernels_.linear_attention_apply(p, b, h, block * kTokenBlock, tokens_end(block), state + (b * heads + h) * blocks * state_size);
-    }
+  for_tasks([&](int64_t b, int64_t head_begin, int64_t head_end, int64_t block) {
+    kernels_.linear_attention_apply(p, b, head_begin, head_end, block * kTokenBlock, tokens_end(block), state + b * heads * head_pitch,
+                                    head_pitch);
   });
 }
 

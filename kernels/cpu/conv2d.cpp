@@ -242,7 +242,7 @@ void CpuBackend::upsampled_conv2d(Context& ctx, const Tensor& x, const Weight& w
 }
 
 void CpuBackend::depthwise_conv2d(Context&, const Tensor& x, const Tensor& w, const Tensor& y, const DepthwiseArgs& args) {
-  constexpr int64_t kRows = 8, kChannels = 64;  // of a task
+  constexpr int64_t kRows = kDepthwiseRows, kChannels = kDepthwiseChannels;
   const DepthwiseParams p = {.x = x.raw(),
                              .w = floats(w),
                              .bias = floats(args.bias),

@@ -212,7 +212,7 @@ TEST_F(Cli, BrokenModels) {
   std::string huge = valid;
   huge.replace(0, 8, std::string("\0\0\0\0\0\0\0\x80", 8));
   write(weights, huge);
-  refused("header");
+  refused("not a safetensors file");
   std::string renamed = valid;
   renamed.replace(renamed.find("caption_norm.weight"), 19, "caption_norm.waight");
   write(weights, renamed);

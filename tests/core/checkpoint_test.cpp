@@ -74,6 +74,7 @@ TEST_F(CheckpointTest, ErrorsNameFileTensorAndShapes) {
 TEST_F(CheckpointTest, ReportsUnusedTensors) {
   const std::vector<std::string> names{"t0", "t1", "t2", "t3", "t4", "t5", "t6", "t7"};
   std::vector<std::pair<std::string, Tensor>> tensors;
+  tensors.reserve(names.size());
   for (const std::string& name : names) tensors.emplace_back(name, a_);
   write("model.safetensors", tensors);
   const Checkpoint checkpoint = open();

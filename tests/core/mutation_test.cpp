@@ -13,6 +13,9 @@
 namespace linea {
 namespace {
 
+// Bytes that mean something to one of the formats.
+const std::string kMeaningful = std::string(1, '\0') + "\xff\x7f\x80\"{}[],:0123456789-e";
+
 // A copy with a few bytes changed, removed, repeated or exchanged for values that break length arithmetic.
 std::string mutated(std::string data, std::mt19937& random) {
   const auto place = [&] { return data.empty() ? 0 : random() % data.size(); };
@@ -20,12 +23,7 @@ std::string mutated(std::string data, std::mt19937& random) {
     switch (random() % 8) {
       case 0: data[place()] = static_cast<char>(random()); break;
       case 1: data[place()] ^= static_cast<char>(1 << random() % 8); break;
-      case 2:
-        data[place()] = std::string(
-            "\x00\xff\x7f\x80\"{}[],:0123456789-"
-            "e",
-            23)[random() % 23];
-        break;
+      case 2: data[place()] = kMeaningful[random() % kMeaningful.size()]; break;
       case 3: data.resize(place()); break;
       case 4: data.erase(place(), 1 + random() % 16); break;
       case 5: data.insert(place(), data.substr(place(), random() % 32)); break;

@@ -38,20 +38,21 @@ Range visible_keys(const AttentionParams& p, int64_t query, int64_t keys) {
   return range;
 }
 
-// Turns one row of scores into weights; returns the factor for what was summed before.
+// Turns one row of scores into weights; returns the factor for what was summed before. kHidden: some keys of the tile are not visible.
+template <bool kCapped, bool kHidden>
 float update_softmax(const AttentionParams& p, float* scores, Range visible, int64_t tile_begin, float& maximum, float& sum) {
   F32s largest = splat(kMasked);
   for (int64_t i = 0; i < kKeyTile; i += kLanes) {
     F32s s = load(scores + i);
-    if (p.softcap > 0) s = tanh(s * (1.0f / p.softcap)) * p.softcap;
-    if (tile_begin + i < visible.begin || tile_begin + i + kLanes > visible.end) {
+    if (kCapped) s = tanh(s * (1.0f / p.softcap)) * p.softcap;
+    if (kHidden) {
       for (int c = 0; c < kLanes; ++c) {
         const int64_t key = tile_begin + i + c;
         if (key < visible.begin || key >= visible.end) s[c] = kMasked;
       }
     }
-    store(scores + i, s);
-    largest = max(largest, s);
+    if (kCapped || kHidden) store(scores + i, s);
+    largest = max(s, largest);
   }
   const float tile_maximum = horizontal_max(largest);
   const float next = tile_maximum > maximum ? tile_maximum : maximum;
@@ -61,15 +62,26 @@ float update_softmax(const AttentionParams& p, float* scores, Range visible, int
   }
   F32s total = {};
   for (int64_t i = 0; i < kKeyTile; i += kLanes) {
-    const F32s weight = exp(load(scores + i) - next);  // exp(-inf) is a subnormal remainder of the clamp; masked below
-    const F32s visible_weight = load(scores + i) == kMasked ? F32s{} : weight;
-    store(scores + i, visible_weight);
-    total += visible_weight;
+    const F32s s = load(scores + i);
+    F32s weight = exp_nonpositive(s - next);
+    if (kHidden) weight = s == kMasked ? F32s{} : weight;
+    store(scores + i, weight);
+    total += weight;
   }
-  const float factor = maximum == kMasked ? 0.0f : exp(splat(maximum - next))[0];
+  const float factor = maximum == kMasked ? 0.0f : exp_nonpositive(splat(maximum - next))[0];
   sum = sum * factor + horizontal_sum(total);
   maximum = next;
   return factor;
+}
+
+float update_softmax(const AttentionParams& p, float* scores, Range visible, int64_t tile_begin, float& maximum, float& sum) {
+  const bool hidden = tile_begin < visible.begin || tile_begin + kKeyTile > visible.end;
+  if (p.softcap > 0) {
+    return hidden ? update_softmax<true, true>(p, scores, visible, tile_begin, maximum, sum)
+                  : update_softmax<true, false>(p, scores, visible, tile_begin, maximum, sum);
+  }
+  return hidden ? update_softmax<false, true>(p, scores, visible, tile_begin, maximum, sum)
+                : update_softmax<false, false>(p, scores, visible, tile_begin, maximum, sum);
 }
 
 template <class T>

@@ -31,8 +31,10 @@ void grouped_linear(const GroupedLinearParams& p, int64_t row_begin, int64_t row
 void depthwise(const DepthwiseParams& p, int64_t image, int64_t row_begin, int64_t row_end, int64_t channel_begin, int64_t channel_end);
 
 // linear_attention.cpp
-void linear_attention_state(const LinearAttentionParams& p, int64_t batch, int64_t head, int64_t begin, int64_t end, float* state);
-void linear_attention_apply(const LinearAttentionParams& p, int64_t batch, int64_t head, int64_t begin, int64_t end, const float* state);
+void linear_attention_state(const LinearAttentionParams& p, int64_t batch, int64_t head_begin, int64_t head_end, int64_t begin, int64_t end,
+                            float* state, int64_t state_pitch);
+void linear_attention_apply(const LinearAttentionParams& p, int64_t batch, int64_t head_begin, int64_t head_end, int64_t begin, int64_t end,
+                            const float* state, int64_t state_pitch);
 
 // attention.cpp
 void attention_pack(const AttentionParams& p, int64_t kv_head, int64_t begin, int64_t count, float* packed);

@@ -2,9 +2,10 @@
 //
 // Maths    u[h, w, c] = bias[c] + Σ_{ky,kx} w[ky, kx, c] x[h + ky - top, w + kx - k/2, c];   gated: y[c] = u[c] · silu(u[C/2 + c])
 // Shape    SANA-0.6B at 1024²: 32×32 pixels, C = 5760: 1024·5760·9 = 53 M multiply-adds over 18 MB (bf16), bound by memory.
-// Tiles    a sweep takes one vector of channels of two output rows from left to right. Each input column is loaded and converted once and
-//          feeds the k output columns that it touches; their sums wait in a queue of k registers for each row. Rows outside of the map
-//          read a vector of zeros. A task is a few rows of 64 channels, so that its lines stay in the first-level cache.
+// Tiles    a task is kDepthwiseRows rows of kDepthwiseChannels channels. Its input, 32 columns at a time with their halo, is widened into
+//          88 KB of f32 with zeros beyond the map's borders: lines are read once, and the maps' pitches (powers of two, which would all
+//          fall into the same few cache sets) are gone. A sweep then takes one vector of channels of two rows from left to right: each
+//          column is loaded once and feeds the k output columns that it touches, whose sums wait in a queue of k registers a row.
 // Order    each sum runs over input columns, and within one over ky: it depends neither on the tile nor on the pairing of rows.
 #include "kernels/cpu/simd/declare.h"
 #include "kernels/cpu/simd/math.h"
@@ -12,23 +13,40 @@
 namespace linea::cpu::LINEA_ISA {
 namespace {
 
-constexpr int64_t kTileColumns = 64;
+constexpr int64_t kTileColumns = 32;
+constexpr int kMaxKernel = 5;
+constexpr int64_t kPitch = kDepthwiseChannels;  // of pixels in a tile
+constexpr int64_t kTilePixels = kTileColumns + kMaxKernel - 1;
+using Tile = float[kDepthwiseRows + kMaxKernel - 1][kTilePixels][kPitch];
 
-// Output columns [begin, end) of kRows rows from `row`, channels from `channel`; emit(row index, column, sum).
-template <int kKernel, int kRows, class T, class Lanes, class Emit>
-inline void sweep(const DepthwiseParams& p, const T* image, int64_t row, int64_t begin, int64_t end, int64_t channel, Lanes lanes,
-                  Emit emit) {
-  constexpr int kHalf = kKernel / 2, kInputs = kKernel + kRows - 1;
-  static constexpr T kZeros[kLanes] = {};
-  const T* input[kInputs];
-  int64_t step[kInputs];
-#pragma GCC unroll 16
-  for (int i = 0; i < kInputs; ++i) {
-    const int64_t y = row + i - p.pad_top;
-    const bool inside = y >= 0 && y < p.height;
-    input[i] = inside ? image + y * p.width * p.channels + channel : kZeros;
-    step[i] = inside ? p.channels : 0;
+// A block of output: rows [row, row_end) of one image, columns [column, column_end).
+struct Block {
+  int64_t row, row_end, column, column_end;
+};
+
+// The input of a block for channels [channel, channel + count), with its halo.
+template <class T> void fill_tile(const DepthwiseParams& p, const T* image, const Block& block, int64_t channel, int64_t count, Tile& tile) {
+  const int64_t half = p.kernel / 2, rows = block.row_end - block.row + 2 * half, columns = block.column_end - block.column + 2 * half;
+  for (int64_t i = 0; i < rows; ++i) {
+    const int64_t y = block.row + i - p.pad_top;
+    for (int64_t j = 0; j < columns; ++j) {
+      const int64_t x = block.column + j - half;
+      float* pixel = tile[i][j];
+      if (y >= 0 && y < p.height && x >= 0 && x < p.width) {
+        const T* from = image + (y * p.width + x) * p.channels + channel;
+        for_vectors(count, [&](int64_t c, auto lanes) { store(pixel + c, load(from + c, lanes)); });
+      } else {
+        for (int64_t c = 0; c < count; c += kLanes) store(pixel + c, F32s{});
+      }
+    }
   }
+}
+
+// One vector of channels of kRows output rows from row `r` of the tile; emit(row index, column index, sum).
+template <int kKernel, int kRows, class Lanes, class Emit>
+inline void sweep(const DepthwiseParams& p, const Tile& tile, int64_t r, int64_t columns, int64_t tile_channel, int64_t channel, Lanes lanes,
+                  Emit emit) {
+  constexpr int kInputs = kKernel + kRows - 1;
   F32s weights[kKernel][kKernel];
 #pragma GCC unroll 16
   for (int ky = 0; ky < kKernel; ++ky) {
@@ -37,68 +55,75 @@ inline void sweep(const DepthwiseParams& p, const T* image, int64_t row, int64_t
   }
   const F32s bias = p.bias ? load(p.bias + channel, lanes) : F32s{};
 
-  // sum[r][j] belongs to the output column x + kHalf - j while input column x is being added.
+  // sum[r][j] belongs to the output column j input columns to the left of the one that is being added, plus half a kernel.
   F32s sum[kRows][kKernel];
 #pragma GCC unroll 16
-  for (int r = 0; r < kRows; ++r) {
+  for (int i = 0; i < kRows; ++i) {
 #pragma GCC unroll 16
-    for (int j = 0; j < kKernel; ++j) sum[r][j] = bias;
+    for (int j = 0; j < kKernel; ++j) sum[i][j] = bias;
   }
+  const float* pixel = &tile[r][0][tile_channel];
   const auto add_column = [&](int64_t x) {
     F32s column[kInputs];
 #pragma GCC unroll 16
-    for (int i = 0; i < kInputs; ++i) column[i] = load(input[i] + x * step[i], lanes);
+    for (int i = 0; i < kInputs; ++i) column[i] = load(pixel + (i * kTilePixels + x) * kPitch);
 #pragma GCC unroll 16
-    for (int r = 0; r < kRows; ++r) {
+    for (int i = 0; i < kRows; ++i) {
 #pragma GCC unroll 16
       for (int ky = 0; ky < kKernel; ++ky) {
 #pragma GCC unroll 16
-        for (int j = 0; j < kKernel; ++j) sum[r][j] += weights[ky][j] * column[r + ky];
+        for (int j = 0; j < kKernel; ++j) sum[i][j] += weights[ky][j] * column[i + ky];
       }
     }
   };
   const auto advance = [&] {
 #pragma GCC unroll 16
-    for (int r = 0; r < kRows; ++r) {
+    for (int i = 0; i < kRows; ++i) {
 #pragma GCC unroll 16
-      for (int j = kKernel - 1; j > 0; --j) sum[r][j] = sum[r][j - 1];
-      sum[r][0] = bias;
+      for (int j = kKernel - 1; j > 0; --j) sum[i][j] = sum[i][j - 1];
+      sum[i][0] = bias;
     }
   };
-  for (int64_t x = begin - kHalf; x < begin + kHalf; ++x) {  // fills the queue
-    if (x >= 0 && x < p.width) add_column(x);
+  for (int64_t x = 0; x < kKernel - 1; ++x) {  // fills the queue
+    add_column(x);
     advance();
   }
-  int64_t o = begin;
-  for (; o < end && o + kHalf < p.width; ++o) {
-    add_column(o + kHalf);
+  for (int64_t o = 0; o < columns; ++o) {
+    add_column(o + kKernel - 1);
 #pragma GCC unroll 16
-    for (int r = 0; r < kRows; ++r) emit(r, o, sum[r][kKernel - 1]);
-    advance();
-  }
-  for (; o < end; ++o) {  // right border: only zeros come in
-#pragma GCC unroll 16
-    for (int r = 0; r < kRows; ++r) emit(r, o, sum[r][kKernel - 1]);
+    for (int i = 0; i < kRows; ++i) emit(i, o, sum[i][kKernel - 1]);
     advance();
   }
 }
 
-template <int kKernel, int kRows, class T, class Lanes>
-void convolve_vector(const DepthwiseParams& p, const T* x, T* y, int64_t row, int64_t channel, Lanes lanes) {
+template <int kKernel, int kRows, class T>
+void convolve_rows(const DepthwiseParams& p, const Tile& values, const Tile& gates, T* y, const Block& block, int64_t row, int64_t channel,
+                   int64_t count) {
   const int64_t out_channels = p.gated ? p.channels / 2 : p.channels;
-  for (int64_t begin = 0; begin < p.width; begin += kTileColumns) {
-    const int64_t end = begin + kTileColumns < p.width ? begin + kTileColumns : p.width;
-    const auto out = [&](int r, int64_t column) { return y + ((row + r) * p.width + column) * out_channels + channel; };
+  const int64_t r = row - block.row, columns = block.column_end - block.column;
+  for_vectors(count, [&](int64_t c, auto lanes) {
+    T* out = y + (row * p.width + block.column) * out_channels + channel + c;
     if (!p.gated) {
-      sweep<kKernel, kRows>(p, x, row, begin, end, channel, lanes, [&](int r, int64_t o, F32s u) { store(out(r, o), u, lanes); });
-    } else {
-      F32s values[kRows][kTileColumns];
-      sweep<kKernel, kRows>(p, x, row, begin, end, channel, lanes, [&](int r, int64_t o, F32s u) { values[r][o - begin] = u; });
-      sweep<kKernel, kRows>(p, x, row, begin, end, out_channels + channel, lanes, [&](int r, int64_t o, F32s u) {
-        store(out(r, o), values[r][o - begin] * activate<Act::kSilu>(u), lanes);
-      });
+      sweep<kKernel, kRows>(p, values, r, columns, c, channel + c, lanes,
+                            [&](int i, int64_t o, F32s u) { store(out + (i * p.width + o) * out_channels, u, lanes); });
+      return;
     }
-  }
+    F32s kept[kRows][kTileColumns];
+    sweep<kKernel, kRows>(p, values, r, columns, c, channel + c, lanes, [&](int i, int64_t o, F32s u) { kept[i][o] = u; });
+    sweep<kKernel, kRows>(p, gates, r, columns, c, out_channels + channel + c, lanes, [&](int i, int64_t o, F32s u) {
+      store(out + (i * p.width + o) * out_channels, kept[i][o] * activate<Act::kSilu>(u), lanes);
+    });
+  });
+}
+
+template <int kKernel, class T>
+void convolve_block(const DepthwiseParams& p, const T* x, T* y, const Block& block, int64_t channel, int64_t count) {
+  alignas(64) Tile values, gates;
+  fill_tile(p, x, block, channel, count, values);
+  if (p.gated) fill_tile(p, x, block, p.channels / 2 + channel, count, gates);
+  int64_t row = block.row;
+  for (; row + 2 <= block.row_end; row += 2) convolve_rows<kKernel, 2>(p, values, gates, y, block, row, channel, count);
+  if (row < block.row_end) convolve_rows<kKernel, 1>(p, values, gates, y, block, row, channel, count);
 }
 
 // Any kernel size, one output at a time.
@@ -132,18 +157,16 @@ void depthwise(const DepthwiseParams& p, int64_t image, int64_t row_begin, int64
     using T = TypeOf<decltype(type)>;
     const T* x = static_cast<const T*>(p.x) + image * p.height * p.width * p.channels;
     T* y = static_cast<T*>(p.y) + image * p.out_height * p.width * (p.gated ? p.channels / 2 : p.channels);
-    for (int64_t row = row_begin; row < row_end; row += 2) {
-      const bool pair = row + 1 < row_end;
-      for_vectors(channel_end - channel_begin, [&](int64_t i, auto lanes) {
-        const int64_t channel = channel_begin + i;
-        switch (p.kernel) {
-          case 3: return pair ? convolve_vector<3, 2>(p, x, y, row, channel, lanes) : convolve_vector<3, 1>(p, x, y, row, channel, lanes);
-          case 5: return pair ? convolve_vector<5, 2>(p, x, y, row, channel, lanes) : convolve_vector<5, 1>(p, x, y, row, channel, lanes);
-          default:
-            convolve_row(p, x, y, row, channel, lanes);
-            if (pair) convolve_row(p, x, y, row + 1, channel, lanes);
-        }
-      });
+    const int64_t count = channel_end - channel_begin;
+    if (p.kernel != 3 && p.kernel != 5) {
+      for (int64_t row = row_begin; row < row_end; ++row) {
+        for_vectors(count, [&](int64_t c, auto lanes) { convolve_row(p, x, y, row, channel_begin + c, lanes); });
+      }
+      return;
+    }
+    for (int64_t column = 0; column < p.width; column += kTileColumns) {
+      const Block block = {row_begin, row_end, column, column + kTileColumns < p.width ? column + kTileColumns : p.width};
+      p.kernel == 3 ? convolve_block<3>(p, x, y, block, channel_begin, count) : convolve_block<5>(p, x, y, block, channel_begin, count);
     }
   });
 }

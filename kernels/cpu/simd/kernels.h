@@ -150,6 +150,7 @@ struct ChannelParams {  // rows of `in` channels added to rows of `out` channels
 
 inline constexpr int64_t kKeyTile = 64;      // keys that softmax attention packs and visits together
 inline constexpr int64_t kQueryBlock = 32;   // queries that share a visit
+inline constexpr int64_t kDepthwiseRows = 8, kDepthwiseChannels = 64;  // of y, at most, in one call of `depthwise`
 inline constexpr int64_t kMaxHeadDim = 512;  // of both attentions
 inline constexpr int64_t kOutputBlock = 16;  // outputs of one small_linear block
 inline constexpr int64_t kGemmRows = 192, kGemmColumns = 128, kGemmDepth = 256;
@@ -175,10 +176,12 @@ struct Kernels {
   // Rows of one image, channels of y.
   void (*depthwise)(const DepthwiseParams&, int64_t image, int64_t row_begin, int64_t row_end, int64_t channel_begin, int64_t channel_end);
 
-  // state [d, round_up(d)] and norm [round_up(d)] of tokens [begin, end), overwritten; then the use of a whole sequence's.
-  void (*linear_attention_state)(const LinearAttentionParams&, int64_t batch, int64_t head, int64_t begin, int64_t end, float* state);
-  void (*linear_attention_apply)(const LinearAttentionParams&, int64_t batch, int64_t head, int64_t begin, int64_t end,
-                                 const float* state);
+  // Heads [head_begin, head_end) of tokens [begin, end): each head's sums are overwritten in `state` + head · state_pitch as
+  // [d, round_up(d)] and the norm [round_up(d)]. Then the use of a whole sequence's sums.
+  void (*linear_attention_state)(const LinearAttentionParams&, int64_t batch, int64_t head_begin, int64_t head_end, int64_t begin,
+                                 int64_t end, float* state, int64_t state_pitch);
+  void (*linear_attention_apply)(const LinearAttentionParams&, int64_t batch, int64_t head_begin, int64_t head_end, int64_t begin,
+                                 int64_t end, const float* state, int64_t state_pitch);
   // Keys [begin, begin + count) of a key head, as [d, kKeyTile] transposed keys, then [kKeyTile, round_up(d)] values.
   void (*attention_pack)(const AttentionParams&, int64_t kv_head, int64_t begin, int64_t count, float* packed);
   // One query block of one head against a segment's packed tiles.

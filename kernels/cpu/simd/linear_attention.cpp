@@ -22,20 +22,18 @@ template <class T, Act kAct> void widen(const T* rows, int64_t pitch, int64_t co
   }
 }
 
+// At most kTokens tokens of one head.
 template <class T> void add_to_state(const LinearAttentionParams& p, const T* k, const T* v, int64_t tokens, float* state) {
   const int64_t d = p.head_dim, padded = round_up(d);
   float keys[kTokens * kMaxHeadDim], values[kTokens * kMaxHeadDim];
   float* norm = state + d * padded;
-  for (int64_t n = 0; n < tokens; n += kTokens) {
-    const int64_t count = tokens - n < kTokens ? tokens - n : kTokens;
-    widen<T, Act::kRelu>(k + n * p.k_token, p.k_token, count, d, keys);
-    widen<T, Act::kNone>(v + n * p.v_token, p.v_token, count, d, values);
-    gemm<true>({keys, 1, padded, values, padded, state, padded, count}, d, padded);
-    for (int64_t i = 0; i < padded; i += kLanes) {
-      F32s sum = load(norm + i);
-      for (int64_t t = 0; t < count; ++t) sum += load(keys + t * padded + i);
-      store(norm + i, sum);
-    }
+  widen<T, Act::kRelu>(k, p.k_token, tokens, d, keys);
+  widen<T, Act::kNone>(v, p.v_token, tokens, d, values);
+  gemm<true>({keys, 1, padded, values, padded, state, padded, tokens}, d, padded);
+  for (int64_t i = 0; i < padded; i += kLanes) {
+    F32s sum = load(norm + i);
+    for (int64_t t = 0; t < tokens; ++t) sum += load(keys + t * padded + i);
+    store(norm + i, sum);
   }
 }
 
@@ -43,38 +41,51 @@ template <class T> void apply_state(const LinearAttentionParams& p, const T* q, 
   const int64_t d = p.head_dim, padded = round_up(d);
   float queries[kTokens * kMaxHeadDim], sums[kTokens * kMaxHeadDim];
   const float* norm = state + d * padded;
-  for (int64_t n = 0; n < tokens; n += kTokens) {
-    const int64_t count = tokens - n < kTokens ? tokens - n : kTokens;
-    widen<T, Act::kRelu>(q + n * p.q_token, p.q_token, count, d, queries);
-    gemm<false>({queries, padded, 1, state, padded, sums, padded, d}, count, padded);
-    for (int64_t t = 0; t < count; ++t) {
-      F32s dot = {};
-      for (int64_t i = 0; i < padded; i += kLanes) dot += load(queries + t * padded + i) * load(norm + i);
-      const float scale = 1.0f / (horizontal_sum(dot) + p.eps);
-      T* out = y + (n + t) * p.y_token;
-      for_vectors(d, [&](int64_t i, auto lanes) { store(out + i, load(sums + t * padded + i) * scale, lanes); });
-    }
+  widen<T, Act::kRelu>(q, p.q_token, tokens, d, queries);
+  gemm<false>({queries, padded, 1, state, padded, sums, padded, d}, tokens, padded);
+  for (int64_t t = 0; t < tokens; ++t) {
+    F32s dot = {};
+    for (int64_t i = 0; i < padded; i += kLanes) dot += load(queries + t * padded + i) * load(norm + i);
+    const float scale = 1.0f / (horizontal_sum(dot) + p.eps);
+    T* out = y + t * p.y_token;
+    for_vectors(d, [&](int64_t i, auto lanes) { store(out + i, load(sums + t * padded + i) * scale, lanes); });
+  }
+}
+
+// visit(head, first token, tokens): heads are the inner loop, so that neighbouring channels of a token are read one after the other.
+template <class Visit> void for_tiles(int64_t head_begin, int64_t head_end, int64_t begin, int64_t end, Visit visit) {
+  for (int64_t n = begin; n < end; n += kTokens) {
+    const int64_t tokens = end - n < kTokens ? end - n : kTokens;
+    for (int64_t h = head_begin; h < head_end; ++h) visit(h, n, tokens);
   }
 }
 
 }  // namespace
 
-void linear_attention_state(const LinearAttentionParams& p, int64_t batch, int64_t head, int64_t begin, int64_t end, float* state) {
+void linear_attention_state(const LinearAttentionParams& p, int64_t batch, int64_t head_begin, int64_t head_end, int64_t begin, int64_t end,
+                            float* state, int64_t state_pitch) {
+  for (int64_t h = head_begin; h < head_end; ++h) {
+    for (int64_t i = 0; i < (p.head_dim + 1) * round_up(p.head_dim); i += kLanes) store(state + h * state_pitch + i, F32s{});
+  }
   with_type(p.type, [&](auto type) {
     using T = TypeOf<decltype(type)>;
-    for (int64_t i = 0; i < (p.head_dim + 1) * round_up(p.head_dim); i += kLanes) store(state + i, F32s{});
-    const T* k = static_cast<const T*>(p.k) + batch * p.k_batch + head * p.k_head + begin * p.k_token;
-    const T* v = static_cast<const T*>(p.v) + batch * p.v_batch + head * p.v_head + begin * p.v_token;
-    add_to_state(p, k, v, end - begin, state);
+    for_tiles(head_begin, head_end, begin, end, [&](int64_t h, int64_t n, int64_t tokens) {
+      const T* k = static_cast<const T*>(p.k) + batch * p.k_batch + h * p.k_head + n * p.k_token;
+      const T* v = static_cast<const T*>(p.v) + batch * p.v_batch + h * p.v_head + n * p.v_token;
+      add_to_state(p, k, v, tokens, state + h * state_pitch);
+    });
   });
 }
 
-void linear_attention_apply(const LinearAttentionParams& p, int64_t batch, int64_t head, int64_t begin, int64_t end, const float* state) {
+void linear_attention_apply(const LinearAttentionParams& p, int64_t batch, int64_t head_begin, int64_t head_end, int64_t begin, int64_t end,
+                            const float* state, int64_t state_pitch) {
   with_type(p.type, [&](auto type) {
     using T = TypeOf<decltype(type)>;
-    const T* q = static_cast<const T*>(p.q) + batch * p.q_batch + head * p.q_head + begin * p.q_token;
-    T* y = static_cast<T*>(p.y) + batch * p.y_batch + head * p.y_head + begin * p.y_token;
-    apply_state(p, q, y, end - begin, state);
+    for_tiles(head_begin, head_end, begin, end, [&](int64_t h, int64_t n, int64_t tokens) {
+      const T* q = static_cast<const T*>(p.q) + batch * p.q_batch + h * p.q_head + n * p.q_token;
+      T* y = static_cast<T*>(p.y) + batch * p.y_batch + h * p.y_head + n * p.y_token;
+      apply_state(p, q, y, tokens, state + h * state_pitch);
+    });
   });
 }
 

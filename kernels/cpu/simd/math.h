@@ -11,10 +11,15 @@
 namespace linea::cpu::LINEA_ISA {
 namespace {
 
-inline F32s exp(F32s x) {
-  constexpr float kLog2e = 1.44269504f, kLn2High = 0.693359375f, kLn2Low = -2.12194440e-4f, kRound = 12582912.0f;  // 1.5 · 2^23
-  x = x < -104.0f ? splat(-104.0f) : x;
-  x = x > 89.0f ? splat(89.0f) : x;
+constexpr float kRound = 12582912.0f;  // 1.5 · 2^23: adding it rounds to an integer, which then stands in the low bits
+
+struct Reduced {
+  F32s mantissa;  // exp(r)
+  I32s exponent;  // n
+};
+
+inline Reduced reduce_exp(F32s x) {
+  constexpr float kLog2e = 1.44269504f, kLn2High = 0.693359375f, kLn2Low = -2.12194440e-4f;
   const F32s shifted = x * kLog2e + kRound;
   const F32s n = shifted - kRound;
   const F32s r = (x - n * kLn2High) - n * kLn2Low;
@@ -23,10 +28,21 @@ inline F32s exp(F32s x) {
   p = p * r + 4.1665795894e-2f;
   p = p * r + 1.6666665459e-1f;
   p = p * r + 5.0000001201e-1f;
-  p = p * (r * r) + r + 1.0f;
-  const I32s exponent = bits<I32s>(shifted) - bits<I32s>(splat(kRound));
-  const I32s half = exponent >> 1;
-  return p * bits<F32s>((half + 127) << 23) * bits<F32s>((exponent - half + 127) << 23);
+  return {p * (r * r) + r + 1.0f, bits<I32s>(shifted) - bits<I32s>(splat(kRound))};
+}
+
+inline F32s exp(F32s x) {
+  x = x < -104.0f ? splat(-104.0f) : x;
+  x = x > 89.0f ? splat(89.0f) : x;
+  const Reduced e = reduce_exp(x);
+  const I32s half = e.exponent >> 1;
+  return e.mantissa * bits<F32s>((half + 127) << 23) * bits<F32s>((e.exponent - half + 127) << 23);
+}
+
+// For x <= 0, as a softmax needs it: below -87 (where exp leaves the normal numbers) the result stays at 1.6e-38.
+inline F32s exp_nonpositive(F32s x) {
+  const Reduced e = reduce_exp(max(x, splat(-87.0f)));
+  return bits<F32s>(bits<I32s>(e.mantissa) + (e.exponent << 23));
 }
 
 inline F32s sigmoid(F32s x) { return 1.0f / (1.0f + exp(-x)); }
