@@ -45,7 +45,10 @@ double gemm_rate(Context& ctx, Clock clock, DType dtype) {
   const Device device = ctx.backend->device();
   const Tensor left = x.to(dtype).to(device), y({kRows, kOut}, dtype, device);
   const Weight weight = prepare_linear(ctx, w.to(dtype).to(device));
-  return 2.0 * kRows * kIn * kOut / repeat(ctx, clock, [&] { linear(ctx, left, weight, y); }, 0.5).front();
+  return 2.0 * kRows * kIn * kOut /
+         repeat(
+             ctx, clock, [&] { linear(ctx, left, weight, y); }, 0.5)
+             .front();
 }
 
 std::string line(const char* format, ...) {
@@ -66,7 +69,10 @@ Rates measure_rates(Context& ctx, Clock clock) {
   constexpr int64_t kRows = 64, kColumns = int64_t{1} << 20;  // 256 MB, beyond any cache
   const Tensor x({kRows, kColumns}, DType::kF32, ctx.backend->device()), y({kRows, kColumns}, DType::kF32, ctx.backend->device());
   cast(ctx, y, x);  // first touch
-  rates.copy_bytes = 2.0 * static_cast<double>(x.bytes()) / repeat(ctx, clock, [&] { cast(ctx, x, y); }, 0.5).front();
+  rates.copy_bytes = 2.0 * static_cast<double>(x.bytes()) /
+                     repeat(
+                         ctx, clock, [&] { cast(ctx, x, y); }, 0.5)
+                         .front();
   return rates;
 }
 

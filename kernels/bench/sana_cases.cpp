@@ -39,8 +39,8 @@ std::string size_text(const Shape& shape) {
   return text;
 }
 
-Case linear_case(Context& ctx, Operands& make, const std::string& name, int count, Shape rows, int64_t in, int64_t out, Activation activation,
-                 bool residual, bool gated) {
+Case linear_case(Context& ctx, Operands& make, const std::string& name, int count, Shape rows, int64_t in, int64_t out,
+                 Activation activation, bool residual, bool gated) {
   Shape x_shape = rows, y_shape = rows;
   x_shape.push_back(in);
   y_shape.push_back(out);
@@ -122,15 +122,15 @@ std::vector<Case> transformer_step(Context& ctx, const TransformerShape& s) {
 
   const Tensor x = make.activations({s.batch, tokens, s.dim}), table = make.parameters({s.batch, 6, s.dim}), y = make.output(x.shape());
   cases.push_back({"modulated layer norm " + size_text(x.shape()), 2 * layers, 8.0 * number(x.elements()), number(x.bytes() + y.bytes()),
-                   true,
-                   [&ctx, x, table, y] { modulated_layer_norm(ctx, x, table.select(1, 1), table.select(1, 0), y, 1e-6f); }});
+                   true, [&ctx, x, table, y] { modulated_layer_norm(ctx, x, table.select(1, 1), table.select(1, 0), y, 1e-6f); }});
   cases.push_back(linear_case(ctx, make, "q, k, v, cross q", 4 * layers, rows, s.dim, s.dim, Activation::kNone, false, false));
   cases.push_back(linear_attention_case(ctx, make, layers, s.batch, tokens, s.heads, false));
   cases.push_back(linear_case(ctx, make, "attention out, gate, residual", layers, rows, s.dim, s.dim, Activation::kNone, true, true));
 
   const int64_t head_dim = s.dim / s.cross_heads;
-  const Tensor q = make.activations({s.batch, tokens, s.cross_heads, head_dim}), k = make.activations({s.batch * s.text_tokens, s.cross_heads, head_dim}),
-               v = make.activations(k.shape()), attended = make.output(q.shape());
+  const Tensor q = make.activations({s.batch, tokens, s.cross_heads, head_dim}),
+               k = make.activations({s.batch * s.text_tokens, s.cross_heads, head_dim}), v = make.activations(k.shape()),
+               attended = make.output(q.shape());
   AttentionArgs attention;
   attention.scale = 1.0f / std::sqrt(static_cast<float>(head_dim));
   cases.push_back({"cross attention " + size_text(q.shape()) + " on " + std::to_string(s.text_tokens), layers,
@@ -159,7 +159,8 @@ std::vector<Case> decoder_picture(Context& ctx, const DecoderShape& s) {
       cases.push_back({"upsample shortcut " + size_text(y.shape()), 1, number(y.elements()), number(x.bytes() + 2 * y.bytes()), true,
                        [&ctx, x, y] { add_upsample_shortcut(ctx, x, y); }});
     }
-    const Tensor x = make.activations({size * size, c}), y = make.output({size * size, c}), w = make.parameters({c}), bias = make.parameters({c});
+    const Tensor x = make.activations({size * size, c}), y = make.output({size * size, c}), w = make.parameters({c}),
+                 bias = make.parameters({c});
     const bool attention = stage >= s.attention_from;
     cases.push_back({"rms norm, residual " + size_text(x.shape()), (attention ? 2 : 1) * s.blocks, 6.0 * number(x.elements()),
                      number(3 * x.bytes()), true, [&ctx, x, w, y, bias] { rms_norm(ctx, x, w, y, {.bias = bias, .residual = x}); }});

@@ -16,8 +16,8 @@ inline constexpr TransformerShape kBuiltIn512 = {12, 256, 8, 8, 640, 16, 16, 64,
 
 std::vector<Case> transformer_step(Context& ctx, const TransformerShape& shape);
 
-// The convolutions, norms and attention of a decoder that ends at `size`² pixels with `channels[i]` channels at size / 2^i, and its convolution
-// to pixels. Batch 1.
+// The convolutions, norms and attention of a decoder that ends at `size`² pixels with `channels[i]` channels at size / 2^i, and its
+// convolution to pixels. Batch 1.
 struct DecoderShape {
   int64_t size;
   std::vector<int64_t> channels;

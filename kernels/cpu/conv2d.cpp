@@ -233,7 +233,8 @@ void CpuBackend::upsampled_conv2d(Context& ctx, const Tensor& x, const Weight& w
           for (int64_t h = low; h < high; ++h) {
             const int64_t y_offset = ((b * out_height + 2 * h + i - first_centre) * 2 * width + j) * out;
             finish_pixels(kernels_, finish, sums + (h - low) * width * out,
-                          offset(static_cast<const void*>(args.residual.raw()), y_offset, type), offset(y.raw(), y_offset, type), width, out, 2);
+                          offset(static_cast<const void*>(args.residual.raw()), y_offset, type), offset(y.raw(), y_offset, type), width,
+                          out, 2);
           }
         }
       }

@@ -56,7 +56,8 @@ dnnl::matmul::primitive_desc matmul_desc(const memory::desc& x, const memory::de
 dnnl::convolution_forward::primitive_desc convolution_desc(const memory::desc& x, const memory::desc& w, const memory::desc& bias,
                                                            const memory::desc& y, const memory::dims& strides, const memory::dims& begin,
                                                            const memory::dims& end, const dnnl::primitive_attr& attributes) {
-  return {engine(), dnnl::prop_kind::forward_inference, dnnl::algorithm::convolution_direct, x, w, bias, y, strides, begin, end, attributes};
+  return {engine(),  dnnl::prop_kind::forward_inference, dnnl::algorithm::convolution_direct, x, w, bias, y, strides, begin, end,
+          attributes};
 }
 #else
 void append_eltwise(dnnl::post_ops& ops, dnnl::algorithm algorithm, float alpha) { ops.append_eltwise(1.0f, algorithm, alpha, 0.0f); }
@@ -213,8 +214,8 @@ bool multiplies_bf16() {
 }
 
 void matmul(const Matmul& c) {
-  const int64_t flags = (c.bias ? 1 : 0) | (c.gate ? 2 : 0) | (c.accumulate ? 4 : 0) | static_cast<int64_t>(c.act) << 4 |
-                        static_cast<int64_t>(c.type) << 8;
+  const int64_t flags =
+      (c.bias ? 1 : 0) | (c.gate ? 2 : 0) | (c.accumulate ? 4 : 0) | static_cast<int64_t>(c.act) << 4 | static_cast<int64_t>(c.type) << 8;
   // Waking threads costs more than a small product.
   constexpr int64_t kSmall = 1 << 20;
   const std::optional<SingleThreaded> single_threaded =
@@ -285,8 +286,7 @@ Primitive build_convolution(const Filter& filter, const Convolution& c) {
   const SingleThreaded single_threaded;
   const auto desc =
       convolution_desc(x, any, bias, y, {c.stride, c.stride}, {c.pad_top, c.pad_left}, {c.pad_bottom, c.pad_right}, attributes);
-  Primitive result{dnnl::convolution_forward(desc),
-                   {{DNNL_ARG_SRC, x}, {DNNL_ARG_WEIGHTS, desc.weights_desc()}, {DNNL_ARG_DST, y}}};
+  Primitive result{dnnl::convolution_forward(desc), {{DNNL_ARG_SRC, x}, {DNNL_ARG_WEIGHTS, desc.weights_desc()}, {DNNL_ARG_DST, y}}};
   if (c.bias) result.arguments.emplace(DNNL_ARG_BIAS, bias);
   result.arguments.emplace(DNNL_ARG_SCRATCHPAD, desc.scratchpad_desc());
   return result;
@@ -302,8 +302,7 @@ void convolve(Filter& filter, const Convolution& c) {
                                    c.out_height, c.out_width, c.stride, c.pad_top, c.pad_bottom, c.pad_left, c.pad_right, flags},
                                   [&] { return build_convolution(filter, c); });
     const memory weights = packed_form(filter, primitive->arguments.at(DNNL_ARG_WEIGHTS));
-    execute(*primitive,
-            {{DNNL_ARG_SRC, c.x}, {DNNL_ARG_WEIGHTS, weights.get_data_handle()}, {DNNL_ARG_DST, c.y}, {DNNL_ARG_BIAS, c.bias}});
+    execute(*primitive, {{DNNL_ARG_SRC, c.x}, {DNNL_ARG_WEIGHTS, weights.get_data_handle()}, {DNNL_ARG_DST, c.y}, {DNNL_ARG_BIAS, c.bias}});
   } catch (const dnnl::error& e) {
     rethrow(e, "convolution of " + std::to_string(c.height) + "×" + std::to_string(c.width) + "×" + std::to_string(filter.in()) + " to " +
                    std::to_string(filter.out()));

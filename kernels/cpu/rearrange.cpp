@@ -13,12 +13,8 @@ using ChannelOp = void (*)(const ChannelParams&, int64_t, int64_t);
 
 void rearrange(Rearrange kernel, const Tensor& x, const Tensor& y) {
   const Tensor& coarse = x.dim(1) < y.dim(1) ? x : y;
-  const RearrangeParams p = {.x = x.raw(),
-                             .y = y.raw(),
-                             .width = coarse.dim(2),
-                             .in_channels = x.dim(3),
-                             .out_channels = y.dim(3),
-                             .type = element_of(x)};
+  const RearrangeParams p = {
+      .x = x.raw(), .y = y.raw(), .width = coarse.dim(2), .in_channels = x.dim(3), .out_channels = y.dim(3), .type = element_of(x)};
   parallel_for(coarse.dim(0) * coarse.dim(1), grain_of(4 * p.width * p.in_channels),
                [&](int64_t begin, int64_t end) { kernel(p, begin, end); });
 }

@@ -5,9 +5,7 @@
 namespace linea::reference {
 namespace {
 
-double at(const Doubles& values, int64_t row, int64_t column, int64_t pitch) {
-  return values[static_cast<size_t>(row * pitch + column)];
-}
+double at(const Doubles& values, int64_t row, int64_t column, int64_t pitch) { return values[static_cast<size_t>(row * pitch + column)]; }
 
 }  // namespace
 

@@ -1,5 +1,5 @@
-// linea_kernels_bench [f32|bf16|f16] [cpu-time] [step600m|step1600m|builtin|decoder|dcae512]...: ops of SANA beside their floors, on the CPU.
-// Threads by OMP_NUM_THREADS; on a busy machine take one, and cpu-time.
+// linea_kernels_bench [f32|bf16|f16] [cpu-time] [step600m|step1600m|builtin|decoder|dcae512]...: ops of SANA beside their floors, on the
+// CPU. Threads by OMP_NUM_THREADS; on a busy machine take one, and cpu-time.
 #include <cstdio>
 #include <cstring>
 

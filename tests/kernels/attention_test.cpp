@@ -15,8 +15,8 @@ struct Size {
 };
 
 TEST_P(AttentionTest, LinearAttentionEqualsReference) {
-  for (const auto [batch, tokens, heads, d] :
-       {Size{1, 1, 1, 1}, Size{2, 31, 3, 32}, Size{1, 33, 2, 7}, Size{1, 511, 1, 32}, Size{2, 513, 1, 32}, Size{1, 1100, 2, 16}, Size{1, 40, 1, 130}}) {
+  for (const auto [batch, tokens, heads, d] : {Size{1, 1, 1, 1}, Size{2, 31, 3, 32}, Size{1, 33, 2, 7}, Size{1, 511, 1, 32},
+                                               Size{2, 513, 1, 32}, Size{1, 1100, 2, 16}, Size{1, 40, 1, 130}}) {
     const Tensor q = random({batch, tokens, heads, d}), k = random({batch, tokens, heads, d}), v = random({batch, tokens, heads, d});
     const Tensor y = output({batch, tokens, heads, d});
     relu_linear_attention(ctx(), q, k, v, y);
@@ -50,7 +50,8 @@ TEST_P(AttentionTest, LinearAttentionHasTheSameBitsForAnyThreadsAndBatch) {
     return y;
   };
   expect_thread_independent([&] { return run(0, batch); }, "linear attention");
-  expect_member_independent(run(0, batch), [&](int64_t b) { return run(b, 1); }, "linear attention");
+  expect_member_independent(
+      run(0, batch), [&](int64_t b) { return run(b, 1); }, "linear attention");
   expect_planned([&](Context& context) { relu_linear_attention(context, q, k, v, output(q.shape())); });
 }
 
@@ -62,11 +63,11 @@ struct SoftmaxCase {
 };
 
 TEST_P(AttentionTest, SoftmaxAttentionEqualsReference) {
-  for (const auto& c : {SoftmaxCase{1, 1, 1, 1, 1, 0, false, 0}, SoftmaxCase{5, 3, 2, 1, 8, 0, false, 0},
-                        SoftmaxCase{33, 64, 2, 2, 32, 0, false, 0}, SoftmaxCase{31, 65, 2, 2, 72, 0, false, 0},
-                        SoftmaxCase{64, 130, 2, 2, 112, 0, false, 0}, SoftmaxCase{67, 67, 4, 2, 64, 50, true, 0},
-                        SoftmaxCase{150, 150, 2, 1, 48, 30, true, 20}, SoftmaxCase{40, 40, 1, 1, 256, 50, true, 64},
-                        SoftmaxCase{70, 70, 1, 1, 33, 0, false, 9}}) {
+  for (const auto& c :
+       {SoftmaxCase{1, 1, 1, 1, 1, 0, false, 0}, SoftmaxCase{5, 3, 2, 1, 8, 0, false, 0}, SoftmaxCase{33, 64, 2, 2, 32, 0, false, 0},
+        SoftmaxCase{31, 65, 2, 2, 72, 0, false, 0}, SoftmaxCase{64, 130, 2, 2, 112, 0, false, 0},
+        SoftmaxCase{67, 67, 4, 2, 64, 50, true, 0}, SoftmaxCase{150, 150, 2, 1, 48, 30, true, 20},
+        SoftmaxCase{40, 40, 1, 1, 256, 50, true, 64}, SoftmaxCase{70, 70, 1, 1, 33, 0, false, 9}}) {
     const int64_t batch = 2;
     const Tensor q = random({batch, c.queries, c.heads, c.d}), k = random({batch * c.keys, c.kv_heads, c.d}),
                  v = random({batch * c.keys, c.kv_heads, c.d});
@@ -85,7 +86,8 @@ TEST_P(AttentionTest, SoftmaxAttentionEqualsReference) {
 TEST_P(AttentionTest, SoftmaxAttentionReadsFusedProjections) {
   const int64_t batch = 2, queries = 37, keys = 21, heads = 4, d = 24;
   const Tensor q = pitched({batch, queries, heads * d}), kv = random({batch * keys, 2 * heads * d});
-  const Tensor k = kv.slice(1, 0, heads * d).reshape({batch * keys, heads, d}), v = kv.slice(1, heads * d, heads * d).reshape({batch * keys, heads, d});
+  const Tensor k = kv.slice(1, 0, heads * d).reshape({batch * keys, heads, d}),
+               v = kv.slice(1, heads * d, heads * d).reshape({batch * keys, heads, d});
   const Tensor y = pitched_output({batch, queries, heads * d});
   AttentionArgs args;
   args.scale = 0.2f;
@@ -113,7 +115,8 @@ TEST_P(AttentionTest, SoftmaxAttentionHasTheSameBitsForAnyThreadsAndBatch) {
     return y;
   };
   expect_thread_independent([&] { return run(0, batch); }, "softmax attention");
-  expect_member_independent(run(0, batch), [&](int64_t b) { return run(b, 1); }, "softmax attention");
+  expect_member_independent(
+      run(0, batch), [&](int64_t b) { return run(b, 1); }, "softmax attention");
   expect_planned([&](Context& context) { softmax_attention(context, q, k, v, output(q.shape()), {}); });
 }
 

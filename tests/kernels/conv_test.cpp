@@ -89,7 +89,8 @@ TEST_P(ConvTest, Conv2dHasTheSameBitsForAnyThreadsAndBatch) {
       };
       const std::string what = (enlarged ? "enlarged " : "conv2d ") + Shape{height, width, in, out}.to_string();
       expect_thread_independent([&] { return run(0, batch); }, what);
-      expect_member_independent(run(0, batch), [&](int64_t b) { return run(b, 1); }, what);
+      expect_member_independent(
+          run(0, batch), [&](int64_t b) { return run(b, 1); }, what);
     }
   }
 }
@@ -162,7 +163,8 @@ TEST_P(ConvTest, DepthwiseHasTheSameBitsForAnyThreadsBatchAndStrip) {
     };
     const Tensor whole = run(0, batch);
     expect_thread_independent([&] { return run(0, batch); }, "depthwise");
-    expect_member_independent(whole, [&](int64_t b) { return run(b, 1); }, "depthwise");
+    expect_member_independent(
+        whole, [&](int64_t b) { return run(b, 1); }, "depthwise");
     for (const int64_t first : {0, 1, 6}) {
       DepthwiseArgs strip = args;
       const int64_t rows = 12, half = kernel / 2;

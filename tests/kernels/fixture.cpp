@@ -51,8 +51,8 @@ void KernelTest::expect_close(const Tensor& actual, const Tensor& expected, int6
   const double u_f32 = 0x1p-24;
   const double u = dtype() == DType::kF32 ? u_f32 : dtype() == DType::kBF16 ? 0x1p-8 : 0x1p-11;
   const double bound = u + 2 * std::sqrt(static_cast<double>(terms)) * u_f32 + extra;
-  EXPECT_LE(relative_l2(actual, expected), bound) << what << ": " << actual.describe() << ", worst element off by "
-                                                  << max_abs_difference(actual, expected);
+  EXPECT_LE(relative_l2(actual, expected), bound)
+      << what << ": " << actual.describe() << ", worst element off by " << max_abs_difference(actual, expected);
   for (const auto& [wide, width] : margins_) {
     const Tensor values = to_double(wide);
     const int64_t pitch = wide.dim(-1);

@@ -69,7 +69,8 @@ TEST_P(MatmulTest, LinearHasTheSameBitsForAnyThreadsAndBatch) {
     };
     const std::string what = "linear " + Shape{tokens, in, out}.to_string();
     expect_thread_independent([&] { return run(0, batch); }, what);
-    expect_member_independent(run(0, batch), [&](int64_t b) { return run(b, 1); }, what);
+    expect_member_independent(
+        run(0, batch), [&](int64_t b) { return run(b, 1); }, what);
   }
 }
 

@@ -92,8 +92,23 @@ TEST_P(RowsTest, CastRoundsLikeConvertElements) {
 
 TEST_P(RowsTest, CastKeepsSpecialValues) {
   const float inf = std::numeric_limits<float>::infinity();
-  const std::vector<float> values = {0.0f, -0.0f, inf, -inf, 65504.0f, 65519.0f, 65520.0f, -70000.0f, 0x1p-24f, 0x1p-25f, 0x1.8p-25f, 0x1p-14f,
-                                     0x1.ffcp-15f, 3.4e38f, -3.4e38f, 0x1p-140f, std::numeric_limits<float>::quiet_NaN()};
+  const std::vector<float> values = {0.0f,
+                                     -0.0f,
+                                     inf,
+                                     -inf,
+                                     65504.0f,
+                                     65519.0f,
+                                     65520.0f,
+                                     -70000.0f,
+                                     0x1p-24f,
+                                     0x1p-25f,
+                                     0x1.8p-25f,
+                                     0x1p-14f,
+                                     0x1.ffcp-15f,
+                                     3.4e38f,
+                                     -3.4e38f,
+                                     0x1p-140f,
+                                     std::numeric_limits<float>::quiet_NaN()};
   const auto count = static_cast<int64_t>(values.size());
   Tensor x({1, count}, DType::kF32);
   std::copy(values.begin(), values.end(), x.data<float>());

@@ -33,7 +33,7 @@ from text_encoder import TextEncoder
 from transformer import Transformer
 
 CAPTION_DROPOUT = 0.1
-REFILL_EVERY = {False: 2, True: 6}  # steps between two refills, by whether the ring is full
+REFILL_EVERY = {False: 4, True: 6}  # steps between two refills, by whether the ring is full
 
 
 class LatentRing:
@@ -102,7 +102,7 @@ def main() -> None:
     parser.add_argument("--autoencoder", type=Path, required=True, help="training folder with vae/")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--init", type=Path, help="model folder to go on from")
-    parser.add_argument("--seconds", type=float, default=840)
+    parser.add_argument("--seconds", type=float, default=840, help="from the start of the program")
     parser.add_argument("--batch", type=int, default=512, help="a GPU")
     parser.add_argument("--ring", type=int, default=65536)
     parser.add_argument("--first-fill", type=int, default=16384)
@@ -116,6 +116,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
 
+    clock = Clock(args.seconds)
     device, rank, _ = join_processes()
     cuda = device.type == "cuda"
     stream = SceneStream(args.packed, args.tokenizer, args.scene_batch, args.workers, 7 + args.seed * 64 + rank)
@@ -137,10 +138,11 @@ def main() -> None:
     others = [p for _, p in named if id(p) not in chosen]
     gradients = Gradients([p for _, p in named])
     optimizer, ema = Optimizer(matrices, others), Ema([transformer, text_encoder], 0.9993)
-    loss_function = torch.compile(flow_loss, dynamic=False, disable=not cuda)
+    if cuda:  # layer by layer: the layers share one short compilation
+        for layer in [*transformer.transformer_blocks, *text_encoder.layers]:
+            layer.compile(dynamic=False)
     composer = Composer(args.packed, device)
-    compiled_encoder = torch.compile(encoder, dynamic=False, disable=not cuda)
-    ring = LatentRing(args.ring, args.scene_batch, args.size, composer, compiled_encoder, scale, stream)
+    ring = LatentRing(args.ring, args.scene_batch, args.size, composer, encoder, scale, stream)
     while ring.filled < args.first_fill:
         ring.refill()
 
@@ -152,7 +154,6 @@ def main() -> None:
 
     if dist.is_initialized():
         dist.barrier()
-    clock = Clock(args.seconds)
     shared_progress = SharedProgress(clock, device)
     losses: list[Tensor] = []
     since, saved, step = time.monotonic(), time.monotonic(), 0
@@ -164,15 +165,13 @@ def main() -> None:
         noise, sigma = torch.randn_like(clean), draw_sigmas(args.batch, device)
         gradients.clear()
         with torch.autocast(device.type, torch.bfloat16):
-            loss = loss_function(transformer, text_encoder, clean, noise, sigma, tokens, mask)
+            loss = flow_loss(transformer, text_encoder, clean, noise, sigma, tokens, mask)
         loss.backward()
         gradients.reduce_and_clip(1.0)
         optimizer.step(learning_rate(args.rate, step, progress))
         ema.update(step)
         losses.append(loss.detach())
         step += 1
-        if step == 1:
-            clock.restart()
         if rank == 0 and (step % 100 == 0 or step == 1):
             mean = torch.stack(losses).mean().item()
             now = time.monotonic()

@@ -100,7 +100,8 @@ void attend(const AttentionParams& p, const T* q, T* y, int64_t query_begin, int
     const float* transposed_keys = packed + tile * tile_stride;
     gemm<false>({rows, padded, 1, transposed_keys, kKeyTile, scores, kKeyTile, d}, queries, kKeyTile);
     for (int64_t t = 0; t < queries; ++t) {
-      const float factor = update_softmax(p, scores + t * kKeyTile, visible_keys(p, query_begin + t, keys), tile * kKeyTile, maximum[t], total[t]);
+      const float factor =
+          update_softmax(p, scores + t * kKeyTile, visible_keys(p, query_begin + t, keys), tile * kKeyTile, maximum[t], total[t]);
       if (factor == 1.0f) continue;
       for (int64_t i = 0; i < padded; i += kLanes) store(sums + t * padded + i, load(sums + t * padded + i) * factor);
     }

@@ -25,7 +25,8 @@ struct Block {
 };
 
 // The input of a block for channels [channel, channel + count), with its halo.
-template <class T> void fill_tile(const DepthwiseParams& p, const T* image, const Block& block, int64_t channel, int64_t count, Tile& tile) {
+template <class T>
+void fill_tile(const DepthwiseParams& p, const T* image, const Block& block, int64_t channel, int64_t count, Tile& tile) {
   const int64_t half = p.kernel / 2, rows = block.row_end - block.row + 2 * half, columns = block.column_end - block.column + 2 * half;
   for (int64_t i = 0; i < rows; ++i) {
     const int64_t y = block.row + i - p.pad_top;
@@ -34,6 +35,7 @@ template <class T> void fill_tile(const DepthwiseParams& p, const T* image, cons
       float* pixel = tile[i][j];
       if (y >= 0 && y < p.height && x >= 0 && x < p.width) {
         const T* from = image + (y * p.width + x) * p.channels + channel;
+        prefetch(from + p.width * p.channels, count);
         for_vectors(count, [&](int64_t c, auto lanes) { store(pixel + c, load(from + c, lanes)); });
       } else {
         for (int64_t c = 0; c < count; c += kLanes) store(pixel + c, F32s{});
@@ -44,8 +46,8 @@ template <class T> void fill_tile(const DepthwiseParams& p, const T* image, cons
 
 // One vector of channels of kRows output rows from row `r` of the tile; emit(row index, column index, sum).
 template <int kKernel, int kRows, class Lanes, class Emit>
-inline void sweep(const DepthwiseParams& p, const Tile& tile, int64_t r, int64_t columns, int64_t tile_channel, int64_t channel, Lanes lanes,
-                  Emit emit) {
+inline void sweep(const DepthwiseParams& p, const Tile& tile, int64_t r, int64_t columns, int64_t tile_channel, int64_t channel,
+                  Lanes lanes, Emit emit) {
   constexpr int kInputs = kKernel + kRows - 1;
   F32s weights[kKernel][kKernel];
 #pragma GCC unroll 16
@@ -127,7 +129,8 @@ void convolve_block(const DepthwiseParams& p, const T* x, T* y, const Block& blo
 }
 
 // Any kernel size, one output at a time.
-template <class T, class Lanes> F32s convolve_one(const DepthwiseParams& p, const T* x, int64_t row, int64_t o, int64_t channel, Lanes lanes) {
+template <class T, class Lanes>
+F32s convolve_one(const DepthwiseParams& p, const T* x, int64_t row, int64_t o, int64_t channel, Lanes lanes) {
   F32s sum = p.bias ? load(p.bias + channel, lanes) : F32s{};
   for (int kx = 0; kx < p.kernel; ++kx) {
     const int64_t column = o + kx - p.kernel / 2;

@@ -1,6 +1,7 @@
 // y = epilogue(x Wᵀ) for the processors and types that oneDNN's own product does not serve (f16; anything before AVX-512; arm64).
 //
-// Tiles    a task is a block of at most kGemmRows × kGemmColumns of y. Its inner dimension is walked in steps of kGemmDepth: a panel of W is
+// Tiles    a task is a block of at most kGemmRows × kGemmColumns of y. Its inner dimension is walked in steps of kGemmDepth: a panel of W
+// is
 //          widened and transposed (128 KB), the rows of x are widened (at most 192 KB), and register tiles add to sums in scratch (96 KB).
 // Order    each output is one chain over k, whatever the blocks: no result depends on threads, rows or neighbours.
 // Cost     widening and transposing W takes about one instruction for 5 elements, against rows/32 multiply-adds of vectors.
@@ -12,9 +13,9 @@ namespace linea::cpu::LINEA_ISA {
 namespace {
 
 template <class T> void gemm_task(const GemmParams& p, int64_t row, int64_t rows, int64_t column, int64_t columns, float* scratch) {
-  float* panel = scratch;                             // [depth, kGemmColumns]
-  float* left = panel + kGemmDepth * kGemmColumns;    // [rows, kGemmDepth]
-  float* sums = left + kGemmRows * kGemmDepth;        // [rows, kGemmColumns]
+  float* panel = scratch;                           // [depth, kGemmColumns]
+  float* left = panel + kGemmDepth * kGemmColumns;  // [rows, kGemmDepth]
+  float* sums = left + kGemmRows * kGemmDepth;      // [rows, kGemmColumns]
   const int64_t padded = round_up(columns);
   for (int64_t k = 0; k < p.in; k += kGemmDepth) {
     const int64_t depth = p.in - k < kGemmDepth ? p.in - k : kGemmDepth;

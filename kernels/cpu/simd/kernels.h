@@ -148,11 +148,11 @@ struct ChannelParams {  // rows of `in` channels added to rows of `out` channels
   Element type;
 };
 
-inline constexpr int64_t kKeyTile = 64;      // keys that softmax attention packs and visits together
-inline constexpr int64_t kQueryBlock = 32;   // queries that share a visit
+inline constexpr int64_t kKeyTile = 64;                                // keys that softmax attention packs and visits together
+inline constexpr int64_t kQueryBlock = 32;                             // queries that share a visit
 inline constexpr int64_t kDepthwiseRows = 8, kDepthwiseChannels = 64;  // of y, at most, in one call of `depthwise`
-inline constexpr int64_t kMaxHeadDim = 512;  // of both attentions
-inline constexpr int64_t kOutputBlock = 16;  // outputs of one small_linear block
+inline constexpr int64_t kMaxHeadDim = 512;                            // of both attentions
+inline constexpr int64_t kOutputBlock = 16;                            // outputs of one small_linear block
 inline constexpr int64_t kGemmRows = 192, kGemmColumns = 128, kGemmDepth = 256;
 inline constexpr int64_t kGemmScratch = kGemmDepth * kGemmColumns + kGemmRows * (kGemmDepth + kGemmColumns);  // floats
 

@@ -14,10 +14,11 @@ namespace {
 
 constexpr int64_t kTokens = 32;
 
-// Rows of d channels become rows of round_up(d) floats, the rest zeros.
-template <class T, Act kAct> void widen(const T* rows, int64_t pitch, int64_t count, int64_t d, float* out) {
+// Rows of d channels become rows of round_up(d) floats, the rest zeros. `ahead` is the way to the rows that come next.
+template <class T, Act kAct> void widen(const T* rows, int64_t pitch, int64_t count, int64_t d, int64_t ahead, float* out) {
   const int64_t padded = round_up(d);
   for (int64_t t = 0; t < count; ++t) {
+    prefetch(rows + t * pitch + ahead, d);
     for_vectors(d, [&](int64_t i, auto lanes) { store(out + t * padded + i, activate<kAct>(load(rows + t * pitch + i, lanes))); });
   }
 }
@@ -27,8 +28,8 @@ template <class T> void add_to_state(const LinearAttentionParams& p, const T* k,
   const int64_t d = p.head_dim, padded = round_up(d);
   float keys[kTokens * kMaxHeadDim], values[kTokens * kMaxHeadDim];
   float* norm = state + d * padded;
-  widen<T, Act::kRelu>(k, p.k_token, tokens, d, keys);
-  widen<T, Act::kNone>(v, p.v_token, tokens, d, values);
+  widen<T, Act::kRelu>(k, p.k_token, tokens, d, p.k_head, keys);
+  widen<T, Act::kNone>(v, p.v_token, tokens, d, p.v_head, values);
   gemm<true>({keys, 1, padded, values, padded, state, padded, tokens}, d, padded);
   for (int64_t i = 0; i < padded; i += kLanes) {
     F32s sum = load(norm + i);
@@ -41,7 +42,7 @@ template <class T> void apply_state(const LinearAttentionParams& p, const T* q, 
   const int64_t d = p.head_dim, padded = round_up(d);
   float queries[kTokens * kMaxHeadDim], sums[kTokens * kMaxHeadDim];
   const float* norm = state + d * padded;
-  widen<T, Act::kRelu>(q, p.q_token, tokens, d, queries);
+  widen<T, Act::kRelu>(q, p.q_token, tokens, d, p.q_head, queries);
   gemm<false>({queries, padded, 1, state, padded, sums, padded, d}, tokens, padded);
   for (int64_t t = 0; t < tokens; ++t) {
     F32s dot = {};

@@ -75,9 +75,7 @@ template <Act kAct> inline F32s activate(F32s x) {
   }
 }
 
-template <Act kAct> struct ActTag {
-  static constexpr Act value = kAct;
-};
+template <Act kAct> struct ActTag { static constexpr Act value = kAct; };
 template <class Body> inline void with_act(Act act, Body body) {
   switch (act) {
     case Act::kNone: return body(ActTag<Act::kNone>{});

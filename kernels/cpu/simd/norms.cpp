@@ -18,10 +18,12 @@ template <class T> void layer_norm_rows(const LayerNormParams& p, int64_t row_be
     const float* shift = p.shift + r / p.tokens * p.shift_pitch;
     const float count = static_cast<float>(p.dim);
     const float mean = sum_vectors(p.dim, [&](int64_t i, auto lanes) { return load(x + i, lanes); }) / count;
-    const float variance = sum_vectors(p.dim, [&](int64_t i, auto lanes) {
-                             const F32s centred = load(x + i, lanes) - mean;
-                             return centred * centred;
-                           }) / count;
+    const float variance = sum_vectors(p.dim,
+                                       [&](int64_t i, auto lanes) {
+                                         const F32s centred = load(x + i, lanes) - mean;
+                                         return centred * centred;
+                                       }) /
+                           count;
     const float rstd = reciprocal_root(variance + p.eps);
     for_vectors(p.dim, [&](int64_t i, auto lanes) {
       const F32s normal = (load(x + i, lanes) - mean) * rstd;

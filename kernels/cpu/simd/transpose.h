@@ -32,7 +32,8 @@ inline void transpose(F32s (&rows)[kLanes]) {
 }
 
 // out[c · pitch + r] = rows[r][c] for r < kLanes, c < lanes.count; rows beyond `count` read as zeros.
-template <class T, class Lanes> inline void transpose_block(const T* in, int64_t in_pitch, int64_t count, Lanes lanes, float* out, int64_t out_pitch) {
+template <class T, class Lanes>
+inline void transpose_block(const T* in, int64_t in_pitch, int64_t count, Lanes lanes, float* out, int64_t out_pitch) {
   F32s rows[kLanes];
 #pragma GCC unroll 16
   for (int r = 0; r < kLanes; ++r) rows[r] = r < count ? load(in + r * in_pitch, lanes) : F32s{};
@@ -41,7 +42,8 @@ template <class T, class Lanes> inline void transpose_block(const T* in, int64_t
 }
 
 // out [columns, round_up(rows)] = the transpose of in [rows, columns], padded with zeros.
-template <class T> inline void transpose_matrix(const T* in, int64_t in_pitch, int64_t rows, int64_t columns, float* out, int64_t out_pitch) {
+template <class T>
+inline void transpose_matrix(const T* in, int64_t in_pitch, int64_t rows, int64_t columns, float* out, int64_t out_pitch) {
   for (int64_t r = 0; r < rows; r += kLanes) {
     for_vectors(columns, [&](int64_t c, auto lanes) {
       transpose_block(in + r * in_pitch + c, in_pitch, rows - r, lanes, out + c * out_pitch + r, out_pitch);

@@ -156,6 +156,12 @@ inline F32s in_turn(F32s a, F32s b, int half) {
   return half == 0 ? __builtin_shuffle(a, b, low) : __builtin_shuffle(a, b, high);
 }
 
+// Asks for a row that will be read soon: rows with a wide pitch are too far apart for the processor's own prefetching.
+template <class T> inline void prefetch(const T* row, int64_t count) {
+  constexpr int64_t kLine = 64 / sizeof(T);
+  for (int64_t i = 0; i < count; i += kLine) __builtin_prefetch(row + i);
+}
+
 // ---- Loops -------------------------------------------------------------------------------------------------------------------------
 
 // visit(offset, All or First) for the vectors of a row of n elements.
@@ -208,9 +214,7 @@ template <class Body> inline void with_type(Element type, Body body) {
 }
 // The element type of the null pointer that with_type passes.
 template <class P> struct Pointee;
-template <class T> struct Pointee<T*> {
-  using type = T;
-};
+template <class T> struct Pointee<T*> { using type = T; };
 template <class P> using TypeOf = typename Pointee<P>::type;
 
 }  // namespace
