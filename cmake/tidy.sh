@@ -68,7 +68,7 @@ main() {
   database >"$commands/compile_commands.json"
   export root commands passed tidy gcc_headers
   export -f check
-  configuration=$("$tidy" --version | sha256sum; sha256sum <"$root/.clang-tidy"; sha256sum <"${BASH_SOURCE[0]}")
+  configuration=$("$tidy" --version | sha256sum; cat "$root/.clang-tidy" "$root/tests/.clang-tidy" "${BASH_SOURCE[0]}" | sha256sum)
   hashes=$(mktemp) todo=$(mktemp)
   # shellcheck disable=SC2064
   trap "rm -f '$hashes' '$todo'" EXIT

@@ -19,7 +19,9 @@ Backend& cpu_backend() {
 
 }  // namespace
 
-#if !defined(LINEA_CUDA)
+#if defined(LINEA_CUDA)
+Backend& cuda_backend(int index);  // kernels/cuda/cuda_backend.cpp
+#else
 Backend& cuda_backend(int index) {
   throw Error(ErrorKind::kDevice, "device cuda:" + std::to_string(index) + " cannot be used: this program was built without CUDA",
               "choose --device cpu, or build with LINEA_CUDA=ON");

@@ -14,5 +14,6 @@ using Action = std::function<int()>;
 Action add_generate(CLI::App& app);
 Action add_reconstruct(CLI::App& app);
 Action add_info(CLI::App& app);
+Action add_bench(CLI::App& app);
 
 }  // namespace linea::cli

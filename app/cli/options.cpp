@@ -6,6 +6,7 @@
 
 #include "app/cli/suggest.h"
 #include "core/threads.h"
+#include "kernels/devices.h"
 
 namespace linea::cli {
 namespace {
@@ -79,7 +80,7 @@ void RunOptions::add_to(CLI::App& command) {
 
 PipelineOptions RunOptions::pipeline_options() const {
   PipelineOptions options;
-  options.device = device == "auto" ? kCpuDevice : parse_device(device);
+  options.device = device == "auto" ? best_device() : parse_device(device);
   if (dtype != "auto") {
     const std::vector<std::string> names = {"fp32", "bf16", "fp16", "f32", "f16", "auto"};
     parse_choice("--dtype", dtype, names);

@@ -33,8 +33,8 @@ class Scheduler {
 
 struct SchedulerOptions {
   int steps = 20;
-  std::string name;                  // empty = what the configuration says; "dpm++" or "euler"
-  std::optional<double> flow_shift;  // none = what the configuration says
+  std::string name{};                // empty = what the configuration says; "dpm++" or "euler"
+  std::optional<double> flow_shift{};  // none = what the configuration says
 };
 
 // From scheduler/scheduler_config.json of a diffusers folder (DPMSolverMultistepScheduler with flow sigmas, FlowMatchEulerDiscreteScheduler).

@@ -2,6 +2,7 @@
 
 #include "app/cli/suggest.h"
 #include "app/engine/command_line.h"
+#include "app/engine/cost.h"
 #include "app/engine/output_names.h"
 #include "app/engine/picture_settings.h"
 
@@ -51,6 +52,22 @@ TEST(PictureSettings, BrokenJsonIsABadFile) {
   for (const char* text : {"", "[]", "{}", "{\"schema\":\"other\"}", "{\"schema\":\"linea.picture/1\",\"prompt\":3}"}) {
     EXPECT_THROW(settings_from_json(text, "test"), Error) << text;
   }
+}
+
+// The published models' costs, in TFLOP a forward pass of one sample with 300 text tokens, and of a decoded picture.
+TEST(Cost, PublishedConfigurations) {
+  SanaConfig big;  // the defaults are SANA-1.6B
+  EXPECT_NEAR(1e-12 * transformer_step_flops(big, 32, 32, 300, 1), 2.97, 0.03);
+  EXPECT_NEAR(1e-12 * transformer_step_flops(big, 128, 128, 300, 1), 45.6, 0.5);
+  SanaConfig small;
+  small.num_attention_heads = 36;
+  small.num_layers = 28;
+  EXPECT_NEAR(1e-12 * transformer_step_flops(small, 32, 32, 300, 1), 1.12, 0.02);
+  const Json vae = {{"decoder_block_types", {"ResBlock", "ResBlock", "ResBlock", "EfficientViTBlock", "EfficientViTBlock", "EfficientViTBlock"}},
+                    {"upsample_block_type", "interpolate"}};
+  const double decode = 1e-12 * decoder_flops(DcAeConfig::from(Config(vae, "vae")), 1024, 1024);
+  EXPECT_LT(decode, 8.37);  // that figure counts the enlarged maps' 3×3 convolutions
+  EXPECT_GT(decode, 7.0);
 }
 
 TEST(Suggest, NearestWord) {

@@ -33,7 +33,7 @@ from text_encoder import TextEncoder
 from transformer import Transformer
 
 CAPTION_DROPOUT = 0.1
-REFILL_EVERY = {False: 4, True: 6}  # steps between two refills, by whether the ring is full
+REFILL_EVERY = {False: 5, True: 6}  # steps between two refills, by whether the ring is full
 
 
 class LatentRing:

@@ -105,7 +105,10 @@ void add_downsample_shortcut(const RearrangeParams& p, int64_t row_begin, int64_
         }
         for (; c < out; ++c) {
           float sum = 0;
-          for (int64_t u = c * group; u < (c + 1) * group; ++u) sum += to_float((u & 2 ? bottom : top)[(u & 1) * in + u / 4]);
+          for (int64_t u = c * group; u < (c + 1) * group; ++u) {
+            const T* line = u & 2 ? bottom : top;  // a name of its own: GCC 12's UBSan miscompiles (a ? b : c)[i]
+            sum += to_float(line[(u & 1) * in + u / 4]);
+          }
           y[c] = from_float<T>(to_float(y[c]) + sum * share);
         }
       }

@@ -1,0 +1,148 @@
+// linea bench: times beside their floors.
+#include <algorithm>
+#include <cstdio>
+#include <map>
+#include <memory>
+#include <vector>
+
+#include "app/cli/commands.h"
+#include "app/cli/options.h"
+#include "app/cli/signals.h"
+#include "app/engine/cost.h"
+#include "app/engine/model_folders.h"
+#include "core/threads.h"
+#include "kernels/backend.h"
+#include "kernels/bench/sana_cases.h"
+
+namespace linea::cli {
+namespace {
+
+const std::vector<std::string> kSuites = {"picture", "step-mini", "decoder-mini", "step-600m", "step-1600m", "decoder-512"};
+
+constexpr const char* kFooter = R"(Suites:
+  picture       whole stages of a picture with --model: text, denoising step, decode (the default)
+  step-mini, step-600m, step-1600m    every op of a denoising step with guidance, by shape
+  decoder-mini, decoder-512           every op of an autoencoder's decoder
+
+The floor is the larger of FLOPs over the measured GEMM rate and bytes over the measured copy rate of this device, in this run.
+Example:
+  linea bench picture --model ~/models/Sana_600M_1024px --dtype fp32 --threads 2)";
+
+struct BenchOptions {
+  RunOptions run;
+  std::string suite = "picture", size, steps = "6";
+  bool json = false;
+};
+
+struct Row {
+  std::string name;
+  double seconds = 0, flops = 0, floor = 0;
+};
+
+void print_rows(const std::vector<Row>& rows, const bench::Rates& rates, const std::string& title, bool json) {
+  if (json) {
+    nlohmann::ordered_json all = {{"suite", title}, {"threads", thread_count()}, {"gemm_flops", rates.gemm_flops}, {"copy_bytes", rates.copy_bytes}};
+    for (const Row& r : rows) {
+      all["rows"].push_back({{"name", r.name}, {"seconds", r.seconds}, {"flops", r.flops}, {"floor_seconds", r.floor},
+                             {"ratio", r.floor > 0 ? r.seconds / r.floor : 0}});
+    }
+    std::printf("%s\n", all.dump(2).c_str());
+    return;
+  }
+  std::printf("%d threads: GEMM %.0f GFLOP/s, copy %.1f GB/s\n", thread_count(), 1e-9 * rates.gemm_flops, 1e-9 * rates.copy_bytes);
+  std::printf("%-34s %12s %12s %12s %7s\n", title.c_str(), "time", "GFLOP", "floor", "ratio");
+  for (const Row& r : rows) {
+    std::printf("%-34s %9.1f ms %12.1f %9.1f ms %7.2f\n", r.name.c_str(), 1e3 * r.seconds, 1e-9 * r.flops, 1e3 * r.floor,
+                r.floor > 0 ? r.seconds / r.floor : 0);
+  }
+}
+
+// Renders twice and keeps the second run's times: the first one touches every weight's page.
+std::vector<Row> bench_picture(const BenchOptions& o, const PipelineOptions& options, const bench::Rates& rates) {
+  SanaPipeline pipeline(find_picture_model(o.run.model), options);
+  PictureRequest request;
+  request.prompt = "a red apple on a blue background";
+  request.steps = static_cast<int>(parse_integer("--steps", o.steps, 1, 1000));
+  request.use_bins = false;
+  request.seed = 1;
+  if (!o.size.empty()) request.size = parse_size(o.size);
+  const SanaPipeline::Sizes sizes = pipeline.resolve_size(request);
+
+  std::map<std::string, double> seconds;
+  std::vector<double> steps;
+  double before = 0;
+  int64_t tokens = 0;
+  GenerateCallbacks callbacks;
+  callbacks.cancel = install_signal_handlers();
+  callbacks.trace = [&](const std::string& name, const Tensor& value) {
+    if (name.ends_with("_mask")) tokens += std::count(value.data<int64_t>(), value.data<int64_t>() + value.elements(), 1);
+  };
+  callbacks.progress = [&](const Progress& p) {
+    seconds[p.stage] = p.seconds;
+    if (p.stage == "denoise" && p.step > 0) steps.push_back(p.seconds - before);
+    before = p.seconds;
+  };
+  pipeline.generate(request, callbacks);
+  steps.clear();
+  tokens = 0;
+  pipeline.generate(request, callbacks);
+
+  std::sort(steps.begin(), steps.end());
+  const SanaConfig& dit = pipeline.transformer_config();
+  const DcAeConfig& vae = pipeline.vae_config();
+  const int64_t f = vae.compression() * dit.patch_size;
+  const double step_flops = transformer_step_flops(dit, sizes.rendered.height / f, sizes.rendered.width / f, tokens / 2, 2);
+  const double picture_flops = decoder_flops(vae, sizes.rendered.height, sizes.rendered.width);
+  return {{"denoising step, guidance pair", steps[steps.size() / 2], step_flops, step_flops / rates.gemm_flops},
+          {"decode", seconds.at("decode"), picture_flops, picture_flops / rates.gemm_flops}};
+}
+
+std::vector<Row> bench_ops(Context& ctx, const std::string& suite, const bench::Rates& rates) {
+  using namespace bench;
+  const std::vector<Case> cases = suite == "step-mini"      ? transformer_step(ctx, kBuiltIn512)
+                                  : suite == "step-600m"    ? transformer_step(ctx, kSana600M1024)
+                                  : suite == "step-1600m"   ? transformer_step(ctx, kSana1600M1024)
+                                  : suite == "decoder-mini" ? decoder_picture(ctx, built_in_decoder())
+                                                            : decoder_picture(ctx, dc_ae_decoder(512));
+  std::vector<Row> rows;
+  Row total{"all", 0, 0, 0};
+  for (const Case& c : cases) {
+    const Result r = measure(ctx, c, rates);
+    rows.push_back({std::to_string(r.count) + "× " + r.name, r.seconds, r.flops, r.floor_seconds});
+    total.seconds += r.count * r.seconds;
+    total.flops += r.count * r.flops;
+    total.floor += r.count * r.floor_seconds;
+  }
+  rows.push_back(total);
+  return rows;
+}
+
+int run_bench(const BenchOptions& o) {
+  const PipelineOptions options = o.run.pipeline_options();
+  parse_choice("suite", o.suite, kSuites);
+  Arena arena(options.device, int64_t{1} << 30);
+  Context ctx;
+  ctx.backend = &backend_of(options.device);
+  ctx.arena = &arena;
+  ctx.dtype = options.dtype.value_or(ctx.backend->preferred_dtype());
+  const bench::Rates rates = bench::measure_rates(ctx);
+  const std::vector<Row> rows = o.suite == "picture" ? bench_picture(o, options, rates) : bench_ops(ctx, o.suite, rates);
+  print_rows(rows, rates, o.suite + ", " + dtype_name(ctx.dtype), o.json);
+  return 0;
+}
+
+}  // namespace
+
+Action add_bench(CLI::App& app) {
+  CLI::App* command = app.add_subcommand("bench", "Time the hot paths beside their floors");
+  const auto o = std::make_shared<BenchOptions>();
+  command->add_option("suite", o->suite, "what to time")->type_name("SUITE");
+  command->add_option("-s,--size", o->size, "of the picture suite; default: the model's own")->type_name("SIZE");
+  command->add_option("--steps", o->steps, "of the picture suite")->type_name("N");
+  command->add_flag("--json", o->json, "as JSON");
+  o->run.add_to(*command);
+  command->footer(kFooter);
+  return [o] { return run_bench(*o); };
+}
+
+}  // namespace linea::cli

@@ -1,0 +1,49 @@
+#include "app/engine/cost.h"
+
+namespace linea {
+namespace {
+
+double number(int64_t n) { return static_cast<double>(n); }
+
+double residual_block_flops(double pixels, double channels) { return 2 * pixels * 2 * 9 * channels * channels; }
+
+double efficient_vit_block_flops(const DcStage& stage, double pixels, int64_t head_dim) {
+  const double C = number(stage.channels), d = number(head_dim);
+  double macs = 3 * C * C;                                          // q, k, v
+  for (const int64_t k : stage.multiscales) macs += 3 * C * (number(k * k) + d);
+  const double scales = 1 + static_cast<double>(stage.multiscales.size());
+  macs += scales * (2 * C * (d + 1) + C * C);                       // attention, output
+  macs += 8 * C * C + 9 * 8 * C + 4 * C * C;                        // GLUMBConv
+  return 2 * pixels * macs;
+}
+
+}  // namespace
+
+double transformer_step_flops(const SanaConfig& c, int64_t height, int64_t width, int64_t text_tokens, int64_t batch) {
+  const double D = number(c.dim()), H = number(c.hidden()), d = number(c.attention_head_dim);
+  const double block = 4 * D * D + 2 * D * (d + 1)                  // self attention: q, k, v, out and the two sums
+                       + 2 * D * D + 2 * D * number(text_tokens)    // cross attention: q, out
+                       + 2 * H * D + 9 * 2 * H + H * D;             // GLUMBConv
+  const double ends = D * number(c.patch_size * c.patch_size * (c.in_channels + c.out_channels));
+  return 2 * number(batch * height * width) * (number(c.num_layers) * block + ends);
+}
+
+double decoder_flops(const DcAeConfig& c, int64_t height, int64_t width) {
+  double flops = 0;
+  double pixels = number(height * width);
+  const std::vector<DcStage>& stages = c.decoder;
+  const size_t first = stages[0].layers == 0 ? 1 : 0;
+  const double taps = c.pixel_shuffle_up ? 9 : 4;  // a picture pixel
+  flops += 2 * pixels * 9 * number(stages[first].channels * c.in_channels);
+  for (size_t i = 0; i < stages.size(); ++i, pixels /= 4) {
+    const DcStage& stage = stages[i];
+    for (int64_t layer = 0; layer < stage.layers; ++layer) {
+      flops += stage.kind == DcStageKind::kResidual ? residual_block_flops(pixels, number(stage.channels))
+                                                    : efficient_vit_block_flops(stage, pixels, c.attention_head_dim);
+    }
+    if (stage.layers > 0 && i + 1 < stages.size()) flops += 2 * pixels * taps * number(stage.channels * stages[i + 1].channels);
+  }
+  return flops + 2 * pixels * 4 * 9 * number(c.latent_channels * stages.back().channels);
+}
+
+}  // namespace linea

@@ -1,0 +1,73 @@
+#include "kernels/cuda/cuda_backend.h"
+
+#include <map>
+#include <mutex>
+
+#include "core/error.h"
+#include "kernels/cuda/check.h"
+#include "kernels/cuda/matmul.h"
+#include "kernels/cuda/stream_allocator.h"
+
+namespace linea {
+
+using namespace cuda;
+
+namespace {
+
+constexpr int kOldestMajor = 8;  // Ampere: the first with cp.async and bf16 tensor cores
+
+void require_device(int index) {
+  const std::string name = "device cuda:" + std::to_string(index);
+  int count = 0;
+  const cudaError_t status = cudaGetDeviceCount(&count);
+  if (status != cudaSuccess && status != cudaErrorNoDevice) {
+    cudaGetLastError();
+    throw Error(ErrorKind::kDevice, name + " cannot be used: " + cudaGetErrorString(status),
+                "install or update the NVIDIA driver, or choose --device cpu");
+  }
+  if (index < 0 || index >= count) {
+    throw Error(ErrorKind::kDevice,
+                name + " does not exist: this machine has " + (count == 0 ? "no" : std::to_string(count)) +
+                    (count == 1 ? " CUDA device" : " CUDA devices"),
+                "choose --device cpu" + std::string(count > 0 ? " or cuda:0" : ""));
+  }
+  int major = 0;
+  check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, index), name.c_str(), "cudaDeviceGetAttribute");
+  if (major < kOldestMajor) {
+    throw Error(ErrorKind::kDevice, name + " has compute capability " + std::to_string(major) + ".x; Linea needs 8.0 (Ampere) or newer",
+                "choose --device cpu");
+  }
+}
+
+}  // namespace
+
+CudaBackend::CudaBackend(int index) : device_{DeviceKind::kCuda, index} {
+  require_device(index);
+  const std::string name = device_.name();
+  check(cudaSetDevice(index), name.c_str(), "cudaSetDevice");
+  matmul_ = std::make_unique<Matmul>(index);
+  check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), name.c_str(), "cudaStreamCreateWithFlags");
+  allocator_ = std::make_unique<StreamAllocator>(index, stream_);
+  register_allocator(device_, *allocator_);
+}
+
+CudaBackend::~CudaBackend() { cudaStreamDestroy(stream_); }
+
+cudaStream_t CudaBackend::enter() const {
+  check(cudaSetDevice(device_.index), "device", "cudaSetDevice");
+  return stream_;
+}
+
+void CudaBackend::synchronize() { check(cudaStreamSynchronize(enter()), "synchronize", "cudaStreamSynchronize"); }
+
+Backend& cuda_backend(int index) {
+  // Never destroyed: tensors in other static objects may still need the allocators while the program ends.
+  static std::mutex mutex;
+  static auto& backends = *new std::map<int, std::unique_ptr<CudaBackend>>;
+  const std::lock_guard lock(mutex);
+  std::unique_ptr<CudaBackend>& backend = backends[index];
+  if (!backend) backend = std::make_unique<CudaBackend>(index);
+  return *backend;
+}
+
+}  // namespace linea

@@ -1,0 +1,70 @@
+// kernels/cuda/cuda_backend.h: the CUDA implementation of the op API, one instance a device.
+//
+// Ops are submitted to one stream and return at once; uploads and downloads go through the same stream, so that memory can be used again
+// without waiting. Matrix products go to cuBLASLt (matmul.h), everything else to the kernels of this folder. No kernel uses atomics and
+// all sums have a fixed order: the same inputs give the same bits.
+// Thread rule: one context per thread; contexts of several threads share the stream and so wait for each other on the device.
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include <memory>
+#include <span>
+
+#include "kernels/backend.h"
+
+namespace linea {
+
+namespace cuda {
+class Matmul;
+class StreamAllocator;
+}  // namespace cuda
+
+class CudaBackend final : public Backend {
+ public:
+  explicit CudaBackend(int index);  // throws kDevice when there is no such device or it cannot be used
+  ~CudaBackend() override;
+  CudaBackend(const CudaBackend&) = delete;
+  CudaBackend& operator=(const CudaBackend&) = delete;
+
+  Device device() const override { return device_; }
+  DType preferred_dtype() const override { return DType::kBF16; }
+  void synchronize() override;
+
+  Weight prepare_linear(const Tensor& w) override;
+  Weight prepare_conv2d(const Tensor& w) override;
+
+  void linear(Context&, const Tensor& x, const Weight& w, const Tensor& y, const LinearArgs&) override;
+  void grouped_linear(Context&, const Tensor& x, const Tensor& w, const Tensor& y) override;
+  void conv2d(Context&, const Tensor& x, const Weight& w, const Tensor& y, const Conv2dArgs&) override;
+  void depthwise_conv2d(Context&, const Tensor& x, const Tensor& w, const Tensor& y, const DepthwiseArgs&) override;
+  void modulated_layer_norm(Context&, const Tensor& x, const Tensor& scale, const Tensor& shift, const Tensor& y, float eps) override;
+  void rms_norm(Context&, const Tensor& x, const Tensor& w, const Tensor& y, const RmsNormArgs&) override;
+  void relu_linear_attention(Context&, const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& y, float eps) override;
+  void softmax_attention(Context&, const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& y, const AttentionArgs&) override;
+  void rotary_embedding(Context&, const Tensor& x, int64_t first_position, float theta) override;
+  void embedding_lookup(Context&, const Tensor& table, std::span<const int32_t> ids, const Tensor& y, float scale) override;
+  void activate(Context&, const Tensor& x, const Tensor& y, Activation) override;
+  void multiply_activated(Context&, const Tensor& gate, const Tensor& up, const Tensor& y, Activation) override;
+  void add(Context&, const Tensor& a, const Tensor& b, const Tensor& y) override;
+  void add_rows(Context&, const Tensor& x, const Tensor& rows, const Tensor& y) override;
+  void cast(Context&, const Tensor& x, const Tensor& y) override;
+  void linear_combination(Context&, std::span<const Term> terms, const Tensor& y) override;
+  void pixel_shuffle(Context&, const Tensor& x, const Tensor& y) override;
+  void pixel_unshuffle(Context&, const Tensor& x, const Tensor& y) override;
+  void add_downsample_shortcut(Context&, const Tensor& x, const Tensor& y) override;
+  void add_upsample_shortcut(Context&, const Tensor& x, const Tensor& y) override;
+  void add_channel_mean(Context&, const Tensor& x, const Tensor& y) override;
+  void add_channel_repeat(Context&, const Tensor& x, const Tensor& y) override;
+
+ private:
+  // Makes this device the calling thread's, as every submission needs, and gives the stream.
+  cudaStream_t enter() const;
+
+  Device device_;
+  cudaStream_t stream_ = nullptr;
+  std::unique_ptr<cuda::StreamAllocator> allocator_;
+  std::unique_ptr<cuda::Matmul> matmul_;
+};
+
+}  // namespace linea

@@ -1,0 +1,25 @@
+// kernels/devices.h: what this machine can compute on. The same in builds with and without CUDA.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "core/device.h"
+
+namespace linea {
+
+struct DeviceInfo {
+  Device device;
+  std::string name;                         // "NVIDIA H100 80GB HBM3"
+  int64_t free_bytes = 0, total_bytes = 0;  // of its memory, now
+};
+
+// The CPU, then the CUDA devices that this build and this machine's driver can use.
+std::vector<DeviceInfo> available_devices();
+int cuda_device_count();
+inline bool cuda_available() { return cuda_device_count() > 0; }
+// What "auto" means: the first CUDA device where there is one, else the CPU.
+inline Device best_device() { return cuda_available() ? Device{DeviceKind::kCuda, 0} : kCpuDevice; }
+
+}  // namespace linea
