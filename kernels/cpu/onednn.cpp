@@ -205,9 +205,9 @@ bool has_matmul(Element type) {
   return (type == Element::kF32 && f32) || (type == Element::kBF16 && bf16);
 }
 
-bool multiplies_bf16() {
+bool has_bf16_matrices() {
 #if defined(__x86_64__)
-  return __builtin_cpu_supports("avx512bf16") && is_native(Element::kBF16);
+  return __builtin_cpu_supports("amx-bf16") && is_native(Element::kBF16);
 #else
   return false;
 #endif

@@ -17,8 +17,8 @@ void limit_isa(const char* isa_name);
 bool is_native(Element type);
 // Whether `matmul` keeps its promise below for this type: oneDNN's older products (before AVX-512) do not.
 bool has_matmul(Element type);
-// Whether the processor itself multiplies bf16 (AVX512-BF16, AMX), which makes it faster than f32.
-bool multiplies_bf16();
+// Whether the processor has matrix units for bf16 (AMX), several times as fast as f32: worth its rounding without being asked.
+bool has_bf16_matrices();
 
 // y = [y +] gate ⊙ act(x Wᵀ + bias)    x [rows, in], w [out, in], y [rows, out]
 struct Matmul {

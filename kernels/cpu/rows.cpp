@@ -11,7 +11,7 @@ namespace linea {
 using namespace cpu;
 
 // bf16 pays only where the processor multiplies it; oneDNN emulates it on older AVX-512.
-DType CpuBackend::preferred_dtype() const { return onednn::multiplies_bf16() ? DType::kBF16 : DType::kF32; }
+DType CpuBackend::preferred_dtype() const { return onednn::has_bf16_matrices() ? DType::kBF16 : DType::kF32; }
 
 void CpuBackend::finish_rows(const EpilogueParams& params, int64_t rows) const {
   parallel_for(rows, grain_of(params.dim), [&](int64_t begin, int64_t end) { kernels_.epilogue(params, begin, end); });

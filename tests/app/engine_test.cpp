@@ -54,15 +54,16 @@ TEST(PictureSettings, BrokenJsonIsABadFile) {
   }
 }
 
-// The published models' costs, in TFLOP a forward pass of one sample with 300 text tokens, and of a decoded picture.
+// The published models' costs, in TFLOP a forward pass of one sample with 300 text tokens (their keys and values, which we make once a call,
+// taken off), and of a decoded picture.
 TEST(Cost, PublishedConfigurations) {
   SanaConfig big;  // the defaults are SANA-1.6B
-  EXPECT_NEAR(1e-12 * transformer_step_flops(big, 32, 32, 300, 1), 2.97, 0.03);
+  EXPECT_NEAR(1e-12 * transformer_step_flops(big, 32, 32, 300, 1), 2.97 - 0.12, 0.03);
   EXPECT_NEAR(1e-12 * transformer_step_flops(big, 128, 128, 300, 1), 45.6, 0.5);
   SanaConfig small;
   small.num_attention_heads = 36;
   small.num_layers = 28;
-  EXPECT_NEAR(1e-12 * transformer_step_flops(small, 32, 32, 300, 1), 1.12, 0.02);
+  EXPECT_NEAR(1e-12 * transformer_step_flops(small, 32, 32, 300, 1), 1.12 - 0.045, 0.02);
   const Json vae = {{"decoder_block_types", {"ResBlock", "ResBlock", "ResBlock", "EfficientViTBlock", "EfficientViTBlock", "EfficientViTBlock"}},
                     {"upsample_block_type", "interpolate"}};
   const double decode = 1e-12 * decoder_flops(DcAeConfig::from(Config(vae, "vae")), 1024, 1024);
