@@ -45,7 +45,7 @@ class SanaTransformer {
 
   // Keys and values of every block's cross attention: they depend on the prompt alone, so they are computed once a prompt.
   struct Text {
-    std::vector<int64_t> offsets;  // batch member b owns rows [offsets[b], offsets[b+1])
+    std::vector<int64_t> offsets;      // batch member b owns rows [offsets[b], offsets[b+1])
     std::vector<Tensor> keys, values;  // per block [L, heads, head_dim]
   };
   // embeddings [L, caption_channels]: the real (unmasked) rows of every batch member, one after the other. Dropping masked rows is exact:
@@ -56,11 +56,11 @@ class SanaTransformer {
   Tensor positional_table(Context& ctx, int64_t height, int64_t width) const;
 
   struct Inputs {
-    Tensor latents;                   // [B, h, w, in_channels] of the context's type
-    std::span<const float> timesteps; // B values as the scheduler gives them, times timestep_scale
-    float guidance = 0;               // models with guidance_embeds only
+    Tensor latents;                    // [B, h, w, in_channels] of the context's type
+    std::span<const float> timesteps;  // B values as the scheduler gives them, times timestep_scale
+    float guidance = 0;                // models with guidance_embeds only
     const Text* text = nullptr;
-    Tensor positions;                 // positional_table of the patch grid
+    Tensor positions;  // positional_table of the patch grid
   };
   // velocity [B, h, w, out_channels] of the context's type: noise - data, to be integrated from sigma 1 to 0.
   void forward(Context& ctx, const Inputs& inputs, const Tensor& velocity) const;

@@ -46,15 +46,14 @@ DcAutoencoder DcAutoencoder::load(Context& ctx, const Checkpoint& checkpoint, co
     const WeightLoader stage = w.scope("decoder.up_blocks." + std::to_string(i));
     model.decoder_.push_back(load_blocks(stage, dec[i], config.attention_head_dim, resamples ? 1 : 0));
     if (resamples) {
-      model.decoder_[i].resample =
-          load_conv(stage, "0.conv", dec[i].channels * (config.pixel_shuffle_up ? 4 : 1), dec[i + 1].channels);
+      model.decoder_[i].resample = load_conv(stage, "0.conv", dec[i].channels * (config.pixel_shuffle_up ? 4 : 1), dec[i + 1].channels);
     }
   }
   const bool dec_empty = has_empty_stage(dec);
   const int64_t last = dec[dec_empty ? 1 : 0].channels;
   model.decoder_norm_ = load_norm(w, "decoder.norm_out", last);
-  model.decoder_out_ = load_conv(w, dec_empty ? "decoder.conv_out.conv" : "decoder.conv_out",
-                                 image * (dec_empty && config.pixel_shuffle_up ? 4 : 1), last);
+  model.decoder_out_ =
+      load_conv(w, dec_empty ? "decoder.conv_out.conv" : "decoder.conv_out", image * (dec_empty && config.pixel_shuffle_up ? 4 : 1), last);
   if (parts == kDecoderOnly) return model;
 
   const std::vector<DcStage>& enc = config.encoder;

@@ -31,9 +31,7 @@ struct FoldedBatchNorm {
 };
 
 FoldedBatchNorm fold_batch_norm(const WeightLoader& w, const std::string& name, int64_t channels) {
-  const auto load = [&](const char* leaf) {
-    return w.checkpoint().load(w.prefix() + name + "." + leaf, {channels}, DType::kF32);
-  };
+  const auto load = [&](const char* leaf) { return w.checkpoint().load(w.prefix() + name + "." + leaf, {channels}, DType::kF32); };
   const Tensor weight = load("weight"), bias = load("bias"), mean = load("running_mean"), variance = load("running_var");
   FoldedBatchNorm folded{{}, Tensor({channels}, DType::kF32)};
   for (int64_t c = 0; c < channels; ++c) {
@@ -164,8 +162,7 @@ void efficient_vit_block(Context& ctx, const DcEfficientVitBlock& w, const Tenso
 RowStrip conv3x3(Context& ctx, const ConvLayer& w, const RowStrip& x, Activation activation) {
   const int64_t first = x.at_top() ? 0 : x.first + 1, end = x.at_bottom() ? x.height : x.end() - 1;
   const RowStrip y{rows_like(ctx, x, end - first, x.map.dim(2), w.weight.shape[0]), first, x.height};
-  conv2d(ctx, x.map, w.weight, y.map,
-         {.bias = w.bias, .activation = activation, .pad_top = x.at_top(), .pad_bottom = x.at_bottom()});
+  conv2d(ctx, x.map, w.weight, y.map, {.bias = w.bias, .activation = activation, .pad_top = x.at_top(), .pad_bottom = x.at_bottom()});
   return y;
 }
 
@@ -198,8 +195,7 @@ RowStrip upsample(Context& ctx, const ConvLayer& w, const RowStrip& x, int64_t c
   // Rows of the enlarged map; those at inner edges stay unwritten by the convolution and are dropped at the end.
   const RowStrip y{rows_like(ctx, x, 2 * x.rows(), 2 * x.map.dim(2), channels), 2 * x.first, 2 * x.height};
   const RowStrip inside = y.shrink(1);
-  conv2d(ctx, x.map, w.weight, inside.map,
-         {.bias = w.bias, .upsample_nearest = true, .pad_top = x.at_top(), .pad_bottom = x.at_bottom()});
+  conv2d(ctx, x.map, w.weight, inside.map, {.bias = w.bias, .upsample_nearest = true, .pad_top = x.at_top(), .pad_bottom = x.at_bottom()});
   if (shortcut) add_upsample_shortcut(ctx, x.map, y.map);
   return inside;
 }

@@ -47,8 +47,8 @@ std::vector<std::vector<int64_t>> read_multiscales(const Config& config, const s
 
 std::vector<DcStage> read_stages(const Config& config, const std::string& side, const std::string& norms, const std::string& activations) {
   const std::string channels_key = side + "_block_out_channels", layers_key = side + "_layers_per_block";
-  const std::vector<int64_t> channels = config.has(channels_key) ? config.integers(channels_key)
-                                                                 : std::vector<int64_t>{128, 256, 512, 512, 1024, 1024};
+  const std::vector<int64_t> channels =
+      config.has(channels_key) ? config.integers(channels_key) : std::vector<int64_t>{128, 256, 512, 512, 1024, 1024};
   const size_t stages = channels.size();
   if (stages < 2 || stages > 10) config.fail(channels_key, "expected 2 to 10 stages");
   const std::vector<int64_t> layers = config.has(layers_key) ? config.integers(layers_key)
@@ -64,9 +64,11 @@ std::vector<DcStage> read_stages(const Config& config, const std::string& side, 
   std::vector<DcStage> list(stages);
   for (size_t i = 0; i < stages; ++i) {
     DcStage& stage = list[i];
-    if (kinds[i] != "ResBlock" && kinds[i] != "EfficientViTBlock") config.fail(side + "_block_types", "'" + kinds[i] + "' is not supported");
+    if (kinds[i] != "ResBlock" && kinds[i] != "EfficientViTBlock")
+      config.fail(side + "_block_types", "'" + kinds[i] + "' is not supported");
     if (norm_names[i] != "rms_norm" && norm_names[i] != "batch_norm") config.fail(norms, "'" + norm_names[i] + "' is not supported");
-    if (channels[i] < 1 || channels[i] > kMaxChannels) config.fail(channels_key, "expected widths from 1 to " + std::to_string(kMaxChannels));
+    if (channels[i] < 1 || channels[i] > kMaxChannels)
+      config.fail(channels_key, "expected widths from 1 to " + std::to_string(kMaxChannels));
     if (layers[i] < 0 || layers[i] > 64 || (layers[i] == 0 && i != 0)) config.fail(layers_key, "only stage 0 may be empty");
     stage.kind = kinds[i] == "ResBlock" ? DcStageKind::kResidual : DcStageKind::kEfficientVit;
     stage.channels = channels[i];
@@ -99,7 +101,8 @@ DcAeConfig DcAeConfig::from(const Config& config) {
   c.attention_head_dim = config.integer("attention_head_dim", 1, 1024, c.attention_head_dim);
   c.encoder = read_stages(config, "encoder", "", "");
   c.decoder = read_stages(config, "decoder", "decoder_norm_types", "decoder_act_fns");
-  if (c.encoder.size() != c.decoder.size()) config.fail("decoder_block_out_channels", "encoder and decoder have different numbers of stages");
+  if (c.encoder.size() != c.decoder.size())
+    config.fail("decoder_block_out_channels", "encoder and decoder have different numbers of stages");
   check_widths(config, c.encoder, "encoder", c.latent_channels);
   check_widths(config, c.decoder, "decoder", c.latent_channels);
   // The reference compares with these exact strings; everything else means a convolution, or a shuffle.

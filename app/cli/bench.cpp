@@ -41,9 +41,13 @@ struct Row {
 
 void print_rows(const std::vector<Row>& rows, const bench::Rates& rates, const std::string& title, bool json) {
   if (json) {
-    nlohmann::ordered_json all = {{"suite", title}, {"threads", thread_count()}, {"gemm_flops", rates.gemm_flops}, {"copy_bytes", rates.copy_bytes}};
+    nlohmann::ordered_json all = {
+        {"suite", title}, {"threads", thread_count()}, {"gemm_flops", rates.gemm_flops}, {"copy_bytes", rates.copy_bytes}};
     for (const Row& r : rows) {
-      all["rows"].push_back({{"name", r.name}, {"seconds", r.seconds}, {"flops", r.flops}, {"floor_seconds", r.floor},
+      all["rows"].push_back({{"name", r.name},
+                             {"seconds", r.seconds},
+                             {"flops", r.flops},
+                             {"floor_seconds", r.floor},
                              {"ratio", r.floor > 0 ? r.seconds / r.floor : 0}});
     }
     std::printf("%s\n", all.dump(2).c_str());

@@ -47,7 +47,8 @@ void add_options(CLI::App& command, GenerateOptions& o) {
   command.add_option("--shift", o.shift, "flow shift; default: the model's")->type_name("X");
   command.add_option("--noise", o.noise, "noise of torch's cpu or cuda generator")->type_name("cpu|cuda");
   command.add_flag("--joint-noise", o.joint_noise, "draw the noise of all pictures as one tensor from --seed");
-  command.add_option("--instruction", o.instruction, "text file read before the prompt, or none; default: the model's")->type_name("FILE|none");
+  command.add_option("--instruction", o.instruction, "text file read before the prompt, or none; default: the model's")
+      ->type_name("FILE|none");
   command.add_option("--softcap", o.softcap, "cap the text encoder's attention logits, as its paper does")->type_name("on|off");
   command.add_flag("--no-metadata", o.no_metadata, "write no settings into the picture");
   command.add_flag("--json", o.json, "print one JSON object a picture on standard output");

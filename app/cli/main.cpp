@@ -4,8 +4,8 @@
 
 #include "app/cli/commands.h"
 
-// OpenMP's threads wait for each other by spinning, by default for so long that a busy machine makes a picture many times slower. The runtime
-// reads the setting when it is loaded, hence before main: the program starts itself once more with it (under 2 ms).
+// OpenMP's threads wait for each other by spinning, by default for so long that a busy machine makes a picture many times slower. The
+// runtime reads the setting when it is loaded, hence before main: the program starts itself once more with it (under 2 ms).
 static void restart_with_short_spinning(char** argv) {
   if (std::getenv("GOMP_SPINCOUNT") || std::getenv("OMP_WAIT_POLICY")) return;
   setenv("GOMP_SPINCOUNT", "10000", 1);

@@ -39,7 +39,8 @@ PictureSize parse_size(const std::string& text) {
   const size_t cross = text.find_first_of("xX");
   const auto width = parse_all<int64_t>(text.substr(0, cross));
   const auto height = cross == std::string::npos ? width : parse_all<int64_t>(text.substr(cross + 1));
-  if (!width || !height) throw Error(ErrorKind::kUsage, "--size: '" + text + "' is not a size", "write 512 or WIDTHxHEIGHT, for example 1024x768");
+  if (!width || !height)
+    throw Error(ErrorKind::kUsage, "--size: '" + text + "' is not a size", "write 512 or WIDTHxHEIGHT, for example 1024x768");
   if (*width <= 0 || *height <= 0) throw Error(ErrorKind::kUsage, "--size: " + text + ": both sides must be positive");
   return {*height, *width};
 }

@@ -25,7 +25,7 @@ void ProgressView::show(const Progress& p) {
     if (p.seconds_left >= 0) std::fprintf(stderr, "  %.1f s left", p.seconds_left);
     std::fputc('\n', stderr);
   } else if (style_ == ProgressStyle::kJson) {
-    nlohmann::ordered_json json = {{"event", "progress"}, {"picture", index_ + 1}, {"pictures", count_}, {"stage", p.stage},
+    nlohmann::ordered_json json = {{"event", "progress"}, {"picture", index_ + 1}, {"pictures", count_},  {"stage", p.stage},
                                    {"step", p.step},      {"steps", p.steps},      {"seconds", p.seconds}};
     if (p.seconds_left >= 0) json["seconds_left"] = p.seconds_left;
     std::fprintf(stderr, "%s\n", json.dump().c_str());

@@ -68,7 +68,8 @@ Action add_reconstruct(CLI::App& app) {
   command->add_option("input", o->input, "image (PNG, JPEG, WebP)")->required()->type_name("IMAGE");
   command->add_option("-o,--output", o->output, "file to write")->required()->type_name("IMAGE");
   command->add_flag("--json", o->json, "print the result as JSON");
-  command->add_option("--trace", o->trace, "write image, latent, latent_scaled and reconstruction to DIR/trace.safetensors")->type_name("DIR");
+  command->add_option("--trace", o->trace, "write image, latent, latent_scaled and reconstruction to DIR/trace.safetensors")
+      ->type_name("DIR");
   o->run.add_to(*command);
   command->footer("Example:\n  linea reconstruct photo.jpg -o again.png");
   return [o] { return reconstruct(*o); };

@@ -9,11 +9,11 @@ double residual_block_flops(double pixels, double channels) { return 2 * pixels 
 
 double efficient_vit_block_flops(const DcStage& stage, double pixels, int64_t head_dim) {
   const double C = number(stage.channels), d = number(head_dim);
-  double macs = 3 * C * C;                                          // q, k, v
+  double macs = 3 * C * C;  // q, k, v
   for (const int64_t k : stage.multiscales) macs += 3 * C * (number(k * k) + d);
   const double scales = 1 + static_cast<double>(stage.multiscales.size());
-  macs += scales * (2 * C * (d + 1) + C * C);                       // attention, output
-  macs += 8 * C * C + 9 * 8 * C + 4 * C * C;                        // GLUMBConv
+  macs += scales * (2 * C * (d + 1) + C * C);  // attention, output
+  macs += 8 * C * C + 9 * 8 * C + 4 * C * C;   // GLUMBConv
   return 2 * pixels * macs;
 }
 
@@ -21,9 +21,9 @@ double efficient_vit_block_flops(const DcStage& stage, double pixels, int64_t he
 
 double transformer_step_flops(const SanaConfig& c, int64_t height, int64_t width, int64_t text_tokens, int64_t batch) {
   const double D = number(c.dim()), H = number(c.hidden()), d = number(c.attention_head_dim);
-  const double block = 4 * D * D + 2 * D * (d + 1)                  // self attention: q, k, v, out and the two sums
-                       + 2 * D * D + 2 * D * number(text_tokens)    // cross attention: q, out
-                       + 2 * H * D + 9 * 2 * H + H * D;             // GLUMBConv
+  const double block = 4 * D * D + 2 * D * (d + 1)                // self attention: q, k, v, out and the two sums
+                       + 2 * D * D + 2 * D * number(text_tokens)  // cross attention: q, out
+                       + 2 * H * D + 9 * 2 * H + H * D;           // GLUMBConv
   const double ends = D * number(c.patch_size * c.patch_size * (c.in_channels + c.out_channels));
   return 2 * number(batch * height * width) * (number(c.num_layers) * block + ends);
 }

@@ -28,7 +28,8 @@ fs::path output_path(const std::string& output, const std::string& prompt, int i
   fs::path path = output;
   if (count > 1) {
     const std::string digits = std::to_string(count), number = std::to_string(index + 1);
-    path.replace_filename(path.stem().string() + "-" + std::string(digits.size() - number.size(), '0') + number + path.extension().string());
+    path.replace_filename(path.stem().string() + "-" + std::string(digits.size() - number.size(), '0') + number +
+                          path.extension().string());
   }
   return path;
 }

@@ -25,16 +25,16 @@ enum class NoiseSource { kTorchCpu, kTorchCuda };
 
 struct PictureRequest {
   std::string prompt, negative;
-  PictureSize size;                   // 0 = the model's native size
-  bool use_bins = true;               // render at the nearest trained size, then resize and crop
+  PictureSize size;      // 0 = the model's native size
+  bool use_bins = true;  // render at the nearest trained size, then resize and crop
   int steps = 20;
-  double guidance = 4.5;              // 1 or less = off: one pass a step
-  uint64_t seed = 0;                  // picture k of a call has seed + k
+  double guidance = 4.5;  // 1 or less = off: one pass a step
+  uint64_t seed = 0;      // picture k of a call has seed + k
   int count = 1;
-  std::string scheduler;              // empty = the model's; "dpm++", "euler"
+  std::string scheduler;  // empty = the model's; "dpm++", "euler"
   std::optional<double> flow_shift;
   NoiseSource noise = NoiseSource::kTorchCpu;
-  bool joint_noise = false;           // all pictures' noise is one draw of the first seed's generator
+  bool joint_noise = false;  // all pictures' noise is one draw of the first seed's generator
 };
 
 struct Picture {

@@ -8,8 +8,8 @@ namespace linea {
 struct DpmSolverConfig {
   double flow_shift = 3.0;
   int solver_order = 2;
-  bool heun = false;             // solver_type "heun" instead of "midpoint"
-  bool lower_order_final = true; // lower orders for the last steps of short schedules
+  bool heun = false;              // solver_type "heun" instead of "midpoint"
+  bool lower_order_final = true;  // lower orders for the last steps of short schedules
   bool euler_at_final = false;
   int num_train_timesteps = 1000;
   double final_sigma = 0;

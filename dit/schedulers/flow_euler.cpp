@@ -2,7 +2,8 @@
 
 namespace linea {
 
-// Linear from 1 to the smallest *shifted* training sigma, then shifted again: the reference shifts the minimum twice. Timesteps stay fractional.
+// Linear from 1 to the smallest *shifted* training sigma, then shifted again: the reference shifts the minimum twice. Timesteps stay
+// fractional.
 FlowEuler::FlowEuler(double shift, int num_train_timesteps, int steps) {
   const double train = num_train_timesteps;
   const auto shifted = [&](auto sigma) {

@@ -25,8 +25,8 @@ DpmSolverConfig read_dpm_solver(const Config& config) {
   if (solver != "midpoint" && solver != "heun") config.fail("solver_type", "'" + solver + "' is not supported; expected midpoint or heun");
   const std::string final_sigmas = config.text("final_sigmas_type", "zero");
   if (final_sigmas != "zero" && final_sigmas != "sigma_min") config.fail("final_sigmas_type", "'" + final_sigmas + "' is not supported");
-  for (const char* key : {"thresholding", "use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas", "use_lu_lambdas",
-                          "use_dynamic_shifting"}) {
+  for (const char* key :
+       {"thresholding", "use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas", "use_lu_lambdas", "use_dynamic_shifting"}) {
     refuse(config, key, config.boolean(key, false));
   }
   c.flow_shift = config.number("flow_shift", 1.0);

@@ -22,8 +22,8 @@ class Scheduler {
   const std::vector<float>& sigmas() const { return sigmas_; }
   int steps() const { return static_cast<int>(timesteps_.size()); }
 
-  // Advances `x` (f32) in place by step i with the guided velocity (f32). Steps run in order from 0; `history` is the scheduler's own memory
-  // between them, taken from the arena by allocate_history.
+  // Advances `x` (f32) in place by step i with the guided velocity (f32). Steps run in order from 0; `history` is the scheduler's own
+  // memory between them, taken from the arena by allocate_history.
   virtual void step(Context& ctx, int i, const Tensor& velocity, const Tensor& x) = 0;
   virtual void allocate_history(Context& ctx, Shape latents) = 0;
 
@@ -33,12 +33,12 @@ class Scheduler {
 
 struct SchedulerOptions {
   int steps = 20;
-  std::string name{};                // empty = what the configuration says; "dpm++" or "euler"
+  std::string name{};                  // empty = what the configuration says; "dpm++" or "euler"
   std::optional<double> flow_shift{};  // none = what the configuration says
 };
 
-// From scheduler/scheduler_config.json of a diffusers folder (DPMSolverMultistepScheduler with flow sigmas, FlowMatchEulerDiscreteScheduler).
-// Throws kModel for settings that are not implemented, kUsage for options out of range.
+// From scheduler/scheduler_config.json of a diffusers folder (DPMSolverMultistepScheduler with flow sigmas,
+// FlowMatchEulerDiscreteScheduler). Throws kModel for settings that are not implemented, kUsage for options out of range.
 std::unique_ptr<Scheduler> make_scheduler(const Config& config, const SchedulerOptions& options);
 
 }  // namespace linea

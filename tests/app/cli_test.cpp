@@ -20,8 +20,8 @@ class Cli : public testing::Test {
   Outcome run(const std::vector<std::string>& arguments, const std::string& input = {}) { return test::run(work_, arguments, input); }
   // A quick picture of the small model, with further arguments.
   std::vector<std::string> generate(const std::vector<std::string>& more = {}, const std::string& prompt = "a red apple") {
-    std::vector<std::string> arguments = {"generate", prompt, "--model", work_ / "model", "--size", "32x64", "--bins", "off",
-                                          "--steps", "2",   "--seed", "3",       "--dtype", "fp32"};
+    std::vector<std::string> arguments = {"generate", prompt,    "--model", work_ / "model", "--size", "32x64",   "--bins",
+                                          "off",      "--steps", "2",       "--seed",        "3",      "--dtype", "fp32"};
     arguments.insert(arguments.end(), more.begin(), more.end());
     return arguments;
   }
@@ -58,10 +58,11 @@ TEST_F(Cli, GenerateWritesAPictureThatSaysHowItWasMade) {
 }
 
 TEST_F(Cli, TheCommandInAPictureMakesItAgainToTheByte) {
-  ASSERT_EQ(run(generate({"-o", out(), "--negative", "it's \"dark\"", "--shift", "2.5", "--guidance", "3.3"}, "a cat's\nhat — ü")).status, 0);
+  ASSERT_EQ(run(generate({"-o", out(), "--negative", "it's \"dark\"", "--shift", "2.5", "--guidance", "3.3"}, "a cat's\nhat — ü")).status,
+            0);
   const std::string command = parse_json(run({"info", out(), "--json"}).out, "info").at("command");
-  const std::string shell = std::string("set -- ") + command.substr(command.find(' ')) + "; exec '" + LINEA_PROGRAM + "' \"$@\" -q -o '" +
-                            out("b.png") + "'";
+  const std::string shell =
+      std::string("set -- ") + command.substr(command.find(' ')) + "; exec '" + LINEA_PROGRAM + "' \"$@\" -q -o '" + out("b.png") + "'";
 
   std::ofstream(work_ / "again.sh") << shell;
   ASSERT_EQ(std::system(("sh " + (work_ / "again.sh").string()).c_str()), 0);
@@ -233,7 +234,8 @@ TEST_F(Cli, BrokenModels) {
   mend("vae", "pipeline/model/vae");
 
   fs::remove(weights);
-  write(weights + ".index.json", R"({"metadata": {}, "weight_map": {"caption_norm.weight": "../vae/diffusion_pytorch_model.safetensors"}})");
+  write(weights + ".index.json",
+        R"({"metadata": {}, "weight_map": {"caption_norm.weight": "../vae/diffusion_pytorch_model.safetensors"}})");
   refused("../vae");
   expect_refused(run({"generate", "x", "--model", work_ / "nowhere", "-o", out()}), 5, "nowhere");
 }

@@ -33,8 +33,18 @@ TEST(CommandLine, QuotesForAShell) {
 
 TEST(PictureSettings, JsonKeepsEverything) {
   PictureSettings s;
-  s.request = {.prompt = "a \"cat\"\nü", .negative = "dog", .size = {768, 1024}, .use_bins = false, .steps = 7, .guidance = 1.1, .seed = ~0ull,
-               .count = 3, .scheduler = "euler", .flow_shift = 0.1, .noise = NoiseSource::kTorchCuda, .joint_noise = true};
+  s.request = {.prompt = "a \"cat\"\nü",
+               .negative = "dog",
+               .size = {768, 1024},
+               .use_bins = false,
+               .steps = 7,
+               .guidance = 1.1,
+               .seed = ~0ull,
+               .count = 3,
+               .scheduler = "euler",
+               .flow_shift = 0.1,
+               .noise = NoiseSource::kTorchCuda,
+               .joint_noise = true};
   s.index = 2;
   s.model = "/models/x y";
   s.dtype = "bf16";
@@ -54,8 +64,8 @@ TEST(PictureSettings, BrokenJsonIsABadFile) {
   }
 }
 
-// The published models' costs, in TFLOP a forward pass of one sample with 300 text tokens (their keys and values, which we make once a call,
-// taken off), and of a decoded picture.
+// The published models' costs, in TFLOP a forward pass of one sample with 300 text tokens (their keys and values, which we make once a
+// call, taken off), and of a decoded picture.
 TEST(Cost, PublishedConfigurations) {
   SanaConfig big;  // the defaults are SANA-1.6B
   EXPECT_NEAR(1e-12 * transformer_step_flops(big, 32, 32, 300, 1), 2.97 - 0.12, 0.03);
@@ -64,8 +74,9 @@ TEST(Cost, PublishedConfigurations) {
   small.num_attention_heads = 36;
   small.num_layers = 28;
   EXPECT_NEAR(1e-12 * transformer_step_flops(small, 32, 32, 300, 1), 1.12 - 0.045, 0.02);
-  const Json vae = {{"decoder_block_types", {"ResBlock", "ResBlock", "ResBlock", "EfficientViTBlock", "EfficientViTBlock", "EfficientViTBlock"}},
-                    {"upsample_block_type", "interpolate"}};
+  const Json vae = {
+      {"decoder_block_types", {"ResBlock", "ResBlock", "ResBlock", "EfficientViTBlock", "EfficientViTBlock", "EfficientViTBlock"}},
+      {"upsample_block_type", "interpolate"}};
   const double decode = 1e-12 * decoder_flops(DcAeConfig::from(Config(vae, "vae")), 1024, 1024);
   EXPECT_LT(decode, 8.37);  // that figure counts the enlarged maps' 3×3 convolutions
   EXPECT_GT(decode, 7.0);

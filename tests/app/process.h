@@ -69,7 +69,8 @@ class Process {
   Outcome wait() {
     int status = 0;
     waitpid(pid_, &status, 0);
-    return {WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), read_file(workspace_ / "stdout"), read_file(workspace_ / "stderr")};
+    return {WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), read_file(workspace_ / "stdout"),
+            read_file(workspace_ / "stderr")};
   }
 
  private:

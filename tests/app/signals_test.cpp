@@ -29,8 +29,8 @@ class Signals : public testing::TestWithParam<Case> {};
 
 TEST_P(Signals, StopWithNothingHalfWritten) {
   const test::Workspace work;
-  test::Process process(work, {"generate", "a red apple", "--model", work / "model", "--size", "512", "--bins", "off", "--steps", "1000", "--seed",
-                               "1", "--progress", "plain", "-o", work / "out/a.png"});
+  test::Process process(work, {"generate", "a red apple", "--model", work / "model", "--size", "512", "--bins", "off", "--steps", "1000",
+                               "--seed", "1", "--progress", "plain", "-o", work / "out/a.png"});
   ASSERT_TRUE(wait_for(work, GetParam().phase)) << test::read_file(work / "stderr");
   process.signal(GetParam().signal);
   const test::Outcome outcome = process.wait();
@@ -42,9 +42,7 @@ TEST_P(Signals, StopWithNothingHalfWritten) {
 INSTANTIATE_TEST_SUITE_P(EveryPhase, Signals,
                          testing::Values(Case{"text ", SIGINT, 130}, Case{"denoise  0/", SIGINT, 130}, Case{"denoise  3/", SIGINT, 130},
                                          Case{"denoise  1/", SIGTERM, 143}),
-                         [](const auto& test_case) {
-                           return "Case" + std::to_string(test_case.index);
-                         });
+                         [](const auto& test_case) { return "Case" + std::to_string(test_case.index); });
 
 }  // namespace
 }  // namespace linea

@@ -1,5 +1,5 @@
-// Whole pictures against diffusers' SanaPipeline (tests/golden/make_pipeline.py): text, noise, schedule, guidance, transformer, autoencoder,
-// binning. And what the reference does not promise: the same bytes alone, in company, and for any number of threads.
+// Whole pictures against diffusers' SanaPipeline (tests/golden/make_pipeline.py): text, noise, schedule, guidance, transformer,
+// autoencoder, binning. And what the reference does not promise: the same bytes alone, in company, and for any number of threads.
 #include "dit/pipeline/pipeline.h"
 
 #include <gtest/gtest.h>
@@ -33,7 +33,9 @@ class PipelineTest : public testing::Test {
   }
   ~PipelineTest() override { fs::remove_all(folder_); }
 
-  SanaPipeline open(DType dtype = DType::kF32) const { return SanaPipeline(folder_, {.device = kCpuDevice, .dtype = dtype, .instruction = {}}); }
+  SanaPipeline open(DType dtype = DType::kF32) const {
+    return SanaPipeline(folder_, {.device = kCpuDevice, .dtype = dtype, .instruction = {}});
+  }
 
   struct Result {
     std::map<std::string, Tensor> trace;

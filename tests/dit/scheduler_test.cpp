@@ -50,7 +50,9 @@ INSTANTIATE_TEST_SUITE_P(EveryConfig, SchedulerGolden,
 
 TEST(Scheduler, RefusesWhatItDoesNotImplement) {
   const auto make = [](const Json& changes = Json::object(), SchedulerOptions options = {}) {
-    Json json = {{"_class_name", "DPMSolverMultistepScheduler"}, {"prediction_type", "flow_prediction"}, {"use_flow_sigmas", true},
+    Json json = {{"_class_name", "DPMSolverMultistepScheduler"},
+                 {"prediction_type", "flow_prediction"},
+                 {"use_flow_sigmas", true},
                  {"flow_shift", 3.0}};
     json.update(changes);
     return make_scheduler(Config(json, "scheduler_config.json"), options);
@@ -67,8 +69,10 @@ TEST(Scheduler, RefusesWhatItDoesNotImplement) {
 }
 
 TEST(Scheduler, OptionsOverrideTheFile) {
-  const Config config(Json{{"_class_name", "DPMSolverMultistepScheduler"}, {"prediction_type", "flow_prediction"},
-                           {"use_flow_sigmas", true}, {"flow_shift", 3.0}},
+  const Config config(Json{{"_class_name", "DPMSolverMultistepScheduler"},
+                           {"prediction_type", "flow_prediction"},
+                           {"use_flow_sigmas", true},
+                           {"flow_shift", 3.0}},
                       "scheduler_config.json");
   EXPECT_NEAR(make_scheduler(config, {.steps = 4, .name = "euler"})->timesteps()[1], 1000 * 0.857, 20);
   EXPECT_GT(make_scheduler(config, {.steps = 4, .flow_shift = 6.0})->sigmas()[1], make_scheduler(config, {.steps = 4})->sigmas()[1]);

@@ -42,8 +42,7 @@ Outcome run(const std::string& variant, DType dtype) {
   const test::Golden golden("dit/" + variant + "/golden.safetensors");
   test::TestContext ctx(dtype, int64_t{64} << 20);
   const SanaConfig config = SanaConfig::from(Config::read(folder + "/config.json"));
-  const SanaTransformer model =
-      SanaTransformer::load(*ctx, Checkpoint::open_folder(folder, "diffusion_pytorch_model"), config);
+  const SanaTransformer model = SanaTransformer::load(*ctx, Checkpoint::open_folder(folder, "diffusion_pytorch_model"), config);
 
   Outcome result;
   ctx->tap = [&](const std::string& name, const Tensor& value) {
@@ -95,8 +94,7 @@ TEST(SanaTransformer, PlanCoversTheRunExactly) {
   const std::string folder = test::data_path("dit/plain");
   const SanaConfig config = SanaConfig::from(Config::read(folder + "/config.json"));
   test::TestContext run_ctx;
-  const SanaTransformer model =
-      SanaTransformer::load(*run_ctx, Checkpoint::open_folder(folder, "diffusion_pytorch_model"), config);
+  const SanaTransformer model = SanaTransformer::load(*run_ctx, Checkpoint::open_folder(folder, "diffusion_pytorch_model"), config);
   const auto forward = [&](Context& ctx) {
     const Arena::Scope scope(*ctx.arena);
     const Tensor rows = ctx.allocate({5, config.caption_channels});

@@ -1,4 +1,5 @@
-// DcAutoencoder against diffusers: one small random model for every architecture switch (tests/golden/make_vae.py), and strips against whole.
+// DcAutoencoder against diffusers: one small random model for every architecture switch (tests/golden/make_vae.py), and strips against
+// whole.
 #include "vae/autoencoder.h"
 
 #include <gtest/gtest.h>
