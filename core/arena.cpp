@@ -19,7 +19,7 @@ Arena::Arena(Device device, int64_t capacity_bytes) : device_(device), capacity_
 }
 
 Tensor Arena::allocate(Shape shape, DType dtype) {
-  const int64_t bytes = (shape.elements() * bytes_of(dtype) + kAlignment - 1) / kAlignment * kAlignment;
+  const int64_t bytes = (bytes_for(dtype, shape.elements()) + kAlignment - 1) / kAlignment * kAlignment;
   if (!planning_ && used_ + bytes > capacity_) {
     throw Error(ErrorKind::kInternal, "arena: " + shape.to_string() + " " + std::string(name_of(dtype)) + " needs " +
                                           std::to_string(bytes) + " bytes, " + std::to_string(capacity_ - used_) + " of " +

@@ -1,12 +1,17 @@
 #include "core/checkpoint.h"
 
 #include <algorithm>
+#include <cstdio>
+#include <cstring>
 #include <optional>
 
+#include "core/gguf.h"
 #include "core/json.h"
 #include "core/mapped_file.h"
+#include "core/quantized.h"
 #include "core/text.h"
 #include "core/threads.h"
+#include "core/torch_checkpoint.h"
 
 namespace linea {
 namespace {
@@ -60,6 +65,78 @@ Tensor converted(const Tensor& source, DType dtype) {
 
 bool is_convertible(DType type) { return type == DType::kF64 || type == DType::kF32 || type == DType::kF16 || type == DType::kBF16; }
 
+// ---- Files of any format -----------------------------------------------------------------------------------------------------------
+
+enum class Format { kSafetensors, kGguf, kTorch };
+
+// Told by the first bytes: names and endings lie too often.
+Format format_of(const fs::path& path) {
+  const MappedFile file(path);
+  const std::string_view content(reinterpret_cast<const char*>(file.data()), std::min<size_t>(static_cast<size_t>(file.size()), 32));
+  if (content.starts_with("GGUF")) return Format::kGguf;
+  if (content.starts_with("PK\x03\x04") || content.starts_with("\x80\x02")) return Format::kTorch;
+  constexpr size_t kHeader = 8;  // where the JSON of safetensors begins
+  const bool plausible =
+      content.empty() || content.starts_with("version https://git-lfs") || (content.size() > kHeader && content[kHeader] == '{');
+  if (!plausible) throw Error(ErrorKind::kModel, shown(path) + ": is not a file of weights (safetensors, GGUF, or torch's zip form)");
+  return Format::kSafetensors;
+}
+
+// All parts of a split GGUF model, which are called <stem>-00001-of-00003.gguf; the file itself when it is whole.
+std::vector<fs::path> parts_of(const fs::path& path, const GgufFile& file) {
+  const int64_t count = file.contains("split.count") ? file.integer("split.count") : 1;
+  if (count <= 1) return {path};
+  const auto fail = [&](const std::string& what) { throw Error(ErrorKind::kModel, shown(path) + ": " + what); };
+  if (count > static_cast<int64_t>(kMaxShards))
+    fail("is one of " + std::to_string(count) + " parts, at most " + std::to_string(kMaxShards) + " are supported");
+  constexpr size_t kSuffix = std::string_view("-00001-of-00003.gguf").size();
+  const auto suffix = [&](int64_t part) {
+    char text[64];
+    std::snprintf(text, sizeof(text), "-%05d-of-%05d.gguf", static_cast<int>(part), static_cast<int>(count));
+    return std::string(text);
+  };
+  const std::string name = path.filename().string();
+  const std::string stem = name.substr(0, name.size() - std::min(name.size(), kSuffix));
+  std::vector<fs::path> parts;
+  bool among = false;
+  for (int64_t part = 1; part <= count; ++part) {
+    parts.push_back(path.parent_path() / (stem + suffix(part)));
+    among |= parts.back().filename() == name;
+  }
+  if (!among) fail("is one of " + std::to_string(count) + " parts, but is not called …" + suffix(1));
+  for (const fs::path& part : parts) {
+    if (!fs::exists(part)) fail("its part " + shown(part.filename()) + " is missing");
+  }
+  return parts;
+}
+
+// The one file of weights in a folder, or the first part of the only split model.
+fs::path only_weight_file(const fs::path& folder) {
+  std::vector<fs::path> found;
+  std::error_code error;
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder, error)) {
+    const std::string name = entry.path().filename().string(), ending = entry.path().extension().string();
+    const bool weights = ending == ".safetensors" || ending == ".gguf" || ending == ".pth" || ending == ".pt" || ending == ".bin";
+    const size_t of = name.rfind("-of-");
+    const bool later_part = ending == ".gguf" && of != std::string::npos && of >= 6 && name.substr(of - 6, 6) != "-00001";
+    if (weights && !later_part && entry.is_regular_file(error)) found.push_back(entry.path());
+  }
+  if (found.size() == 1) return found[0];
+  if (found.empty()) throw Error(ErrorKind::kModel, shown(folder) + ": no weights found (.safetensors, .gguf, .pth, .pt or .bin)");
+  std::sort(found.begin(), found.end());
+  throw Error(ErrorKind::kModel,
+              shown(folder) + ": holds " + std::to_string(found.size()) + " files of weights, among them " + shown(found[0].filename()) +
+                  " and " + shown(found[1].filename()),
+              "name one of them");
+}
+
+bool has_weights(const fs::path& folder, const std::string& stem) {
+  for (const char* variant : {"", "bf16", "fp16"}) {
+    if (fs::exists(weight_file(folder, stem, variant)) || fs::exists(index_file(folder, stem, variant))) return true;
+  }
+  return false;
+}
+
 }  // namespace
 
 Checkpoint Checkpoint::open_folder(const fs::path& folder, const std::string& stem, const std::string& variant) {
@@ -104,9 +181,41 @@ Checkpoint Checkpoint::open_file(const fs::path& file) {
   return checkpoint;
 }
 
-void Checkpoint::add_file(const fs::path& path) {
-  const SafetensorsFile file(path);
-  for (const auto& [name, tensor] : file.tensors()) {
+Checkpoint Checkpoint::open_any(const fs::path& path) {
+  if (!fs::exists(path)) throw Error(ErrorKind::kModel, shown(path) + ": no such file or folder");
+  fs::path file = path;
+  if (fs::is_directory(path)) {
+    for (const char* stem : {"model", "diffusion_pytorch_model"}) {
+      if (has_weights(path, stem)) return open_folder(path, stem);
+    }
+    file = only_weight_file(path);
+  }
+  Checkpoint checkpoint;
+  checkpoint.source_ = file;
+  checkpoint.add_any_file(file);
+  return checkpoint;
+}
+
+void Checkpoint::add_file(const fs::path& path) { add_tensors(path, SafetensorsFile(path).tensors()); }
+
+void Checkpoint::add_any_file(const fs::path& path) {
+  switch (format_of(path)) {
+    case Format::kSafetensors: return add_file(path);
+    case Format::kTorch: return add_tensors(path, TorchCheckpoint(path).weights());
+    case Format::kGguf: break;
+  }
+  const GgufFile file(path);
+  for (const fs::path& part : parts_of(path, file)) {
+    if (part == path) {
+      add_tensors(part, file.tensors());
+    } else {
+      add_tensors(part, GgufFile(part).tensors());
+    }
+  }
+}
+
+void Checkpoint::add_tensors(const fs::path& path, const std::map<std::string, Tensor>& tensors) {
+  for (const auto& [name, tensor] : tensors) {
     const auto [other, fresh] = files_.emplace(name, path);
     if (!fresh) {
       throw Error(ErrorKind::kModel, shown(path) + ": tensor " + printable(name) + " is also in " + shown(other->second.filename()));
@@ -138,6 +247,7 @@ Tensor Checkpoint::load(const std::string& name, Shape shape, DType dtype) const
   used_.insert(name);
   prefetch(tensor.raw(), tensor.bytes());
   if (tensor.dtype() == dtype) return tensor;
+  if (is_quantized(tensor.dtype()) && is_convertible(dtype)) return dequantized(tensor, dtype);
   if (!is_convertible(tensor.dtype()) || !is_convertible(dtype)) {
     fail("is " + std::string(name_of(tensor.dtype())) + ", which cannot become " + std::string(name_of(dtype)));
   }

@@ -17,7 +17,11 @@ class Checkpoint {
   // with its shards), where stem is "diffusion_pytorch_model" or "model". Without a variant the plain file is preferred, then "bf16",
   // "fp16". A shard must be a plain file name: one that could lead outside the folder is refused (links are followed, as caches use them).
   static Checkpoint open_folder(const std::filesystem::path& folder, const std::string& stem, const std::string& variant = {});
-  static Checkpoint open_file(const std::filesystem::path& file);
+  static Checkpoint open_file(const std::filesystem::path& file);  // safetensors
+  // A file of weights in any format, told by its content: safetensors, GGUF (with the other parts of a split model beside it) or
+  // torch.save's, whose weights may lie in a dictionary of their own (see TorchCheckpoint::weights). Or a folder: its weights by the rules
+  // of open_folder with either stem, else the one file of weights that it holds.
+  static Checkpoint open_any(const std::filesystem::path& path);
 
   bool contains(const std::string& name) const { return tensors_.contains(name); }
   Shape shape_of(const std::string& name) const;  // throws kModel when absent
@@ -25,7 +29,7 @@ class Checkpoint {
   const std::map<std::string, Tensor>& tensors() const { return tensors_; }  // as they lie in the files
 
   // The tensor, checked: throws kModel naming file, tensor, expected and found shape. Marks it as used. A view of the mapped file when its
-  // type is `dtype` already, else a converted copy.
+  // type is `dtype` already, else a converted (and dequantised) copy.
   Tensor load(const std::string& name, Shape shape, DType dtype) const;
 
   // Throws kModel listing tensors that nobody loaded (up to five), so that a wrong config cannot pass silently.
@@ -35,7 +39,9 @@ class Checkpoint {
   const std::filesystem::path& source() const { return source_; }
 
  private:
-  void add_file(const std::filesystem::path& path);
+  void add_file(const std::filesystem::path& path);      // safetensors
+  void add_any_file(const std::filesystem::path& path);  // of any format
+  void add_tensors(const std::filesystem::path& path, const std::map<std::string, Tensor>& tensors);
   const Tensor& find(const std::string& name) const;  // throws kModel when absent
 
   std::filesystem::path source_;

@@ -6,7 +6,12 @@
 
 namespace linea {
 
-int64_t bytes_of(DType type) {
+int64_t block_elements(DType type) {
+  if (!is_quantized(type)) return 1;
+  return type >= DType::kQ2_K ? 256 : 32;
+}
+
+int64_t block_bytes(DType type) {
   switch (type) {
     case DType::kF64:
     case DType::kI64: return 8;
@@ -20,8 +25,30 @@ int64_t bytes_of(DType type) {
     case DType::kI8:
     case DType::kU8:
     case DType::kBool: return 1;
+    case DType::kQ4_0: return 18;
+    case DType::kQ4_1: return 20;
+    case DType::kQ5_0: return 22;
+    case DType::kQ5_1: return 24;
+    case DType::kQ8_0: return 34;
+    case DType::kIQ4_NL: return 18;
+    case DType::kQ2_K: return 84;
+    case DType::kQ3_K: return 110;
+    case DType::kQ4_K: return 144;
+    case DType::kQ5_K: return 176;
+    case DType::kQ6_K: return 210;
   }
   return 0;
+}
+
+int64_t bytes_for(DType type, int64_t elements) {
+  const int64_t unit = block_elements(type);
+  LINEA_ASSERT(elements % unit == 0);
+  return elements / unit * block_bytes(type);
+}
+
+int64_t bytes_of(DType type) {
+  LINEA_ASSERT(!is_quantized(type));
+  return block_bytes(type);
 }
 
 std::string_view name_of(DType type) {
@@ -38,6 +65,17 @@ std::string_view name_of(DType type) {
     case DType::kI8: return "i8";
     case DType::kU8: return "u8";
     case DType::kBool: return "bool";
+    case DType::kQ4_0: return "q4_0";
+    case DType::kQ4_1: return "q4_1";
+    case DType::kQ5_0: return "q5_0";
+    case DType::kQ5_1: return "q5_1";
+    case DType::kQ8_0: return "q8_0";
+    case DType::kIQ4_NL: return "iq4_nl";
+    case DType::kQ2_K: return "q2_k";
+    case DType::kQ3_K: return "q3_k";
+    case DType::kQ4_K: return "q4_k";
+    case DType::kQ5_K: return "q5_k";
+    case DType::kQ6_K: return "q6_k";
   }
   return "?";
 }

@@ -8,10 +8,39 @@
 
 namespace linea {
 
-// Plain element types, then block-quantised ones, whose unit is a block of elements (see block_elements).
-enum class DType : uint8_t { kF64, kF32, kF16, kBF16, kF8E4M3, kF8E5M2, kI64, kI32, kI16, kI8, kU8, kBool };
+// Plain element types, then block-quantised ones, whose unit is a block of elements. The blocks are GGUF's; what their bits mean is in
+// core/quantized.cpp. A block never crosses the end of a row.
+enum class DType : uint8_t {
+  kF64,
+  kF32,
+  kF16,
+  kBF16,
+  kF8E4M3,
+  kF8E5M2,
+  kI64,
+  kI32,
+  kI16,
+  kI8,
+  kU8,
+  kBool,
+  kQ4_0,  // the first of the quantised: is_quantized relies on it
+  kQ4_1,
+  kQ5_0,
+  kQ5_1,
+  kQ8_0,
+  kIQ4_NL,
+  kQ2_K,
+  kQ3_K,
+  kQ4_K,
+  kQ5_K,
+  kQ6_K,
+};
 
-int64_t bytes_of(DType type);                      // bytes of one element
+inline bool is_quantized(DType type) { return type >= DType::kQ4_0; }
+int64_t block_elements(DType type);                // elements of one block: 32 or 256, 1 for plain types
+int64_t block_bytes(DType type);                   // bytes of one block, of one element for plain types
+int64_t bytes_for(DType type, int64_t elements);   // asserts that they are whole blocks
+int64_t bytes_of(DType type);                      // bytes of one element: asserts a plain type
 std::string_view name_of(DType type);              // "f32", "bf16", …
 DType parse_float_dtype(const std::string& name);  // "f32"/"fp32", "bf16", "f16"/"fp16"; throws kUsage
 bool is_float(DType type);

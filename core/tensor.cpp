@@ -116,9 +116,10 @@ Tensor Tensor::reshape(Shape shape) const {
 Tensor Tensor::slice(int dimension, int64_t start, int64_t count) const {
   const int d = dimension < 0 ? dimension + rank() : dimension;
   LINEA_ASSERT(d >= 0 && d < rank() && start >= 0 && count >= 0 && start + count <= shape_[d]);
+  LINEA_ASSERT(d != rank() - 1 || count % block_elements(dtype_) == 0);  // bytes_for checks the start
   Tensor result = *this;
   result.shape_[d] = count;
-  result.data_ = static_cast<char*>(data_) + start * strides_[d] * bytes_of(dtype_);
+  result.data_ = static_cast<char*>(data_) + bytes_for(dtype_, start * strides_[d]);
   return result;
 }
 
@@ -198,7 +199,7 @@ template <class From> void convert_from(const void* from, void* to, DType to_typ
 
 void convert_elements(const void* from, DType from_type, void* to, DType to_type, int64_t count) {
   if (from_type == to_type) {
-    std::memcpy(to, from, static_cast<size_t>(count * bytes_of(from_type)));
+    std::memcpy(to, from, static_cast<size_t>(bytes_for(from_type, count)));
     return;
   }
   switch (from_type) {

@@ -48,7 +48,7 @@ class Tensor {
   int64_t dim(int i) const { return shape_[i]; }
   int64_t stride(int i) const { return strides_[i]; }  // in elements
   int64_t elements() const { return shape_.elements(); }
-  int64_t bytes() const { return elements() * bytes_of(dtype_); }
+  int64_t bytes() const { return bytes_for(dtype_, elements()); }
   DType dtype() const { return dtype_; }
   Device device() const { return device_; }
   void* raw() const { return data_; }

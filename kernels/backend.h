@@ -6,6 +6,7 @@
 
 #include <span>
 
+#include "core/error.h"
 #include "kernels/ops.h"
 
 namespace linea {
@@ -47,6 +48,41 @@ class Backend {
   virtual void add_upsample_shortcut(Context&, const Tensor& x, const Tensor& y) = 0;
   virtual void add_channel_mean(Context&, const Tensor& x, const Tensor& y) = 0;
   virtual void add_channel_repeat(Context&, const Tensor& x, const Tensor& y) = 0;
+
+  // A device may lack the ops of recurrent models.
+  virtual void linear_recurrence(Context&, const Tensor& /*q*/, const Tensor& /*k*/, const Tensor& /*v*/, const RecurrenceArgs&,
+                                 const Tensor& /*state*/, const Tensor& /*y*/) {
+    missing("linear_recurrence");
+  }
+  virtual void selective_scan(Context&, const Tensor& /*x*/, const SelectiveScanArgs&, const Tensor& /*state*/, const Tensor& /*y*/) {
+    missing("selective_scan");
+  }
+  virtual void weighted_average(Context&, const Tensor& /*k*/, const Tensor& /*v*/, const Tensor& /*log_decay*/, const Tensor& /*u*/,
+                                const Tensor& /*state*/, const Tensor& /*y*/) {
+    missing("weighted_average");
+  }
+  virtual void causal_conv1d(Context&, const Tensor& /*x*/, const Tensor& /*w*/, const Tensor& /*bias*/, const Tensor& /*state*/,
+                             const Tensor& /*y*/, Activation) {
+    missing("causal_conv1d");
+  }
+  virtual void token_shift(Context&, const Tensor& /*x*/, const Tensor& /*state*/, const Tensor& /*y*/) { missing("token_shift"); }
+  virtual void lerp(Context&, const Tensor& /*a*/, const Tensor& /*b*/, const Tensor& /*m*/, const Tensor& /*y*/) { missing("lerp"); }
+  virtual void elementwise(Context&, const Tensor& /*x*/, const Tensor& /*y*/, const ElementwiseArgs&) { missing("elementwise"); }
+  virtual void group_norm(Context&, const Tensor& /*x*/, const Tensor& /*w*/, const Tensor& /*y*/, const GroupNormArgs&) {
+    missing("group_norm");
+  }
+  virtual void normalize_heads(Context&, const Tensor& /*x*/, const Tensor& /*w*/, const Tensor& /*y*/, int64_t /*heads*/, float /*eps*/) {
+    missing("normalize_heads");
+  }
+  virtual void add_bonus(Context&, const Tensor& /*q*/, const Tensor& /*k*/, const Tensor& /*v*/, const Tensor& /*u*/,
+                         const Tensor& /*y*/) {
+    missing("add_bonus");
+  }
+
+ private:
+  [[noreturn]] void missing(const char* op) const {
+    throw Error(ErrorKind::kDevice, std::string(op) + " is not implemented on " + device().name() + " yet", "choose --device cpu");
+  }
 };
 
 // The backend of a device; created on first use and shared. Throws kDevice when the device does not exist or was not compiled in.

@@ -26,8 +26,7 @@ void glu_mbconv(Context& ctx, const GluMbConv& w, const Tensor& x, const Tensor&
     const Tensor u = ctx.allocate({members, below - above, width, 2 * hidden});
     const Tensor v = ctx.allocate({members, end - first, width, hidden});
     linear(ctx, rows(x, above, below), w.inverted, u, {.bias = w.inverted_bias, .activation = Activation::kSilu});
-    depthwise_conv2d(ctx, u, w.depthwise, v,
-                     {.bias = w.depthwise_bias, .gated = true, .pad_top = first == 0, .pad_bottom = end == height});
+    depthwise_conv2d(ctx, u, w.depthwise, v, {.bias = w.depthwise_bias, .gated = true, .pad_top = first == 0, .pad_bottom = end == height});
     LinearArgs args = last;
     if (last.residual.defined()) args.residual = rows(last.residual, first, end);
     if (last.gate.defined()) args.gate = last.gate.slice(0, member, members);

@@ -57,7 +57,7 @@ void grouped_linear(Context& ctx, const Tensor& x, const Tensor& w, const Tensor
 struct Conv2dArgs {
   Tensor bias{};  // [out] f32
   Activation activation = Activation::kNone;
-  Tensor residual{};                    // like y, added last; may be y itself
+  Tensor residual{};                  // like y, added last; may be y itself
   int stride = 1;                     // 1 or 2
   bool upsample_nearest = false;      // the convolution sees x enlarged 2× by repetition (never materialised): H' = 2H
   int pad_top = -1, pad_bottom = -1;  // rows of zeros; -1 = (k-1)/2. Strips of a larger map pass 0 where real rows stand.
@@ -82,7 +82,7 @@ void modulated_layer_norm(Context& ctx, const Tensor& x, const Tensor& scale, co
 struct RmsNormArgs {
   float eps = 1e-5f;
   bool unit_offset = false;  // Gemma multiplies by (1 + w)
-  Tensor bias{};               // [D] f32
+  Tensor bias{};             // [D] f32
   Activation activation = Activation::kNone;
   Tensor residual{};
 };
@@ -128,6 +128,73 @@ struct Term {
   Tensor x;
 };
 void linear_combination(Context& ctx, std::span<const Term> terms, const Tensor& y);
+
+// ---- Recurrent language models ---------------------------------------------------------------------------------------------------
+// One sequence a call; states are f32 and are replaced by the state after the last token. Each token is computed the same way wherever the
+// calls are split, so these ops give equal bits for any division of a sequence.
+
+// One head h of the family of linear attentions, with the state held transposed, S [dk, dv]:
+//   S_t = (diag(w_t) - b_t a_tᵀ) S_{t-1} + k_t (s_t v_t)ᵀ,   y_t = S_tᵀ q_t + D v_t        w_t = exp(log_decay_t)
+// q, k [T, G, dk], a, b [T, H, dk], v, y [T, H, dv]; head h uses q and k of group h / (H/G); state [H, dk, dv] f32. Heads and tokens may
+// have any strides, channels have stride 1.
+struct RecurrenceArgs {
+  Tensor log_decay{};              // [T or 1, H, dk or 1] f32, at most 0
+  Tensor a{}, b{};                 // delta rule: what a reads from the state is taken away along b; both or neither
+  Tensor value_scale{};            // s [T, H] f32
+  Tensor skip{};                   // D [H] f32
+  bool read_before_write = false;  // y_t = S_{t-1}ᵀ q_t, as RWKV-5 and 6 do
+};
+void linear_recurrence(Context& ctx, const Tensor& q, const Tensor& k, const Tensor& v, const RecurrenceArgs& args, const Tensor& state,
+                       const Tensor& y);
+
+// Mamba-1's scan, a diagonal state of N values a channel:   h_t = exp(Δ_t A) h_{t-1} + Δ_t x_t B_t,   y_t = C_tᵀ h_t + D x_t
+// x, y [T, C]; delta [T, C] f32; A [N, C] f32, negative; B, c [T, N] like x; D [C] f32; state [N, C] f32.
+struct SelectiveScanArgs {
+  Tensor delta, A, B, c, D;
+};
+void selective_scan(Context& ctx, const Tensor& x, const SelectiveScanArgs& args, const Tensor& state, const Tensor& y);
+
+// RWKV-4's average of values weighted by exp(key), with a decay and a bonus u for the current token, channel by channel:
+//   y_t = (Σ_{s<t} e^{(t-1-s) l + k_s} v_s + e^{u + k_t} v_t) / (the same with 1 for v)
+// k, v, y [T, C]; log_decay l <= 0 and u [C] f32; state [3, C] f32: the two sums over e^m, and the largest exponent m (start: 0, 0, -1e30).
+void weighted_average(Context& ctx, const Tensor& k, const Tensor& v, const Tensor& log_decay, const Tensor& u, const Tensor& state,
+                      const Tensor& y);
+
+// y_t = act(bias + Σ_j w[j] ⊙ x_{t-K+1+j}).   x, y [T, C]; w [K, C] f32; state [K-1, C] f32 holds the inputs before the first.
+void causal_conv1d(Context& ctx, const Tensor& x, const Tensor& w, const Tensor& bias, const Tensor& state, const Tensor& y,
+                   Activation activation);
+
+// y_t = x_{t-1}.   x, y [T, C]; state [C] f32 is the row before the first and becomes the last row.
+void token_shift(Context& ctx, const Tensor& x, const Tensor& state, const Tensor& y);
+
+// y = a + (b - a) ⊙ m     rows of C; m [C] f32, or like a. y may be any of them.
+void lerp(Context& ctx, const Tensor& a, const Tensor& b, const Tensor& m, const Tensor& y);
+
+// y = residual + scale ⊙ f(x + bias)     rows of C; x may have another type than y, and may be y or residual where the types are equal.
+enum class Function : uint8_t { kIdentity, kExp, kTanh, kSigmoid, kSilu, kSoftplus, kReluSquared };
+struct ElementwiseArgs {
+  Function function = Function::kIdentity;
+  Tensor bias{};      // [C] f32
+  Tensor scale{};     // [C] f32
+  Tensor residual{};  // like y, may be y
+};
+void elementwise(Context& ctx, const Tensor& x, const Tensor& y, const ElementwiseArgs& args);
+
+// y = (x - mean) · rsqrt(mean((x - mean)²) + eps) ⊙ w + bias over consecutive groups of C/groups channels; without centring the mean counts
+// as 0 (RMS norm). Layer norm is one group.   x may have another type than y, and may be y where the types are equal.
+struct GroupNormArgs {
+  Tensor bias{};  // [C] f32
+  int64_t groups = 1;
+  float eps = 1e-5f;
+  bool centre = true;
+};
+void group_norm(Context& ctx, const Tensor& x, const Tensor& w, const Tensor& y, const GroupNormArgs& args = {});
+
+// y_h = (x ⊙ w)_h / max(‖(x ⊙ w)_h‖, eps) for each of the consecutive heads of C/heads channels. w [C] f32; y may be x.
+void normalize_heads(Context& ctx, const Tensor& x, const Tensor& w, const Tensor& y, int64_t heads, float eps = 1e-12f);
+
+// y_h += v_h · Σ_i q_{h,i} k_{h,i} u_{h,i}, what a token gives to itself in RWKV-5 to 7.   all [T, H·d]; u [H, d] f32
+void add_bonus(Context& ctx, const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& u, const Tensor& y);
 
 // ---- Rearrangements of DC-AE (arXiv 2410.10733, §3.1) ------------------------------------------------------------------------------
 

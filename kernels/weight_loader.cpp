@@ -31,9 +31,7 @@ Tensor WeightLoader::vector(const std::string& name, Shape shape) const {
   return load(name, shape, DType::kF32).to(ctx_.backend->device());
 }
 
-Tensor WeightLoader::optional_vector(const std::string& name, Shape shape) const {
-  return contains(name) ? vector(name, shape) : Tensor();
-}
+Tensor WeightLoader::optional_vector(const std::string& name, Shape shape) const { return contains(name) ? vector(name, shape) : Tensor(); }
 
 Tensor WeightLoader::table(const std::string& name, int64_t rows, int64_t columns) const {
   return load(name, {rows, columns}, ctx_.dtype).to(ctx_.backend->device());

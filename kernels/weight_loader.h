@@ -17,13 +17,13 @@ class WeightLoader {
   WeightLoader scope(const std::string& name) const { return {ctx_, checkpoint_, prefix_ + name + "."}; }
   bool contains(const std::string& name) const { return checkpoint_.contains(prefix_ + name); }
 
-  Weight linear(const std::string& name, int64_t out, int64_t in) const;            // [out, in]
-  Weight pointwise(const std::string& name, int64_t out, int64_t in) const;         // a 1×1 convolution [out, in, 1, 1] as a matrix
-  Weight conv2d(const std::string& name, int64_t out, int64_t in, int64_t k) const; // [out, in, k, k]
-  Tensor depthwise(const std::string& name, int64_t channels, int64_t k) const;     // [C, 1, k, k] -> [k, k, C] f32
-  Tensor vector(const std::string& name, Shape shape) const;                        // f32 on the device
-  Tensor optional_vector(const std::string& name, Shape shape) const;               // undefined when absent
-  Tensor table(const std::string& name, int64_t rows, int64_t columns) const;       // in the context's type (embeddings)
+  Weight linear(const std::string& name, int64_t out, int64_t in) const;             // [out, in]
+  Weight pointwise(const std::string& name, int64_t out, int64_t in) const;          // a 1×1 convolution [out, in, 1, 1] as a matrix
+  Weight conv2d(const std::string& name, int64_t out, int64_t in, int64_t k) const;  // [out, in, k, k]
+  Tensor depthwise(const std::string& name, int64_t channels, int64_t k) const;      // [C, 1, k, k] -> [k, k, C] f32
+  Tensor vector(const std::string& name, Shape shape) const;                         // f32 on the device
+  Tensor optional_vector(const std::string& name, Shape shape) const;                // undefined when absent
+  Tensor table(const std::string& name, int64_t rows, int64_t columns) const;        // in the context's type (embeddings)
 
   Context& context() const { return ctx_; }
   const Checkpoint& checkpoint() const { return checkpoint_; }

@@ -46,6 +46,19 @@ class CpuBackend final : public Backend {
   void add_upsample_shortcut(Context&, const Tensor& x, const Tensor& y) override;
   void add_channel_mean(Context&, const Tensor& x, const Tensor& y) override;
   void add_channel_repeat(Context&, const Tensor& x, const Tensor& y) override;
+  void linear_recurrence(Context&, const Tensor& q, const Tensor& k, const Tensor& v, const RecurrenceArgs&, const Tensor& state,
+                         const Tensor& y) override;
+  void selective_scan(Context&, const Tensor& x, const SelectiveScanArgs&, const Tensor& state, const Tensor& y) override;
+  void weighted_average(Context&, const Tensor& k, const Tensor& v, const Tensor& log_decay, const Tensor& u, const Tensor& state,
+                        const Tensor& y) override;
+  void causal_conv1d(Context&, const Tensor& x, const Tensor& w, const Tensor& bias, const Tensor& state, const Tensor& y,
+                     Activation) override;
+  void token_shift(Context&, const Tensor& x, const Tensor& state, const Tensor& y) override;
+  void lerp(Context&, const Tensor& a, const Tensor& b, const Tensor& m, const Tensor& y) override;
+  void elementwise(Context&, const Tensor& x, const Tensor& y, const ElementwiseArgs&) override;
+  void group_norm(Context&, const Tensor& x, const Tensor& w, const Tensor& y, const GroupNormArgs&) override;
+  void normalize_heads(Context&, const Tensor& x, const Tensor& w, const Tensor& y, int64_t heads, float eps) override;
+  void add_bonus(Context&, const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& u, const Tensor& y) override;
 
  private:
   // Rows of x through the epilogue kernel, on all threads.

@@ -1,7 +1,5 @@
 // Damaged copies of good files: whatever a reader is given, it returns or throws linea::Error. Meant to run under the sanitizers too.
-#include <cstring>
-#include <random>
-
+#include "tests/core/mutation.h"
 #include "core/image.h"
 #include "core/json.h"
 #include "core/metadata.h"
@@ -13,45 +11,7 @@
 namespace linea {
 namespace {
 
-// Bytes that mean something to one of the formats.
-const std::string kMeaningful = std::string(1, '\0') + "\xff\x7f\x80\"{}[],:0123456789-e";
-
-// A copy with a few bytes changed, removed, repeated or exchanged for values that break length arithmetic.
-std::string mutated(std::string data, std::mt19937& random) {
-  const auto place = [&] { return data.empty() ? 0 : random() % data.size(); };
-  for (unsigned n = 1 + random() % 4; n > 0 && !data.empty(); --n) {
-    switch (random() % 8) {
-      case 0: data[place()] = static_cast<char>(random()); break;
-      case 1: data[place()] ^= static_cast<char>(1 << random() % 8); break;
-      case 2: data[place()] = kMeaningful[random() % kMeaningful.size()]; break;
-      case 3: data.resize(place()); break;
-      case 4: data.erase(place(), 1 + random() % 16); break;
-      case 5: data.insert(place(), data.substr(place(), random() % 32)); break;
-      case 6: data.insert(place(), std::string(1 + random() % 8, static_cast<char>(random()))); break;
-      case 7: {
-        const size_t at = place();
-        const uint64_t value = ~uint64_t{0} >> random() % 64;
-        std::memcpy(data.data() + at, &value, std::min<size_t>(1 + random() % 8, data.size() - at));
-        break;
-      }
-    }
-  }
-  return data;
-}
-
-// Calls `reader` with `count` damaged copies; anything but linea::Error fails the test.
-template <class Reader> void expect_survives(const std::string& original, int count, uint32_t seed, Reader reader) {
-  std::mt19937 random(seed);
-  for (int i = 0; i < count; ++i) {
-    const std::string damaged = mutated(original, random);
-    try {
-      reader(damaged);
-    } catch (const Error& error) {
-      ASSERT_NE(error.kind(), ErrorKind::kInternal) << error.what();
-      ASSERT_EQ(std::string(error.what()).find('\n'), std::string::npos) << error.what();
-    }
-  }
-}
+using test::expect_survives;
 
 TEST(Mutation, Safetensors) {
   const test::TemporaryFolder folder;

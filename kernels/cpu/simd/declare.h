@@ -49,6 +49,21 @@ void add_upsample_shortcut(const RearrangeParams& p, int64_t row_begin, int64_t 
 void add_channel_mean(const ChannelParams& p, int64_t row_begin, int64_t row_end);
 void add_channel_repeat(const ChannelParams& p, int64_t row_begin, int64_t row_end);
 
+// recurrence.cpp
+void linear_recurrence(const RecurrenceParams& p, int64_t head_begin, int64_t head_end);
+
+// scans.cpp
+void selective_scan(const SelectiveScanParams& p, int64_t channel_begin, int64_t channel_end);
+void weighted_average(const WeightedAverageParams& p, int64_t channel_begin, int64_t channel_end);
+
+// recurrent_rows.cpp
+void causal_conv1d(const CausalConvParams& p, int64_t row_begin, int64_t row_end);
+void lerp(const LerpParams& p, int64_t row_begin, int64_t row_end);
+void elementwise(const ElementwiseParams& p, int64_t row_begin, int64_t row_end);
+void group_norm(const GroupNormParams& p, int64_t row_begin, int64_t row_end);
+void normalize_heads(const NormalizeHeadsParams& p, int64_t row_begin, int64_t row_end);
+void add_bonus(const BonusParams& p, int64_t row_begin, int64_t row_end);
+
 // table.cpp
 const Kernels& kernels();
 

@@ -148,6 +148,91 @@ struct ChannelParams {  // rows of `in` channels added to rows of `out` channels
   Element type;
 };
 
+// See linear_recurrence in ops.h. Absent parts are null; a head or token stride of 0 repeats.
+struct RecurrenceParams {
+  const void *q, *k, *v, *a, *b;
+  void* y;
+  const float *log_decay, *value_scale, *skip;
+  float* state;  // [H, key_dim, value_dim]
+  int64_t q_token, q_head, k_token, k_head, v_token, v_head, a_token, a_head, b_token, b_head, y_token, y_head;
+  int64_t decay_token, decay_head, scale_token;
+  int64_t tokens, key_dim, value_dim, heads_per_group;
+  bool decay_per_channel, read_before_write;
+  Element type;
+};
+
+struct SelectiveScanParams {  // see selective_scan in ops.h; A and state [states, dim]
+  const void *x, *B, *C;
+  const float *delta, *A, *D;
+  float* state;
+  void* y;
+  int64_t x_pitch, delta_pitch, B_pitch, C_pitch, y_pitch, tokens, states, dim;
+  Element type;
+};
+
+struct WeightedAverageParams {  // see weighted_average in ops.h
+  const void *k, *v;
+  const float *log_decay, *u;
+  float* state;
+  void* y;
+  int64_t k_pitch, v_pitch, y_pitch, tokens, dim;
+  Element type;
+};
+
+struct CausalConvParams {  // y_t = act(bias + Σ_j w[j] ⊙ x_{t-taps+1+j}); rows before the first come from state [taps - 1, dim]
+  const void* x;
+  const float *w, *bias, *state;
+  void* y;
+  int64_t x_pitch, y_pitch, taps, dim;
+  Act act;
+  Element type;
+};
+
+struct LerpParams {  // y = a + (b - a) ⊙ m; m is a row of f32 for all (pitch 0), or rows of `type`
+  const void *a, *b, *m;
+  void* y;
+  int64_t a_pitch, b_pitch, m_pitch, y_pitch, dim;
+  Element m_type, type;
+};
+
+enum class Func : uint8_t { kIdentity, kExp, kTanh, kSigmoid, kSilu, kSoftplus, kReluSquared };  // the values of linea::Function
+
+struct ElementwiseParams {  // y = residual + scale ⊙ f(x + bias)
+  const void *x, *residual;
+  const float *bias, *scale;
+  void* y;
+  int64_t x_pitch, residual_pitch, y_pitch, dim;
+  Func function;
+  Element x_type, y_type;
+};
+
+struct GroupNormParams {
+  const void* x;
+  const float *w, *bias;
+  void* y;
+  int64_t x_pitch, y_pitch, groups, group_size;
+  float eps;
+  bool centre;
+  Element x_type, y_type;
+};
+
+struct NormalizeHeadsParams {
+  const void* x;
+  const float* w;
+  void* y;
+  int64_t x_pitch, y_pitch, heads, head_dim;
+  float eps;
+  Element type;
+};
+
+struct BonusParams {
+  const void *q, *k, *v;
+  const float* u;
+  void* y;
+  int64_t q_pitch, k_pitch, v_pitch, y_pitch, heads, head_dim;
+  Element type;
+};
+
 inline constexpr int64_t kKeyTile = 64;                                // keys that softmax attention packs and visits together
 inline constexpr int64_t kQueryBlock = 32;                             // queries that share a visit
 inline constexpr int64_t kDepthwiseRows = 8, kDepthwiseChannels = 64;  // of y, at most, in one call of `depthwise`
@@ -195,6 +280,16 @@ struct Kernels {
   void (*add_upsample_shortcut)(const RearrangeParams&, int64_t row_begin, int64_t row_end);
   void (*add_channel_mean)(const ChannelParams&, int64_t row_begin, int64_t row_end);
   void (*add_channel_repeat)(const ChannelParams&, int64_t row_begin, int64_t row_end);
+
+  void (*linear_recurrence)(const RecurrenceParams&, int64_t head_begin, int64_t head_end);
+  void (*selective_scan)(const SelectiveScanParams&, int64_t channel_begin, int64_t channel_end);
+  void (*weighted_average)(const WeightedAverageParams&, int64_t channel_begin, int64_t channel_end);
+  void (*causal_conv1d)(const CausalConvParams&, int64_t row_begin, int64_t row_end);
+  void (*lerp)(const LerpParams&, int64_t row_begin, int64_t row_end);
+  void (*elementwise)(const ElementwiseParams&, int64_t row_begin, int64_t row_end);
+  void (*group_norm)(const GroupNormParams&, int64_t row_begin, int64_t row_end);
+  void (*normalize_heads)(const NormalizeHeadsParams&, int64_t row_begin, int64_t row_end);
+  void (*add_bonus)(const BonusParams&, int64_t row_begin, int64_t row_end);
 
   // exp, tanh, sigmoid of arrays: for the tests of their accuracy.
   void (*exponential)(const float* x, float* y, int64_t count);

@@ -1,0 +1,127 @@
+// Checks the arguments of recurrent models' ops once, for all backends, and dispatches.
+#include "core/error.h"
+#include "kernels/backend.h"
+#include "kernels/ops.h"
+
+namespace linea {
+namespace {
+
+void require(bool holds, const char* op, const char* expectation, const Tensor& found) {
+  if (!holds) throw Error(ErrorKind::kInternal, std::string(op) + ": expected " + expectation + ", got " + found.describe());
+}
+
+bool is_vector(const Tensor& t, int64_t size) { return t.dtype() == DType::kF32 && t.elements() == size && t.is_contiguous(); }
+
+bool is_optional_vector(const Tensor& t, int64_t size) { return !t.defined() || is_vector(t, size); }
+
+bool same_rows(const Tensor& a, const Tensor& b) { return a.shape() == b.shape() && a.dtype() == b.dtype() && b.has_row_pitch(); }
+
+bool same_rows_of_any_type(const Tensor& a, const Tensor& b) { return a.shape() == b.shape() && a.has_row_pitch() && b.has_row_pitch(); }
+
+bool is_heads(const Tensor& t, Shape shape, DType dtype) { return t.shape() == shape && t.dtype() == dtype && t.stride(2) == 1; }
+
+}  // namespace
+
+void linear_recurrence(Context& ctx, const Tensor& q, const Tensor& k, const Tensor& v, const RecurrenceArgs& args, const Tensor& state,
+                       const Tensor& y) {
+  constexpr auto kOp = "linear_recurrence";
+  require(q.rank() == 3 && q.stride(2) == 1, kOp, "q [T, G, dk]", q);
+  require(v.rank() == 3 && v.dim(0) == q.dim(0) && v.dim(1) % q.dim(1) == 0 && v.stride(2) == 1 && v.dtype() == q.dtype(), kOp,
+          "v [T, H, dv] with H divisible by G", v);
+  const int64_t T = q.dim(0), H = v.dim(1), dk = q.dim(2), dv = v.dim(2);
+  require(is_heads(k, q.shape(), q.dtype()), kOp, "k like q", k);
+  require(is_heads(y, v.shape(), q.dtype()), kOp, "y like v", y);
+  require(is_vector(state, H * dk * dv) && state.rank() == 3 && state.dim(1) == dk, kOp, "state [H, dk, dv] f32", state);
+  require(args.a.defined() == args.b.defined(), kOp, "both a and b or neither", args.a);
+  for (const Tensor* t : {&args.a, &args.b}) require(!t->defined() || is_heads(*t, {T, H, dk}, q.dtype()), kOp, "a, b [T, H, dk]", *t);
+  const Tensor& decay = args.log_decay;
+  require(!decay.defined() || (decay.rank() == 3 && decay.dtype() == DType::kF32 && (decay.dim(0) == T || decay.dim(0) == 1) &&
+                               decay.dim(1) == H && (decay.dim(2) == dk || decay.dim(2) == 1) && decay.stride(2) == 1),
+          kOp, "log_decay [T or 1, H, dk or 1] f32", decay);
+  const Tensor& scale = args.value_scale;
+  require(!scale.defined() || (scale.shape() == Shape{T, H} && scale.dtype() == DType::kF32 && scale.stride(1) == 1), kOp,
+          "value_scale [T, H] f32", scale);
+  require(is_optional_vector(args.skip, H), kOp, "skip [H] f32", args.skip);
+  if (!ctx.planning()) ctx.backend->linear_recurrence(ctx, q, k, v, args, state, y);
+}
+
+void selective_scan(Context& ctx, const Tensor& x, const SelectiveScanArgs& args, const Tensor& state, const Tensor& y) {
+  constexpr auto kOp = "selective_scan";
+  require(x.rank() == 2 && x.has_row_pitch() && args.A.rank() == 2, kOp, "x [T, C] and A [N, C]", x);
+  const int64_t T = x.dim(0), C = x.dim(1), N = args.A.dim(0);
+  require(same_rows(x, y), kOp, "y like x", y);
+  require(is_vector(args.A, N * C) && args.A.dim(1) == C, kOp, "A [N, C] f32", args.A);
+  require(args.delta.shape() == x.shape() && args.delta.dtype() == DType::kF32 && args.delta.has_row_pitch(), kOp, "delta [T, C] f32",
+          args.delta);
+  for (const Tensor* t : {&args.B, &args.c}) {
+    require(t->shape() == Shape{T, N} && t->dtype() == x.dtype() && t->has_row_pitch(), kOp, "B, c [T, N]", *t);
+  }
+  require(is_vector(args.D, C), kOp, "D [C] f32", args.D);
+  require(is_vector(state, N * C), kOp, "state [N, C] f32", state);
+  if (!ctx.planning()) ctx.backend->selective_scan(ctx, x, args, state, y);
+}
+
+void weighted_average(Context& ctx, const Tensor& k, const Tensor& v, const Tensor& log_decay, const Tensor& u, const Tensor& state,
+                      const Tensor& y) {
+  constexpr auto kOp = "weighted_average";
+  require(k.rank() == 2 && k.has_row_pitch(), kOp, "k [T, C]", k);
+  for (const Tensor* t : {&v, &y}) require(same_rows(k, *t), kOp, "v, y like k", *t);
+  for (const Tensor* t : {&log_decay, &u}) require(is_vector(*t, k.dim(1)), kOp, "log_decay, u [C] f32", *t);
+  require(is_vector(state, 3 * k.dim(1)), kOp, "state [3, C] f32", state);
+  if (!ctx.planning()) ctx.backend->weighted_average(ctx, k, v, log_decay, u, state, y);
+}
+
+void causal_conv1d(Context& ctx, const Tensor& x, const Tensor& w, const Tensor& bias, const Tensor& state, const Tensor& y,
+                   Activation activation) {
+  constexpr auto kOp = "causal_conv1d";
+  require(x.rank() == 2 && x.dim(0) > 0 && x.has_row_pitch(), kOp, "x [T, C]", x);
+  require(same_rows(x, y), kOp, "y like x", y);
+  require(w.rank() == 2 && is_vector(w, w.dim(0) * x.dim(1)) && w.dim(1) == x.dim(1), kOp, "w [K, C] f32", w);
+  require(is_optional_vector(bias, x.dim(1)), kOp, "bias [C] f32", bias);
+  require(is_vector(state, (w.dim(0) - 1) * x.dim(1)), kOp, "state [K-1, C] f32", state);
+  if (!ctx.planning()) ctx.backend->causal_conv1d(ctx, x, w, bias, state, y, activation);
+}
+
+void token_shift(Context& ctx, const Tensor& x, const Tensor& state, const Tensor& y) {
+  require(x.rank() == 2 && x.dim(0) > 0 && x.has_row_pitch(), "token_shift", "x [T, C]", x);
+  require(same_rows(x, y) && y.raw() != x.raw(), "token_shift", "y like x, not x itself", y);
+  require(is_vector(state, x.dim(1)), "token_shift", "state [C] f32", state);
+  if (!ctx.planning()) ctx.backend->token_shift(ctx, x, state, y);
+}
+
+void lerp(Context& ctx, const Tensor& a, const Tensor& b, const Tensor& m, const Tensor& y) {
+  require(a.has_row_pitch() && same_rows(a, b), "lerp", "b like a", b);
+  require(same_rows(a, y), "lerp", "y like a", y);
+  require(m.rank() == 1 ? is_vector(m, a.dim(-1)) : same_rows(a, m), "lerp", "m [C] f32 or like a", m);
+  if (!ctx.planning()) ctx.backend->lerp(ctx, a, b, m, y);
+}
+
+void elementwise(Context& ctx, const Tensor& x, const Tensor& y, const ElementwiseArgs& args) {
+  require(same_rows_of_any_type(x, y), "elementwise", "x, y of one shape", y);
+  require(is_optional_vector(args.bias, x.dim(-1)), "elementwise", "bias [C] f32", args.bias);
+  require(is_optional_vector(args.scale, x.dim(-1)), "elementwise", "scale [C] f32", args.scale);
+  require(!args.residual.defined() || same_rows(y, args.residual), "elementwise", "residual like y", args.residual);
+  if (!ctx.planning()) ctx.backend->elementwise(ctx, x, y, args);
+}
+
+void group_norm(Context& ctx, const Tensor& x, const Tensor& w, const Tensor& y, const GroupNormArgs& args) {
+  require(same_rows_of_any_type(x, y) && x.dim(-1) % args.groups == 0, "group_norm", "x, y of one shape, channels in equal groups", x);
+  require(is_vector(w, x.dim(-1)), "group_norm", "w [C] f32", w);
+  require(is_optional_vector(args.bias, x.dim(-1)), "group_norm", "bias [C] f32", args.bias);
+  if (!ctx.planning()) ctx.backend->group_norm(ctx, x, w, y, args);
+}
+
+void normalize_heads(Context& ctx, const Tensor& x, const Tensor& w, const Tensor& y, int64_t heads, float eps) {
+  require(x.has_row_pitch() && same_rows(x, y) && x.dim(-1) % heads == 0, "normalize_heads", "x, y of one shape, channels in heads", x);
+  require(is_vector(w, x.dim(-1)), "normalize_heads", "w [C] f32", w);
+  if (!ctx.planning()) ctx.backend->normalize_heads(ctx, x, w, y, heads, eps);
+}
+
+void add_bonus(Context& ctx, const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& u, const Tensor& y) {
+  require(y.rank() == 2 && y.has_row_pitch(), "add_bonus", "y [T, H·d]", y);
+  for (const Tensor* t : {&q, &k, &v}) require(same_rows(y, *t), "add_bonus", "q, k, v like y", *t);
+  require(u.rank() == 2 && is_vector(u, y.dim(1)), "add_bonus", "u [H, d] f32", u);
+  if (!ctx.planning()) ctx.backend->add_bonus(ctx, q, k, v, u, y);
+}
+
+}  // namespace linea

@@ -1,0 +1,169 @@
+#include "lm/rwkv56.h"
+
+#include <cmath>
+
+#include "kernels/backend.h"
+
+namespace linea {
+namespace {
+
+enum Part { kTimeShift, kMemory, kChannelShift };
+
+// Each of the H or H·N values of a tensor through a function, on the host, repeated to `shape`'s number where there is one a head.
+template <class Function> Tensor converted(const WeightLoader& w, const std::string& name, Shape shape, Function function) {
+  const int64_t found = w.checkpoint().shape_of(w.prefix() + name).elements();
+  const int64_t heads = shape[-2], per_head = found == heads ? 1 : shape[-1];
+  const Tensor host = squeezed(w, name, {heads, per_head}).to(kCpuDevice);
+  Tensor result(shape, DType::kF32);
+  for (int64_t i = 0; i < result.elements(); ++i) {
+    result.data<float>()[i] = function(host.data<float>()[per_head == 1 ? i / shape[-1] : i]);
+  }
+  return result.to(w.context().backend->device());
+}
+
+// The first dimension of the bonus, which is [H, N] in RWKV-6 and 5.2 and [H] before, always like RWKV-5's decay.
+int64_t heads_of(const WeightLoader& w, int64_t bonus_values) {
+  const std::string bonus = w.contains("time_faaaa") ? "time_faaaa" : "time_first";
+  const int64_t heads = rows_of(w, bonus), found = w.checkpoint().shape_of(w.prefix() + bonus).elements();
+  const int64_t expected = bonus_values ? bonus_values : w.checkpoint().shape_of(w.prefix() + "time_decay").elements();
+  if (found != expected) {
+    throw Error(ErrorKind::kModel, w.checkpoint().source().string() + ": " + w.prefix() + bonus + ": expected " + std::to_string(expected) +
+                                       " values, found " + std::to_string(found));
+  }
+  return heads;
+}
+
+void load_dynamic_mix(const WeightLoader& w, int64_t C, Rwkv56TimeMix& m) {
+  const int64_t inputs = Rwkv56TimeMix::kInputs, rank = columns_of(w, "time_maa_w1") / inputs;
+  m.mix_x = squeezed(w, "time_maa_x", {C});
+  m.mix_down = transposed_linear(w, "time_maa_w1", C, inputs * rank, w.context().dtype);
+  const Tensor up = w.checkpoint().load(w.prefix() + "time_maa_w2", {inputs, rank, C}, DType::kF32);
+  for (int64_t j = 0; j < inputs; ++j)
+    m.mix_up[static_cast<size_t>(j)] = transposed_linear(w.context(), up.select(0, j), w.context().dtype);
+}
+
+}  // namespace
+
+bool Rwkv56::matches(const Checkpoint& checkpoint) {
+  return checkpoint.contains("blocks.0.att.ln_x.weight") && !checkpoint.contains("blocks.0.att.r_k");
+}
+
+Rwkv56TimeMix Rwkv56::load_time_mix(const WeightLoader& block) const {
+  const WeightLoader w = block.scope("att");
+  const int64_t C = shell_.channels(), H = heads_, N = head_dim_, A = H * N;
+  Rwkv56TimeMix m;
+  m.ln1 = LayerNorm::load(block, "ln1", C);
+  m.ln_x = LayerNorm::load(w, "ln_x", A);
+  const std::string names = "wkvrg";
+  for (size_t j = 0; j < names.size(); ++j) {
+    const std::string name = (is_6_ ? "time_maa_" : "time_mix_") + names.substr(j, 1);
+    if (w.contains(name)) m.mix[j] = previous_share(w, name, C, /*stored_for_current=*/!is_6_);
+  }
+  if (is_6_) {
+    load_dynamic_mix(w, C, m);
+    m.decay = load_low_rank(w, "time_decay_w1", "time_decay_w2", C, A, DType::kF32);
+    m.decay.bias = squeezed(w, "time_decay", {A});
+  } else {
+    m.log_decay = converted(w, "time_decay", {1, H, N}, [](float x) { return -std::exp(x); });
+  }
+  if (w.contains("time_first")) {
+    m.bonus = converted(w, "time_first", {H, N}, [](float x) { return std::exp(x); });
+  } else {
+    m.bonus = converted(w, "time_faaaa", {H, N}, [](float x) { return x; });
+  }
+  m.receptance = w.linear("receptance.weight", A, C);
+  m.key = w.linear("key.weight", A, C);
+  m.value = w.linear("value.weight", A, C);
+  if (is_6_ || w.contains("gate.weight")) m.gate = w.linear("gate.weight", A, C);
+  m.output = w.linear("output.weight", C, A);
+  return m;
+}
+
+Rwkv56 Rwkv56::load(Context& ctx, const Checkpoint& checkpoint) {
+  const WeightLoader w(ctx, checkpoint);
+  Rwkv56 model;
+  model.shell_ = RwkvShell::load(w);
+  model.is_6_ = w.contains("blocks.0.att.time_maa_x");
+  const int64_t width = rows_of(w, "blocks.0.att.key.weight");
+  model.heads_ = heads_of(w.scope("blocks.0.att"), model.is_6_ ? width : 0);
+  model.head_dim_ = width / model.heads_;
+  const int64_t layers = count_blocks(checkpoint, "blocks.", "att.ln_x.weight");
+  for (int64_t i = 0; i < layers; ++i) {
+    const WeightLoader block = w.scope("blocks." + std::to_string(i));
+    model.time_mixes_.push_back(model.load_time_mix(block));
+    model.channel_mixes_.push_back(GatedChannelMix::load(block, model.shell_.channels()));
+  }
+  checkpoint.check_all_used();
+  return model;
+}
+
+State Rwkv56::initial_state(Context& ctx) const {
+  const int64_t C = shell_.channels();
+  return State(layers(), {{C}, {heads_, head_dim_, head_dim_}, {C}}, ctx.backend->device());
+}
+
+void Rwkv56::prefill(Context& ctx, std::span<const int32_t> tokens, State& state, const Tensor& logits) const {
+  const Arena::Scope scope(*ctx.arena);
+  const Tensor x = ctx.allocate({static_cast<int64_t>(tokens.size()), shell_.channels()}, DType::kF32);
+  shell_.embed(ctx, tokens, x);
+  for (int64_t i = 0; i < layers(); ++i) {
+    ctx.cancel.throw_if_cancelled();
+    time_mix(ctx, i, x, state);
+    channel_mixes_[static_cast<size_t>(i)](ctx, x, state.part(i, kChannelShift));
+    if (ctx.tap) ctx.tap("blocks." + std::to_string(i), x);
+  }
+  shell_.predict(ctx, x, logits);
+}
+
+// x ← x + W_o( GN( S_{t-1} r + v (u ⊙ k)ᵀ r ) ⊙ silu(g) ),   S_t = S_{t-1} diag(w_t) + v kᵀ
+void Rwkv56::time_mix(Context& ctx, int64_t layer, const Tensor& x, const State& state) const {
+  const Arena::Scope scope(*ctx.arena);
+  const Rwkv56TimeMix& m = time_mixes_[static_cast<size_t>(layer)];
+  const int64_t T = x.dim(0), C = x.dim(1), H = heads_, N = head_dim_, A = H * N;
+  const Tensor h = ctx.allocate({T, C}), previous = ctx.allocate({T, C}), z = ctx.allocate({T, C});
+  const Tensor r = ctx.allocate({T, A}), k = ctx.allocate({T, A}), v = ctx.allocate({T, A}), y = ctx.allocate({T, A});
+
+  m.ln1(ctx, x, h);
+  token_shift(ctx, h, state.part(layer, kTimeShift), previous);
+  Tensor narrow, share;
+  if (is_6_) {
+    narrow = ctx.allocate({T, m.mix_down.shape[0]});
+    share = ctx.allocate({T, C});
+    lerp(ctx, h, previous, m.mix_x, z);
+    linear(ctx, z, m.mix_down, narrow);
+    elementwise(ctx, narrow, narrow, {.function = Function::kTanh});
+  }
+  const auto mixed = [&](Rwkv56TimeMix::Input input) {
+    if (is_6_) {
+      const int64_t rank = narrow.dim(1) / Rwkv56TimeMix::kInputs;
+      linear(ctx, narrow.slice(1, input * rank, rank), m.mix_up[input], share, {.bias = m.mix[input]});
+    }
+    lerp(ctx, h, previous, is_6_ ? share : m.mix[input], z);
+    return z;
+  };
+  linear(ctx, mixed(Rwkv56TimeMix::kR), m.receptance, r);
+  linear(ctx, mixed(Rwkv56TimeMix::kK), m.key, k);
+  linear(ctx, mixed(Rwkv56TimeMix::kV), m.value, v);
+  Tensor log_decay = m.log_decay;
+  if (is_6_) {
+    const Tensor logit = ctx.allocate({T, A}, DType::kF32);
+    low_rank(ctx, m.decay, mixed(Rwkv56TimeMix::kW), Function::kTanh, logit);
+    elementwise(ctx, logit, logit, {.function = Function::kExp});
+    linear_combination(ctx, std::vector<Term>{{-1.0f, logit}}, logit);
+    log_decay = logit.reshape({T, H, N});
+  }
+
+  const auto heads = [&](const Tensor& t) { return t.reshape({T, H, N}); };
+  linear_recurrence(ctx, heads(r), heads(k), heads(v), {.log_decay = log_decay, .read_before_write = true}, state.part(layer, kMemory),
+                    heads(y));
+  add_bonus(ctx, r, k, v, m.bonus, y);
+  group_norm(ctx, y, m.ln_x.weight, y, {.bias = m.ln_x.bias, .groups = H, .eps = 64e-5f});
+  if (m.gate.defined()) {
+    linear(ctx, mixed(Rwkv56TimeMix::kG), m.gate, r);
+    multiply_activated(ctx, r, y, y, Activation::kSilu);
+  }
+  linear(ctx, y, m.output, h);
+  elementwise(ctx, h, x, {.residual = x});
+}
+
+}  // namespace linea
