@@ -14,7 +14,6 @@ namespace linea {
 namespace {
 
 using test::Golden;
-using test::max_abs_difference;
 using test::relative_l2;
 using test::same_bits;
 using test::TestContext;
