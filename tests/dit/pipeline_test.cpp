@@ -34,7 +34,7 @@ class PipelineTest : public testing::Test {
   ~PipelineTest() override { fs::remove_all(folder_); }
 
   SanaPipeline open(DType dtype = DType::kF32) const {
-    return SanaPipeline(folder_, {.device = kCpuDevice, .dtype = dtype, .instruction = {}});
+    return SanaPipeline(folder_, {.device = test::test_device(), .dtype = dtype, .instruction = {}});
   }
 
   struct Result {

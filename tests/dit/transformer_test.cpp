@@ -46,14 +46,12 @@ Outcome run(const std::string& variant, DType dtype) {
 
   Outcome result;
   ctx->tap = [&](const std::string& name, const Tensor& value) {
-    Tensor copy(value.shape(), value.dtype());
-    std::memcpy(copy.raw(), value.raw(), static_cast<size_t>(value.bytes()));
-    result.taps[name] = copy.to(DType::kF32);
+    result.taps[name] = download(*ctx, value).to(DType::kF32);
   };
   std::vector<int64_t> offsets;
   const Tensor rows = real_rows(golden["embeddings"], golden["mask"], offsets);
-  const SanaTransformer::Text text = model.encode_text(*ctx, rows, offsets);
-  const Tensor latents = to_token_major(golden["latents"]).to(dtype);
+  const SanaTransformer::Text text = model.encode_text(*ctx, rows.to(test::test_device()), offsets);
+  const Tensor latents = to_token_major(golden["latents"]).to(dtype).to(test::test_device());
   const int64_t p = config.patch_size;
   const Tensor timesteps = golden["timestep"];
   const Tensor velocity = ctx->allocate({latents.dim(0), latents.dim(1), latents.dim(2), config.out_channels});
@@ -64,7 +62,7 @@ Outcome run(const std::string& variant, DType dtype) {
                  .text = &text,
                  .positions = model.positional_table(*ctx, latents.dim(1) / p, latents.dim(2) / p)},
                 velocity);
-  result.velocity = to_channel_major(velocity.to(DType::kF32));
+  result.velocity = to_channel_major(velocity.to(kCpuDevice).to(DType::kF32));
   return result;
 }
 
@@ -99,19 +97,17 @@ TEST(SanaTransformer, PlanCoversTheRunExactly) {
     const Arena::Scope scope(*ctx.arena);
     const Tensor rows = ctx.allocate({5, config.caption_channels});
     const Tensor latents = ctx.allocate({1, 4, 4, config.in_channels}), velocity = ctx.allocate({1, 4, 4, config.out_channels});
-    if (!ctx.planning()) {
-      std::fill_n(rows.data<float>(), rows.elements(), 0.5f);
-      std::fill_n(latents.data<float>(), latents.elements(), 0.5f);
-    }
+    upload(ctx, std::vector<float>(static_cast<size_t>(rows.elements()), 0.5f), rows);
+    upload(ctx, std::vector<float>(static_cast<size_t>(latents.elements()), 0.5f), latents);
     const SanaTransformer::Text text = model.encode_text(ctx, rows, {0, 5});
     const float timestep = 500;
     model.forward(ctx, {.latents = latents, .timesteps = {&timestep, 1}, .text = &text, .positions = {}}, velocity);
   };
-  Arena planning = Arena::planning(kCpuDevice);
+  Arena planning = Arena::planning(test::test_device());
   Context plan = *run_ctx;
   plan.arena = &planning;
   forward(plan);
-  Arena exact(kCpuDevice, planning.peak());
+  Arena exact(test::test_device(), planning.peak());
   Context real = *run_ctx;
   real.arena = &exact;
   forward(real);

@@ -1,10 +1,20 @@
 #include "tests/support/golden.h"
 
+#include <cstdlib>
+
 #include "kernels/backend.h"
 
 namespace linea::test {
 
-std::string data_path(const std::string& relative) { return std::string(LINEA_TEST_DATA) + "/" + relative; }
+Device test_device() {
+  const char* name = std::getenv("LINEA_TEST_DEVICE");
+  return name && *name ? parse_device(name) : kCpuDevice;
+}
+
+std::string data_path(const std::string& relative) {
+  const char* moved = std::getenv("LINEA_TEST_DATA");  // for programs that run where they were not built
+  return std::string(moved && *moved ? moved : LINEA_TEST_DATA) + "/" + relative;
+}
 std::string assets_path(const std::string& relative) { return std::string(LINEA_ASSETS) + "/" + relative; }
 
 Tensor Golden::operator[](const std::string& name) const {
@@ -13,8 +23,8 @@ Tensor Golden::operator[](const std::string& name) const {
   return found->second;
 }
 
-TestContext::TestContext(DType dtype, int64_t arena_bytes) : arena_(kCpuDevice, arena_bytes) {
-  context_.backend = &backend_of(kCpuDevice);
+TestContext::TestContext(DType dtype, int64_t arena_bytes) : arena_(backend_of(test_device()).device(), arena_bytes) {
+  context_.backend = &backend_of(test_device());
   context_.arena = &arena_;
   context_.dtype = dtype;
 }

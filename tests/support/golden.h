@@ -11,6 +11,9 @@ namespace linea::test {
 std::string data_path(const std::string& relative);    // tests/data/<relative>
 std::string assets_path(const std::string& relative);  // assets/<relative>
 
+// Where golden tests of models run: the CPU, or LINEA_TEST_DEVICE (for example cuda:0).
+Device test_device();
+
 class Golden {
  public:
   explicit Golden(const std::string& file) : file_(data_path(file)) {}
@@ -21,7 +24,7 @@ class Golden {
   SafetensorsFile file_;
 };
 
-// A context on the CPU with an arena large enough for the tests' small models.
+// A context on the test device with an arena large enough for the tests' small models.
 class TestContext {
  public:
   explicit TestContext(DType dtype = DType::kF32, int64_t arena_bytes = int64_t{512} << 20);

@@ -22,19 +22,19 @@ struct Model {
                                 DcAutoencoder::kEncoderAndDecoder)) {}
 
   Tensor decode(const Tensor& latents_nchw, int64_t strip_rows = 0) {
-    const Tensor latents = to_token_major(latents_nchw).to(ctx->dtype);
+    const Tensor latents = to_token_major(latents_nchw).to(ctx->dtype).to(test::test_device());
     const int64_t f = vae.config().compression();
-    Tensor image({latents.dim(0), latents.dim(1) * f, latents.dim(2) * f, vae.config().in_channels}, DType::kF32);
+    Tensor image({latents.dim(0), latents.dim(1) * f, latents.dim(2) * f, vae.config().in_channels}, DType::kF32, test::test_device());
     vae.decode(*ctx, latents, image, strip_rows);
-    return to_channel_major(image);
+    return to_channel_major(image.to(kCpuDevice));
   }
 
   Tensor encode(const Tensor& image_nchw, int64_t strip_rows = 0) {
-    const Tensor image = to_token_major(image_nchw).to(ctx->dtype);
+    const Tensor image = to_token_major(image_nchw).to(ctx->dtype).to(test::test_device());
     const int64_t f = vae.config().compression();
-    Tensor latents({image.dim(0), image.dim(1) / f, image.dim(2) / f, vae.config().latent_channels}, ctx->dtype);
+    Tensor latents({image.dim(0), image.dim(1) / f, image.dim(2) / f, vae.config().latent_channels}, ctx->dtype, test::test_device());
     vae.encode(*ctx, image, latents, strip_rows);
-    return to_channel_major(latents.to(DType::kF32));
+    return to_channel_major(latents.to(kCpuDevice).to(DType::kF32));
   }
 };
 

@@ -1,0 +1,51 @@
+#!/usr/bin/env bash
+# tests/device/cuda_parity.sh: the CUDA tests on a machine with a GPU, from programs that were built elsewhere.
+#
+#   cuda_parity.sh pack BUILD ARCHIVE   puts the stripped test programs of a build with LINEA_CUDA=ON, and the shared libraries that they
+#                                       need besides glibc's, libstdc++ and CUDA's, into ARCHIVE (.tar.xz, about 15 MB)
+#   cuda_parity.sh run ARCHIVE          runs them here: every op against the CPU backend, then the models' golden tests on cuda:0
+set -euo pipefail
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+programs=(linea_cuda_tests linea_dit_tests linea_vae_tests)
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+
+pack() {
+  local build=$1 archive=$2 program library
+  for program in "${programs[@]}"; do
+    strip -o "$folder/$program" "$build/bin/$program"
+    ldd "$build/bin/$program" | awk '$3 ~ /^\// {print $3}' | while read -r library; do
+      case ${library##*/} in
+        libc.so* | libm.so* | libpthread.so* | libdl.so* | librt.so* | libstdc++.so* | libgcc_s.so* | libcublas* | libcuda*) ;;
+        *) cp -uL "$library" "$folder/" ;;
+      esac
+    done
+  done
+  tar -C "$folder" -cJf "$archive" .
+  du -h "$archive"
+}
+
+run() {
+  local archive=$1 cublas program failed=0
+  tar -C "$folder" -xJf "$archive"
+  # The toolkit's cuBLASLt, or the one that came with a Python package.
+  cublas=$(ldconfig -p | awk '/libcublasLt.so.13/ && !found {print $NF; found = 1}')
+  [[ -n $cublas ]] || cublas=$(find /usr/local /opt -name libcublasLt.so.13 -print -quit 2>/dev/null)
+  export LD_LIBRARY_PATH=$folder:${cublas%/*}:${LD_LIBRARY_PATH:-}
+  export LINEA_TEST_DEVICE=cuda:0 LINEA_TEST_DATA=$root/tests/data
+  nvidia-smi --query-gpu=name,memory.free,driver_version --format=csv
+  for program in "${programs[@]}"; do
+    echo "== $program"
+    "$folder/$program" --gtest_brief=1 || failed=1
+  done
+  return $failed
+}
+
+case ${1:-} in
+  pack) pack "$2" "$3" ;;
+  run) run "$2" ;;
+  *)
+    sed -n '2,7s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
+    exit 2
+    ;;
+esac
