@@ -45,9 +45,7 @@ Outcome run(const std::string& variant, DType dtype) {
   const SanaTransformer model = SanaTransformer::load(*ctx, Checkpoint::open_folder(folder, "diffusion_pytorch_model"), config);
 
   Outcome result;
-  ctx->tap = [&](const std::string& name, const Tensor& value) {
-    result.taps[name] = download(*ctx, value).to(DType::kF32);
-  };
+  ctx->tap = [&](const std::string& name, const Tensor& value) { result.taps[name] = download(*ctx, value).to(DType::kF32); };
   std::vector<int64_t> offsets;
   const Tensor rows = real_rows(golden["embeddings"], golden["mask"], offsets);
   const SanaTransformer::Text text = model.encode_text(*ctx, rows.to(test::test_device()), offsets);
