@@ -1,6 +1,7 @@
 #include "lm/mamba1.h"
 
 #include "kernels/backend.h"
+#include "lm/forward.h"
 
 namespace linea {
 namespace {
@@ -64,15 +65,7 @@ State Mamba1::initial_state(Context& ctx) const {
 }
 
 void Mamba1::prefill(Context& ctx, std::span<const int32_t> tokens, State& state, const Tensor& logits) const {
-  const Arena::Scope scope(*ctx.arena);
-  const Tensor x = ctx.allocate({static_cast<int64_t>(tokens.size()), shell_.channels()}, DType::kF32);
-  shell_.embed(ctx, tokens, x);
-  for (int64_t i = 0; i < layers(); ++i) {
-    ctx.cancel.throw_if_cancelled();
-    mixer(ctx, i, x, state);
-    if (ctx.tap) ctx.tap("layers." + std::to_string(i), x);
-  }
-  shell_.predict(ctx, x, logits);
+  run_layers(ctx, shell_, tokens, layers(), "layers", logits, [&](int64_t i, const Tensor& x) { mixer(ctx, i, x, state); });
 }
 
 // x ← x + W_out( y ⊙ silu(z) ),   h_t = exp(Δ A) h_{t-1} + Δ u_t B_t,   y_t = C_tᵀ h_t + D u_t,   Δ = softplus(W_dt dt + bias)

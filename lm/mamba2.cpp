@@ -1,6 +1,7 @@
 #include "lm/mamba2.h"
 
 #include "kernels/backend.h"
+#include "lm/forward.h"
 
 namespace linea {
 namespace {
@@ -80,15 +81,7 @@ State Mamba2::initial_state(Context& ctx) const {
 }
 
 void Mamba2::prefill(Context& ctx, std::span<const int32_t> tokens, State& state, const Tensor& logits) const {
-  const Arena::Scope scope(*ctx.arena);
-  const Tensor x = ctx.allocate({static_cast<int64_t>(tokens.size()), shell_.channels()}, DType::kF32);
-  shell_.embed(ctx, tokens, x);
-  for (int64_t i = 0; i < layers(); ++i) {
-    ctx.cancel.throw_if_cancelled();
-    mixer(ctx, i, x, state);
-    if (ctx.tap) ctx.tap("layers." + std::to_string(i), x);
-  }
-  shell_.predict(ctx, x, logits);
+  run_layers(ctx, shell_, tokens, layers(), "layers", logits, [&](int64_t i, const Tensor& x) { mixer(ctx, i, x, state); });
 }
 
 // x ← x + W_out RMS( y ⊙ silu(z) ),   S_t = exp(Δ A) S_{t-1} + (Δ x_t) B_tᵀ,   y_t = S_t C_t + D x_t,   Δ = softplus(dt + dt_bias)

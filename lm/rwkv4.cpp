@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "kernels/backend.h"
+#include "lm/forward.h"
 
 namespace linea {
 namespace {
@@ -55,16 +56,10 @@ State Rwkv4::initial_state(Context& ctx) const {
 }
 
 void Rwkv4::prefill(Context& ctx, std::span<const int32_t> tokens, State& state, const Tensor& logits) const {
-  const Arena::Scope scope(*ctx.arena);
-  const Tensor x = ctx.allocate({static_cast<int64_t>(tokens.size()), shell_.channels()}, DType::kF32);
-  shell_.embed(ctx, tokens, x);
-  for (int64_t i = 0; i < layers(); ++i) {
-    ctx.cancel.throw_if_cancelled();
+  run_layers(ctx, shell_, tokens, layers(), "blocks", logits, [&](int64_t i, const Tensor& x) {
     time_mix(ctx, i, x, state);
     channel_mixes_[static_cast<size_t>(i)](ctx, x, state.part(i, kChannelShift));
-    if (ctx.tap) ctx.tap("blocks." + std::to_string(i), x);
-  }
-  shell_.predict(ctx, x, logits);
+  });
 }
 
 // x ← x + W_o( σ(r) ⊙ wkv ),   wkv the average of past values weighted by exp(k) with decay, and of this one with a bonus

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "kernels/backend.h"
+#include "lm/forward.h"
 
 namespace linea {
 namespace {
@@ -103,16 +104,10 @@ State Rwkv56::initial_state(Context& ctx) const {
 }
 
 void Rwkv56::prefill(Context& ctx, std::span<const int32_t> tokens, State& state, const Tensor& logits) const {
-  const Arena::Scope scope(*ctx.arena);
-  const Tensor x = ctx.allocate({static_cast<int64_t>(tokens.size()), shell_.channels()}, DType::kF32);
-  shell_.embed(ctx, tokens, x);
-  for (int64_t i = 0; i < layers(); ++i) {
-    ctx.cancel.throw_if_cancelled();
+  run_layers(ctx, shell_, tokens, layers(), "blocks", logits, [&](int64_t i, const Tensor& x) {
     time_mix(ctx, i, x, state);
     channel_mixes_[static_cast<size_t>(i)](ctx, x, state.part(i, kChannelShift));
-    if (ctx.tap) ctx.tap("blocks." + std::to_string(i), x);
-  }
-  shell_.predict(ctx, x, logits);
+  });
 }
 
 // x ← x + W_o( GN( S_{t-1} r + v (u ⊙ k)ᵀ r ) ⊙ silu(g) ),   S_t = S_{t-1} diag(w_t) + v kᵀ

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "kernels/backend.h"
+#include "lm/forward.h"
 
 namespace linea {
 namespace {
@@ -70,16 +71,11 @@ State Rwkv7::initial_state(Context& ctx) const {
 
 void Rwkv7::prefill(Context& ctx, std::span<const int32_t> tokens, State& state, const Tensor& logits) const {
   const Arena::Scope scope(*ctx.arena);
-  const auto T = static_cast<int64_t>(tokens.size());
-  const Tensor x = ctx.allocate({T, shell_.channels()}, DType::kF32), v_first = ctx.allocate({T, heads_ * head_dim_});
-  shell_.embed(ctx, tokens, x);
-  for (int64_t i = 0; i < layers(); ++i) {
-    ctx.cancel.throw_if_cancelled();
+  const Tensor v_first = ctx.allocate({static_cast<int64_t>(tokens.size()), heads_ * head_dim_});
+  run_layers(ctx, shell_, tokens, layers(), "blocks", logits, [&](int64_t i, const Tensor& x) {
     time_mix(ctx, i, x, v_first, state);
     channel_mix(ctx, i, x, state);
-    if (ctx.tap) ctx.tap("blocks." + std::to_string(i), x);
-  }
-  shell_.predict(ctx, x, logits);
+  });
 }
 
 // x ← x + W_o( (GN(S_t r) + bonus) ⊙ g ),   S_t = S_{t-1} (diag(w) - kk (kk ⊙ η)ᵀ) + v kᵀ,   every input a mix of this token and the last

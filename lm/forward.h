@@ -1,0 +1,27 @@
+// lm/forward.h: the course of every forward pass: embedding, layers on an f32 residual stream, head. Private to lm/.
+#pragma once
+
+#include <span>
+#include <string>
+
+#include "kernels/ops.h"
+
+namespace linea {
+
+// `shell` embeds tokens and predicts logits (MambaShell, RwkvShell); layer(i, x) adds layer i to x [T, C]. `name` is what the reference
+// calls its list of layers: taps are "<name>.<i>".
+template <class Shell, class Layer>
+void run_layers(Context& ctx, const Shell& shell, std::span<const int32_t> tokens, int64_t layers, const char* name, const Tensor& logits,
+                const Layer& layer) {
+  const Arena::Scope scope(*ctx.arena);
+  const Tensor x = ctx.allocate({static_cast<int64_t>(tokens.size()), shell.channels()}, DType::kF32);
+  shell.embed(ctx, tokens, x);
+  for (int64_t i = 0; i < layers; ++i) {
+    ctx.cancel.throw_if_cancelled();
+    layer(i, x);
+    if (ctx.tap) ctx.tap(std::string(name) + "." + std::to_string(i), x);
+  }
+  shell.predict(ctx, x, logits);
+}
+
+}  // namespace linea
