@@ -3,8 +3,8 @@
 #include <algorithm>
 
 #include "core/error.h"
-#include "textenc/unicode/case.h"
-#include "textenc/unicode/utf8.h"
+#include "tokenizers/unicode/case.h"
+#include "tokenizers/unicode/utf8.h"
 
 namespace linea {
 

@@ -9,7 +9,7 @@
 #include <string_view>
 #include <vector>
 
-#include "textenc/tokenizers/tokenizer.h"
+#include "tokenizers/tokenizer.h"
 
 namespace linea {
 

@@ -12,7 +12,7 @@
 #include "lm/mamba2.h"
 #include "tests/support/compare.h"
 #include "tests/support/golden.h"
-#include "tests/textenc/temporary_folder.h"
+#include "tests/support/temporary_folder.h"
 
 namespace linea {
 namespace {

@@ -6,7 +6,7 @@
 
 #include "tests/support/compare.h"
 #include "tests/support/golden.h"
-#include "tests/textenc/temporary_folder.h"
+#include "tests/support/temporary_folder.h"
 #include "textenc/text_encoder.h"
 
 namespace linea {
