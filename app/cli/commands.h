@@ -15,5 +15,6 @@ Action add_generate(CLI::App& app);
 Action add_reconstruct(CLI::App& app);
 Action add_info(CLI::App& app);
 Action add_bench(CLI::App& app);
+Action add_doctor(CLI::App& app);
 
 }  // namespace linea::cli

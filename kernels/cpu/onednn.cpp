@@ -194,6 +194,11 @@ std::string matmul_implementation(Element type) {
 
 }  // namespace
 
+std::string version() {
+  const dnnl_version_t* v = dnnl_version();
+  return std::to_string(v->major) + "." + std::to_string(v->minor) + "." + std::to_string(v->patch);
+}
+
 bool is_native(Element type) {
   static const bool bf16 = !matmul_implementation(Element::kBF16).empty();
   return type == Element::kF32 || (type == Element::kBF16 && bf16);

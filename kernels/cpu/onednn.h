@@ -5,10 +5,14 @@
 
 #include <cstdint>
 #include <memory>
+#include <string>
 
 #include "kernels/cpu/simd/kernels.h"
 
 namespace linea::cpu::onednn {
+
+// "2.6.3"
+std::string version();
 
 // Keeps oneDNN's generated code within an instruction set: "v2", "avx2" or "avx512". Only before the first primitive.
 void limit_isa(const char* isa_name);
