@@ -25,9 +25,9 @@ packages() {
   [[ $(distribution) == ubuntu-* ]] && jpeg=libjpeg-turbo8-dev
   case $1 in
     base) printf '%s\n' g++ cmake ninja-build pkg-config libdnnl-dev libpng-dev "$jpeg" libwebp-dev nlohmann-json3-dev libcli11-dev \
-      libsentencepiece-dev ;;
+      libsentencepiece-dev libsqlite3-dev libedit-dev ;;
     studio) printf '%s\n' libimgui-dev libglfw3-dev libgl-dev libfreetype-dev ;;
-    test) printf '%s\n' libgtest-dev libgmock-dev libbenchmark-dev ;;
+    test) printf '%s\n' libgtest-dev libgmock-dev libbenchmark-dev xvfb libgl1-mesa-dri ;;
     check) printf '%s\n' clang-format-14 clang-tidy-14 ;;
   esac
 }

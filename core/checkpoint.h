@@ -23,7 +23,14 @@ class Checkpoint {
   // of open_folder with either stem, else the one file of weights that it holds.
   static Checkpoint open_any(const std::filesystem::path& path);
 
-  bool contains(const std::string& name) const { return tensors_.contains(name); }
+  // Tensors that are there already, for example those of another checkpoint under other names; `source` names them in messages.
+  static Checkpoint of_tensors(const std::filesystem::path& source, const std::map<std::string, Tensor>& tensors);
+
+  // Whatever is asked for, in the shape asked for, with random values of the size that trained weights have: for benchmarks of published
+  // configurations without their files.
+  static Checkpoint random();
+
+  bool contains(const std::string& name) const { return random_ || tensors_.contains(name); }
   Shape shape_of(const std::string& name) const;  // throws kModel when absent
   std::vector<std::string> names() const;
   const std::map<std::string, Tensor>& tensors() const { return tensors_; }  // as they lie in the files
@@ -44,6 +51,7 @@ class Checkpoint {
   void add_tensors(const std::filesystem::path& path, const std::map<std::string, Tensor>& tensors);
   const Tensor& find(const std::string& name) const;  // throws kModel when absent
 
+  bool random_ = false;
   std::filesystem::path source_;
   std::map<std::string, Tensor> tensors_;
   std::map<std::string, std::filesystem::path> files_;  // tensor -> the file that holds it

@@ -12,6 +12,7 @@
 #include <variant>
 #include <vector>
 
+#include "core/deferred_tensor.h"
 #include "core/tensor.h"
 
 namespace linea {
@@ -53,5 +54,7 @@ class GgufFile {
 // temporary name in the same folder, synced and renamed. Throws kModel for what the format cannot hold, kIo when writing fails.
 void write_gguf(const std::filesystem::path& path, const std::vector<std::pair<std::string, GgufValue>>& metadata,
                 const std::vector<std::pair<std::string, Tensor>>& tensors);
+void stream_gguf(const std::filesystem::path& path, const std::vector<std::pair<std::string, GgufValue>>& metadata,
+                 const std::vector<DeferredTensor>& tensors);
 
 }  // namespace linea

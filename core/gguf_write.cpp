@@ -37,17 +37,19 @@ class HeaderWriter {
     std::visit([&](const auto& v) { this->content(v); }, value);
   }
 
-  void tensor(const std::string& name, const Tensor& tensor, uint64_t offset) {
+  void tensor(const DeferredTensor& tensor, uint64_t offset) {
+    const std::string& name = tensor.name;
+    const Shape& shape = tensor.shape;
     const std::string shown = "tensor " + printable(name);
     if (name.empty() || name.size() > gguf::kMaxName) fail(shown + ": its name has " + std::to_string(name.size()) + " bytes");
     if (!names_.insert(name).second) fail(shown + " twice");
-    if (tensor.rank() > static_cast<int>(gguf::kMaxDimensions)) fail(shown + ": it has " + std::to_string(tensor.rank()) + " dimensions");
+    if (shape.rank() > static_cast<int>(gguf::kMaxDimensions)) fail(shown + ": it has " + std::to_string(shape.rank()) + " dimensions");
     const auto* type =
-        std::find_if(std::begin(gguf::kTypes), std::end(gguf::kTypes), [&](const auto& t) { return t.type == tensor.dtype(); });
-    if (type == std::end(gguf::kTypes)) fail(shown + ": GGUF has no type " + std::string(name_of(tensor.dtype())));
+        std::find_if(std::begin(gguf::kTypes), std::end(gguf::kTypes), [&](const auto& t) { return t.type == tensor.dtype; });
+    if (type == std::end(gguf::kTypes)) fail(shown + ": GGUF has no type " + std::string(name_of(tensor.dtype)));
     text(name);
-    number(static_cast<uint32_t>(tensor.rank()));
-    for (int i = tensor.rank() - 1; i >= 0; --i) number(static_cast<uint64_t>(tensor.dim(i)));
+    number(static_cast<uint32_t>(shape.rank()));
+    for (int i = shape.rank() - 1; i >= 0; --i) number(static_cast<uint64_t>(shape[i]));
     number(type->id);
     number(offset);
   }
@@ -77,16 +79,20 @@ uint64_t padding_after(uint64_t bytes) { return (gguf::kDefaultAlignment - bytes
 
 void write_gguf(const std::filesystem::path& path, const std::vector<std::pair<std::string, GgufValue>>& metadata,
                 const std::vector<std::pair<std::string, Tensor>>& tensors) {
+  stream_gguf(path, metadata, deferred(tensors));
+}
+
+void stream_gguf(const std::filesystem::path& path, const std::vector<std::pair<std::string, GgufValue>>& metadata,
+                 const std::vector<DeferredTensor>& tensors) {
   HeaderWriter header(printable(path.string(), 4096));
   header.number(gguf::kVersion);
   header.number<uint64_t>(tensors.size());
   header.number<uint64_t>(metadata.size());
   for (const auto& [key, value] : metadata) header.pair(key, value);
   uint64_t offset = 0;
-  for (const auto& [name, tensor] : tensors) {
-    LINEA_ASSERT(tensor.defined() && tensor.device().is_cpu() && tensor.is_contiguous());
-    header.tensor(name, tensor, offset);
-    const uint64_t bytes = static_cast<uint64_t>(tensor.bytes());
+  for (const DeferredTensor& tensor : tensors) {
+    header.tensor(tensor, offset);
+    const uint64_t bytes = static_cast<uint64_t>(bytes_for(tensor.dtype, tensor.shape.elements()));
     offset += bytes + padding_after(bytes);
   }
 
@@ -94,7 +100,10 @@ void write_gguf(const std::filesystem::path& path, const std::vector<std::pair<s
   const std::string zeros(gguf::kDefaultAlignment, '\0');
   file.write(header.bytes());
   file.write(zeros.data(), padding_after(header.bytes().size()));
-  for (const auto& [name, tensor] : tensors) {
+  for (const DeferredTensor& deferred : tensors) {
+    const Tensor tensor = deferred.make();
+    LINEA_ASSERT(tensor.device().is_cpu() && tensor.is_contiguous());
+    LINEA_ASSERT(tensor.shape() == deferred.shape && tensor.dtype() == deferred.dtype);
     const uint64_t bytes = static_cast<uint64_t>(tensor.bytes());
     file.write(tensor.raw(), bytes);
     file.write(zeros.data(), padding_after(bytes));

@@ -193,27 +193,29 @@ SafetensorsFile::SafetensorsFile(const std::filesystem::path& path) : path_(path
 
 void write_safetensors(const std::filesystem::path& path, const std::vector<std::pair<std::string, Tensor>>& tensors,
                        const std::map<std::string, std::string>& metadata) {
+  stream_safetensors(path, deferred(tensors), metadata);
+}
+
+void stream_safetensors(const std::filesystem::path& path, const std::vector<DeferredTensor>& tensors,
+                        const std::map<std::string, std::string>& metadata) {
   // Wide elements first, so that every tensor lies at a multiple of its element size.
-  std::vector<const std::pair<std::string, Tensor>*> order;
+  std::vector<const DeferredTensor*> order;
   order.reserve(tensors.size());
-  for (const auto& tensor : tensors) order.push_back(&tensor);
-  std::stable_sort(order.begin(), order.end(),
-                   [](const auto* a, const auto* b) { return bytes_of(a->second.dtype()) > bytes_of(b->second.dtype()); });
+  for (const DeferredTensor& tensor : tensors) order.push_back(&tensor);
+  std::stable_sort(order.begin(), order.end(), [](const auto* a, const auto* b) { return bytes_of(a->dtype) > bytes_of(b->dtype); });
 
   Json header = Json::object();
   if (!metadata.empty()) header["__metadata__"] = metadata;
   int64_t offset = 0;
-  for (const auto* item : order) {
-    const auto& [name, tensor] = *item;
-    LINEA_ASSERT(tensor.defined() && tensor.device().is_cpu() && tensor.is_contiguous());
-    LINEA_ASSERT(name != "__metadata__" && !header.contains(name));
-    const DType dtype = tensor.dtype();
-    const auto* type = std::find_if(std::begin(kTypes), std::end(kTypes), [&](const NamedType& t) { return t.type == dtype; });
+  for (const DeferredTensor* tensor : order) {
+    LINEA_ASSERT(tensor->name != "__metadata__" && !header.contains(tensor->name));
+    const auto* type = std::find_if(std::begin(kTypes), std::end(kTypes), [&](const NamedType& t) { return t.type == tensor->dtype; });
     LINEA_ASSERT(type != std::end(kTypes));
     Json shape = Json::array();
-    for (int i = 0; i < tensor.rank(); ++i) shape.push_back(tensor.dim(i));
-    header[name] = {{"dtype", type->name}, {"shape", shape}, {"data_offsets", {offset, offset + tensor.bytes()}}};
-    offset += tensor.bytes();
+    for (int i = 0; i < tensor->shape.rank(); ++i) shape.push_back(tensor->shape[i]);
+    const int64_t end = offset + bytes_for(tensor->dtype, tensor->shape.elements());
+    header[tensor->name] = {{"dtype", type->name}, {"shape", shape}, {"data_offsets", {offset, end}}};
+    offset = end;
   }
   std::string text = header.dump(-1, ' ', false, Json::error_handler_t::replace);
   constexpr size_t kAlignment = 64;  // of the first tensor in the file: a cache line, and the widest vector
@@ -223,7 +225,12 @@ void write_safetensors(const std::filesystem::path& path, const std::vector<std:
   const uint64_t length = text.size();
   file.write(&length, kLengthBytes);
   file.write(text);
-  for (const auto* item : order) file.write(item->second.raw(), static_cast<size_t>(item->second.bytes()));
+  for (const DeferredTensor* deferred : order) {
+    const Tensor tensor = deferred->make();
+    LINEA_ASSERT(tensor.device().is_cpu() && tensor.is_contiguous());
+    LINEA_ASSERT(tensor.shape() == deferred->shape && tensor.dtype() == deferred->dtype);
+    file.write(tensor.raw(), static_cast<size_t>(tensor.bytes()));
+  }
   file.commit();
 }
 

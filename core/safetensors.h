@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/deferred_tensor.h"
 #include "core/tensor.h"
 
 namespace linea {
@@ -33,5 +34,7 @@ class SafetensorsFile {
 // Contiguous CPU tensors, written to a temporary name in the same folder, synced and renamed. Throws kIo.
 void write_safetensors(const std::filesystem::path& path, const std::vector<std::pair<std::string, Tensor>>& tensors,
                        const std::map<std::string, std::string>& metadata = {});
+void stream_safetensors(const std::filesystem::path& path, const std::vector<DeferredTensor>& tensors,
+                        const std::map<std::string, std::string>& metadata = {});
 
 }  // namespace linea

@@ -7,11 +7,12 @@ namespace {
 
 constexpr float kQkNormEps = 1e-5f;
 constexpr float kCaptionNormEps = 1e-5f;
-constexpr int64_t kSinusoids = 256;
 
 // y = W x + b of rows, in the context's type.
 Tensor apply(Context& ctx, const LinearLayer& layer, const Tensor& x, Activation activation = Activation::kNone) {
-  const Tensor y = ctx.allocate({x.rows(), layer.weight.shape[0]});
+  Shape shape = x.shape();
+  shape[-1] = layer.weight.shape[0];
+  const Tensor y = ctx.allocate(shape);
   linear(ctx, x, layer.weight, y, {.bias = layer.bias, .activation = activation});
   return y;
 }
@@ -20,13 +21,13 @@ void tap(Context& ctx, const std::string& name, const Tensor& value) {
   if (ctx.tap && !ctx.planning()) ctx.tap(name, value);
 }
 
-// [cos(t f), sin(t f)], f_j = 10000^(-j/128): cosines first.
-void sinusoids(float t, float* row) {
-  constexpr int64_t kHalf = kSinusoids / 2;
-  for (int64_t j = 0; j < kHalf; ++j) {
-    const float frequency = std::exp(static_cast<float>(-std::log(10000.0)) * static_cast<float>(j) / static_cast<float>(kHalf));
+// [cos(t f), sin(t f)], f_j = 10000^(-j/half): cosines first.
+void sinusoids(float t, std::span<float> row) {
+  const size_t half = row.size() / 2;
+  for (size_t j = 0; j < half; ++j) {
+    const float frequency = std::exp(static_cast<float>(-std::log(10000.0)) * static_cast<float>(j) / static_cast<float>(half));
     row[j] = std::cos(t * frequency);
-    row[kHalf + j] = std::sin(t * frequency);
+    row[half + j] = std::sin(t * frequency);
   }
 }
 
@@ -90,10 +91,15 @@ void SanaTransformer::forward(Context& ctx, const Inputs& in, const Tensor& velo
   const Arena::Scope scope(*ctx.arena);
   const int64_t B = in.latents.dim(0), p = config_.patch_size;
   const Grid grid{in.latents.dim(1) / p, in.latents.dim(2) / p};
-  LINEA_ASSERT(static_cast<int64_t>(in.timesteps.size()) == B && in.latents.dim(3) == config_.in_channels);
+  LINEA_ASSERT(in.latents.dim(3) == config_.in_channels);
+  Tensor times = in.times;
+  if (!times.defined()) {
+    times = ctx.allocate(times_shape(B), DType::kF32);
+    encode_times(ctx, in.timesteps, in.guidance, times);
+  }
 
   const Tensor x = embed_patches(ctx, in.latents, in.positions);
-  const Time time = embed_time(ctx, in.timesteps, in.guidance);
+  const Time time = embed_time(ctx, times);
   for (size_t i = 0; i < blocks_.size(); ++i) {
     ctx.cancel.throw_if_cancelled();
     forward_block(ctx, i, time, *in.text, grid, x);
@@ -117,28 +123,31 @@ Tensor SanaTransformer::embed_patches(Context& ctx, const Tensor& latents, const
   return x;
 }
 
-SanaTransformer::Time SanaTransformer::embed_time(Context& ctx, std::span<const float> timesteps, float guidance) const {
-  const int64_t B = static_cast<int64_t>(timesteps.size()), D = config_.dim();
+void SanaTransformer::encode_times(Context& ctx, std::span<const float> timesteps, float guidance, const Tensor& times) const {
+  LINEA_ASSERT(times.shape() == times_shape(static_cast<int64_t>(timesteps.size())));
+  std::vector<float> scalars(timesteps.begin(), timesteps.end());
+  if (config_.guidance_embeds)
+    scalars.insert(scalars.end(), timesteps.size(), guidance * static_cast<float>(config_.guidance_embeds_scale));
+  std::vector<float> waves(scalars.size() * kSinusoids);
+  for (size_t i = 0; i < scalars.size(); ++i) sinusoids(scalars[i], std::span(waves).subspan(i * kSinusoids, kSinusoids));
+  upload(ctx, waves, times);
+}
+
+SanaTransformer::Time SanaTransformer::embed_time(Context& ctx, const Tensor& times) const {
+  const int64_t B = times.dim(1), D = config_.dim();
   const Time time{ctx.allocate({B, D}, DType::kF32), ctx.allocate({B, 6, D}, DType::kF32)};
   const Arena::Scope scope(*ctx.arena);
 
-  const auto embed = [&](std::span<const float> scalars, const LinearLayer& layer_1, const LinearLayer& layer_2) {
-    std::vector<float> waves(static_cast<size_t>(B * kSinusoids));
-    for (int64_t b = 0; b < B; ++b) sinusoids(scalars[static_cast<size_t>(b)], waves.data() + b * kSinusoids);
-    const Tensor s32 = ctx.allocate({B, kSinusoids}, DType::kF32), s = ctx.allocate({B, kSinusoids});
-    upload(ctx, waves, s32);
-    cast(ctx, s32, s);
+  const auto embed = [&](int64_t index, const LinearLayer& layer_1, const LinearLayer& layer_2) {
+    const Tensor s = ctx.allocate({B, 1, kSinusoids});  // a row is a member of the batch
+    cast(ctx, times.select(0, index).reshape(s.shape()), s);
     return apply(ctx, layer_2, apply(ctx, layer_1, s, Activation::kSilu));
   };
-  const Tensor emb = embed(timesteps, time_.timestep_1, time_.timestep_2);
-  if (config_.guidance_embeds) {
-    const float scale = static_cast<float>(config_.guidance_embeds_scale);
-    const std::vector<float> scalars(static_cast<size_t>(B), guidance * scale);
-    add(ctx, emb, embed(scalars, time_.guidance_1, time_.guidance_2), emb);
-  }
-  cast(ctx, emb, time.embedded);
+  const Tensor emb = embed(0, time_.timestep_1, time_.timestep_2);
+  if (config_.guidance_embeds) add(ctx, emb, embed(1, time_.guidance_1, time_.guidance_2), emb);
+  cast(ctx, emb, time.embedded.reshape(emb.shape()));
   activate(ctx, emb, emb, Activation::kSilu);
-  cast(ctx, apply(ctx, time_.modulation, emb), time.modulation.reshape({B, 6 * D}));
+  cast(ctx, apply(ctx, time_.modulation, emb), time.modulation.reshape({B, 1, 6 * D}));
   return time;
 }
 
@@ -168,7 +177,10 @@ void SanaTransformer::forward_block(Context& ctx, size_t index, const Time& time
 void SanaTransformer::self_attention(Context& ctx, const SanaSelfAttention& w, const Tensor& a, const Tensor& gate, const Tensor& x) const {
   const Arena::Scope scope(*ctx.arena);
   const Shape heads{a.dim(0), a.dim(1), config_.num_attention_heads, config_.attention_head_dim};
-  const Tensor q = apply(ctx, w.q, a), k = apply(ctx, w.k, a), v = apply(ctx, w.v, a);
+  const int64_t D = config_.dim();
+  const Tensor qkv = ctx.allocate({a.dim(0), a.dim(1), 3 * D});
+  joined_linear(ctx, a, w.qkv, qkv);
+  const Tensor q = qkv.slice(2, 0, D), k = qkv.slice(2, D, D), v = qkv.slice(2, 2 * D, D);
   if (w.norm_q.defined()) {  // across all heads, before the split
     rms_norm(ctx, q, w.norm_q, q, {.eps = kQkNormEps});
     rms_norm(ctx, k, w.norm_k, k, {.eps = kQkNormEps});

@@ -10,6 +10,7 @@
 #include "core/checkpoint.h"
 #include "dit/config.h"
 #include "kernels/glu_mbconv.h"
+#include "kernels/joined_linear.h"
 
 namespace linea {
 
@@ -19,7 +20,8 @@ struct LinearLayer {
 };
 
 struct SanaSelfAttention {
-  LinearLayer q, k, v, out;
+  JoinedLinear qkv;
+  LinearLayer out;
   Tensor norm_q, norm_k;  // [D], undefined without qk_norm
 };
 
@@ -55,12 +57,18 @@ class SanaTransformer {
   // The fixed table of the 2K and 4K models for a grid of patches, [h·w, D] f32; undefined for models without one.
   Tensor positional_table(Context& ctx, int64_t height, int64_t width) const;
 
+  // What a step sees of its times, and of the guidance scale in models with guidance_embeds: sinusoids on the device. timesteps: B values
+  // as the scheduler gives them, times timestep_scale.
+  Shape times_shape(int64_t batch) const { return {config_.guidance_embeds ? 2 : 1, batch, kSinusoids}; }
+  void encode_times(Context& ctx, std::span<const float> timesteps, float guidance, const Tensor& times) const;
+
   struct Inputs {
-    Tensor latents;                    // [B, h, w, in_channels] of the context's type
-    std::span<const float> timesteps;  // B values as the scheduler gives them, times timestep_scale
-    float guidance = 0;                // models with guidance_embeds only
+    Tensor latents;                      // [B, h, w, in_channels] of the context's type
+    std::span<const float> timesteps{};  // of encode_times, unless `times` is there
+    float guidance = 0;
     const Text* text = nullptr;
-    Tensor positions;  // positional_table of the patch grid
+    Tensor positions{};  // positional_table of the patch grid
+    Tensor times{};      // what encode_times made, f32: with it forward reads nothing of the host's, so that a step can be captured
   };
   // velocity [B, h, w, out_channels] of the context's type: noise - data, to be integrated from sigma 1 to 0.
   void forward(Context& ctx, const Inputs& inputs, const Tensor& velocity) const;
@@ -68,6 +76,8 @@ class SanaTransformer {
   const SanaConfig& config() const { return config_; }
 
  private:
+  static constexpr int64_t kSinusoids = 256;
+
   struct Grid {
     int64_t height, width;
   };
@@ -76,7 +86,7 @@ class SanaTransformer {
     Tensor modulation;  // [B, 6, D] f32, to which every block adds its own table
   };
   Tensor embed_patches(Context& ctx, const Tensor& latents, const Tensor& positions) const;
-  Time embed_time(Context& ctx, std::span<const float> timesteps, float guidance) const;
+  Time embed_time(Context& ctx, const Tensor& times) const;
   void forward_block(Context& ctx, size_t index, const Time& time, const Text& text, Grid grid, const Tensor& x) const;
   void self_attention(Context& ctx, const SanaSelfAttention& w, const Tensor& a, const Tensor& gate, const Tensor& x) const;
   void cross_attention(Context& ctx, const SanaCrossAttention& w, const Text& text, size_t index, const Tensor& x) const;

@@ -17,9 +17,7 @@ SanaBlock load_block(const WeightLoader& w, const SanaConfig& c) {
   block.scale_shift_table = w.vector("scale_shift_table", {6, D});
 
   SanaSelfAttention& self = block.self_attention;
-  self.q = load_linear(w, "attn1.to_q", D, D, c.attention_bias);
-  self.k = load_linear(w, "attn1.to_k", D, D, c.attention_bias);
-  self.v = load_linear(w, "attn1.to_v", D, D, c.attention_bias);
+  self.qkv = JoinedLinear::load(w, {"attn1.to_q", "attn1.to_k", "attn1.to_v"}, {D, D, D}, D, c.attention_bias);
   self.out = load_linear(w, "attn1.to_out.0", D, D);
 
   SanaCrossAttention& cross = block.cross_attention;

@@ -1,5 +1,7 @@
 #include "kernels/backend.h"
 
+#include <chrono>
+
 #include "core/error.h"
 #include "kernels/cpu/cpu_backend.h"
 #include "kernels/cpu/isa.h"
@@ -17,7 +19,19 @@ Backend& cpu_backend() {
   return backend;
 }
 
+class HostTimeMark final : public Backend::TimeMark {
+ public:
+  double seconds_until(const TimeMark& later) const override {
+    return std::chrono::duration<double>(static_cast<const HostTimeMark&>(later).time_ - time_).count();
+  }
+
+ private:
+  std::chrono::steady_clock::time_point time_ = std::chrono::steady_clock::now();
+};
+
 }  // namespace
+
+std::unique_ptr<Backend::TimeMark> Backend::mark_time() { return std::make_unique<HostTimeMark>(); }
 
 #if defined(LINEA_CUDA)
 Backend& cuda_backend(int index);  // kernels/cuda/cuda_backend.cpp

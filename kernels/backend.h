@@ -4,6 +4,8 @@
 // counts in the plan) and return before they touch data when ctx.planning().
 #pragma once
 
+#include <functional>
+#include <memory>
 #include <span>
 
 #include "core/error.h"
@@ -17,7 +19,35 @@ class Backend {
   virtual Device device() const = 0;
   // The fastest type of activations and weights that keeps quality: what a caller gets who names none.
   virtual DType preferred_dtype() const = 0;
-  virtual void synchronize() = 0;  // returns when all submitted work is done; throws kDevice for failures of that work
+  // A point in the order of submitted work, for measuring; several may wait for their times at once.
+  class TimeMark {
+   public:
+    virtual ~TimeMark() = default;
+    virtual double seconds_until(const TimeMark& later) const = 0;  // of a later mark of the same backend; waits for it
+  };
+  virtual std::unique_ptr<TimeMark> mark_time();  // by default the host's clock, right where ops have ended when they return
+  virtual void synchronize() = 0;                 // returns when all submitted work is done; throws kDevice for failures of that work
+
+  // Whether `linear` takes weights, and embedding_lookup tables, in the block-quantised types of core/quantized.h; otherwise they are
+  // dequantised when a model loads.
+  virtual bool multiplies_quantized() const { return false; }
+  // Whether `linear` takes weights of 16 bits for activations in f32.
+  virtual bool multiplies_narrow() const { return false; }
+
+  // Whether prepare_fp8_linear makes anything: w [out, in] of a 16-bit type as e4m3 with a scale for each row, or nothing for a matrix that
+  // is better left as it is. `linear` scales the rows of x likewise.
+  virtual bool multiplies_fp8() const { return false; }
+  virtual Weight prepare_fp8_linear(const Tensor& /*w*/) { return {}; }
+
+  // Submitted work, recorded to be submitted again as one.
+  class CapturedWork {
+   public:
+    virtual ~CapturedWork() = default;
+    virtual void submit() = 0;
+  };
+  // Calls `work`, records what it submits and does none of it; null, without a call, where the device has no such thing. The work must have
+  // run once before, and must neither wait nor read or write host memory: see kernels/replay.h, which takes care of that.
+  virtual std::unique_ptr<CapturedWork> capture(const std::function<void()>& /*work*/) { return nullptr; }
 
   virtual Weight prepare_linear(const Tensor& w) = 0;
   virtual Weight prepare_conv2d(const Tensor& w) = 0;
@@ -28,6 +58,14 @@ class Backend {
   // scratch
   virtual void conv2d(Context&, const Tensor& x, const Weight& w, const Tensor& y, const Conv2dArgs&) = 0;
   virtual void depthwise_conv2d(Context&, const Tensor& x, const Tensor& w, const Tensor& y, const DepthwiseArgs&) = 0;
+  // scratch. A device that gains nothing by doing both at once keeps this.
+  virtual void expand_depthwise(Context& ctx, const Tensor& x, const Weight& w, const Tensor& filters, const Tensor& y,
+                                const ExpandArgs& args) {
+    const Arena::Scope scope(*ctx.arena);
+    const Tensor wide = ctx.allocate({x.dim(0), x.dim(1), x.dim(2), w.shape[0]});
+    linea::linear(ctx, x, w, wide, {.bias = args.bias, .activation = args.activation});
+    linea::depthwise_conv2d(ctx, wide, filters, y, args.depthwise);
+  }
   virtual void modulated_layer_norm(Context&, const Tensor& x, const Tensor& scale, const Tensor& shift, const Tensor& y, float eps) = 0;
   virtual void rms_norm(Context&, const Tensor& x, const Tensor& w, const Tensor& y, const RmsNormArgs&) = 0;
   // scratch
@@ -78,6 +116,15 @@ class Backend {
                          const Tensor& /*y*/) {
     missing("add_bonus");
   }
+
+  // scratch. What follows is made of the ops above, where a device gains nothing by doing it at once.
+  virtual void project(Context&, std::span<const Projection> projections);
+  // scratch
+  virtual void mix_with_previous(Context&, const Tensor& x, const Tensor& w, const Tensor& bias, const Tensor& state,
+                                 std::span<const Mix> mixes);
+  // scratch
+  virtual void rwkv7_inputs(Context&, const Rwkv7Inputs& in);
+  virtual void rwkv7_outputs(Context&, const Rwkv7Outputs& args, const Tensor& y);
 
  private:
   [[noreturn]] void missing(const char* op) const {

@@ -23,10 +23,11 @@ void glu_mbconv(Context& ctx, const GluMbConv& w, const Tensor& x, const Tensor&
     const Arena::Scope scope(*ctx.arena);
     const int64_t above = std::max<int64_t>(first - 1, 0), below = std::min(end + 1, height);
     const auto rows = [&](const Tensor& t, int64_t from, int64_t to) { return t.slice(0, member, members).slice(1, from, to - from); };
-    const Tensor u = ctx.allocate({members, below - above, width, 2 * hidden});
     const Tensor v = ctx.allocate({members, end - first, width, hidden});
-    linear(ctx, rows(x, above, below), w.inverted, u, {.bias = w.inverted_bias, .activation = Activation::kSilu});
-    depthwise_conv2d(ctx, u, w.depthwise, v, {.bias = w.depthwise_bias, .gated = true, .pad_top = first == 0, .pad_bottom = end == height});
+    expand_depthwise(ctx, rows(x, above, below), w.inverted, w.depthwise, v,
+                     {.bias = w.inverted_bias,
+                      .activation = Activation::kSilu,
+                      .depthwise = {.bias = w.depthwise_bias, .gated = true, .pad_top = first == 0, .pad_bottom = end == height}});
     LinearArgs args = last;
     if (last.residual.defined()) args.residual = rows(last.residual, first, end);
     if (last.gate.defined()) args.gate = last.gate.slice(0, member, members);

@@ -25,6 +25,10 @@ bool same_rows(const Tensor& a, const Tensor& b) { return a.shape() == b.shape()
 
 Weight prepare_linear(Context& ctx, const Tensor& w) {
   if (w.rank() != 2 || !w.is_contiguous()) fail("prepare_linear", "a matrix [out, in]", w);
+  if (ctx.fp8) {
+    const Weight narrow = ctx.backend->prepare_fp8_linear(w);
+    if (narrow.defined()) return narrow;
+  }
   return ctx.backend->prepare_linear(w);
 }
 
@@ -103,6 +107,14 @@ void depthwise_conv2d(Context& ctx, const Tensor& x, const Tensor& w, const Tens
   if (y.dim(1) != x.dim(1) + top + bottom - 2 * half) fail("depthwise_conv2d", "y of the convolved height", x, w, y);
   if (!is_optional_vector(args.bias, x.dim(3))) fail("depthwise_conv2d", "bias [C] f32", args.bias);
   if (!ctx.planning()) ctx.backend->depthwise_conv2d(ctx, x, w, y, args);
+}
+
+void expand_depthwise(Context& ctx, const Tensor& x, const Weight& w, const Tensor& filters, const Tensor& y, const ExpandArgs& args) {
+  if (x.rank() != 4 || x.dim(3) != w.shape[1] || filters.rank() != 3 || filters.dim(2) != w.shape[0] || !x.has_row_pitch() ||
+      !is_optional_vector(args.bias, w.shape[0])) {
+    fail("expand_depthwise", "x [B, H, W, D], w [C, D], filters [k, k, C], bias [C] f32", x, w.data, filters, args.bias);
+  }
+  ctx.backend->expand_depthwise(ctx, x, w, filters, y, args);
 }
 
 void modulated_layer_norm(Context& ctx, const Tensor& x, const Tensor& scale, const Tensor& shift, const Tensor& y, float eps) {

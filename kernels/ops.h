@@ -29,7 +29,8 @@ struct Weight {
   bool defined() const { return shape.rank() != 0; }
 };
 
-// w [out, in] of the context's type.
+// w [out, in] of the context's type, or block-quantised where Backend::multiplies_quantized(), or of 16 bits for an f32 context where
+// Backend::multiplies_narrow().
 Weight prepare_linear(Context& ctx, const Tensor& w);
 // w [out, in, kh, kw] of the context's type.
 Weight prepare_conv2d(Context& ctx, const Tensor& w);
@@ -73,6 +74,15 @@ struct DepthwiseArgs {
 };
 void depthwise_conv2d(Context& ctx, const Tensor& x, const Tensor& w, const Tensor& y, const DepthwiseArgs& args = {});
 
+// y = depthwise_conv2d( act(x Wᵀ + bias) ), the wide map between the two being the widest of a model.
+// x [B, H, W, D]; w [C, D]; filters [k, k, C] f32; y as depthwise_conv2d's.
+struct ExpandArgs {
+  Tensor bias{};  // [C] f32
+  Activation activation = Activation::kNone;
+  DepthwiseArgs depthwise{};
+};
+void expand_depthwise(Context& ctx, const Tensor& x, const Weight& w, const Tensor& filters, const Tensor& y, const ExpandArgs& args);
+
 // ---- Norms ---------------------------------------------------------------------------------------------------------------------
 
 // y = LN(x) ⊙ (1 + scale) + shift, LN without parameters.  x, y [B, N, D]; scale, shift [B, D] f32 (row pitch allowed).  y may be x.
@@ -112,7 +122,7 @@ void rotary_embedding(Context& ctx, const Tensor& x, int64_t first_position, flo
 
 // ---- Rows and elements ---------------------------------------------------------------------------------------------------------
 
-// y[n] = table[ids[n]] · scale.   table [V, D] any float type; y [n, D]. Ids on the host.
+// y[n] = table[ids[n]] · scale.   table [V, D] any float type, or block-quantised as weights may be; y [n, D]. Ids on the host.
 void embedding_lookup(Context& ctx, const Tensor& table, std::span<const int32_t> ids, const Tensor& y, float scale = 1.0f);
 
 void activate(Context& ctx, const Tensor& x, const Tensor& y, Activation activation);  // y may be x
@@ -192,6 +202,45 @@ void group_norm(Context& ctx, const Tensor& x, const Tensor& w, const Tensor& y,
 
 // y_h = (x ⊙ w)_h / max(‖(x ⊙ w)_h‖, eps) for each of the consecutive heads of C/heads channels. w [C] f32; y may be x.
 void normalize_heads(Context& ctx, const Tensor& x, const Tensor& w, const Tensor& y, int64_t heads, float eps = 1e-12f);
+
+// y = residual + f(x Wᵀ + bias) for several products that do not need each other.   x [rows, in] of w's type; y [rows, out] and the
+// residual like it, which may be y, of any float type. No y may be another's x.
+struct Projection {
+  Tensor x;
+  const Weight* w = nullptr;
+  Tensor y;
+  Tensor bias{};  // [out] f32
+  Function function = Function::kIdentity;
+  Tensor residual{};
+};
+void project(Context& ctx, std::span<const Projection> projections);
+
+// h = LN(x), y_i = h_t + (h_{t-1} - h_t) ⊙ m_i: the inputs of an RWKV layer, each a mix of a token and the one before.
+// x [T, C] f32 or of y's type; w, bias, m_i [C] f32; y_i [T, C]; state [C] f32 is h before the first token and becomes the last h. h is
+// rounded to the type of y.
+struct Mix {
+  Tensor m, y;
+};
+void mix_with_previous(Context& ctx, const Tensor& x, const Tensor& w, const Tensor& bias, const Tensor& state, std::span<const Mix> mixes);
+
+// What RWKV-7 makes of its projections before its memory takes them (arXiv 2503.14456, §4), with σ already applied to share, decay and
+// rate:
+//   v ← v + (v_first - v) ⊙ share,   log_decay = -e^-½ decay,   kk_h = (k ⊙ k_k)_h / ‖(k ⊙ k_k)_h‖,
+//   k ← k + (k ⊙ rate - k) ⊙ k_a,    rate ← kk ⊙ rate           all [T, H·d], decay and log_decay f32
+struct Rwkv7Inputs {
+  Tensor k, v, rate, decay, kk;  // k, v, rate and decay (as log_decay) are replaced; kk is an output
+  Tensor v_first{}, share{};     // both or neither
+  Tensor k_k, k_a;               // [H·d] f32
+  int64_t heads = 0;
+};
+void rwkv7_inputs(Context& ctx, const Rwkv7Inputs& in);
+
+// y ← (GN(y) + v_h · Σ_i q_{h,i} k_{h,i} u_{h,i}) ⊙ g, GN over heads with w and bias [H·d] f32.   q, k, v, g, y [T, H·d]; u [H, d] f32
+struct Rwkv7Outputs {
+  Tensor q, k, v, g, u, w, bias;
+  float eps = 64e-5f;
+};
+void rwkv7_outputs(Context& ctx, const Rwkv7Outputs& args, const Tensor& y);
 
 // y_h += v_h · Σ_i q_{h,i} k_{h,i} u_{h,i}, what a token gives to itself in RWKV-5 to 7.   all [T, H·d]; u [H, d] f32
 void add_bonus(Context& ctx, const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& u, const Tensor& y);

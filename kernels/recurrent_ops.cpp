@@ -124,4 +124,50 @@ void add_bonus(Context& ctx, const Tensor& q, const Tensor& k, const Tensor& v, 
   if (!ctx.planning()) ctx.backend->add_bonus(ctx, q, k, v, u, y);
 }
 
+void project(Context& ctx, std::span<const Projection> projections) {
+  for (const Projection& p : projections) {
+    require(p.x.rank() == 2 && p.x.has_row_pitch() && p.w && p.w->shape.rank() == 2 && p.x.dim(1) == p.w->shape[1], "project",
+            "x [rows, in] for w [out, in]", p.x);
+    require(p.y.rank() == 2 && p.y.dim(0) == p.x.dim(0) && p.y.dim(1) == p.w->shape[0] && p.y.has_row_pitch(), "project", "y [rows, out]",
+            p.y);
+    require(is_optional_vector(p.bias, p.y.dim(1)), "project", "bias [out] f32", p.bias);
+    require(!p.residual.defined() || same_rows(p.y, p.residual), "project", "residual like y", p.residual);
+  }
+  ctx.backend->project(ctx, projections);
+}
+
+void mix_with_previous(Context& ctx, const Tensor& x, const Tensor& w, const Tensor& bias, const Tensor& state,
+                       std::span<const Mix> mixes) {
+  constexpr auto kOp = "mix_with_previous";
+  require(x.rank() == 2 && x.dim(0) > 0 && x.has_row_pitch() && !mixes.empty(), kOp, "x [T, C] and a mix at least", x);
+  for (const Tensor* t : {&w, &bias, &state}) require(is_vector(*t, x.dim(1)), kOp, "w, bias, state [C] f32", *t);
+  for (const Mix& mix : mixes) {
+    require(is_vector(mix.m, x.dim(1)), kOp, "m [C] f32", mix.m);
+    require(same_rows_of_any_type(x, mix.y) && mix.y.dtype() == mixes[0].y.dtype(), kOp, "y like x, all of one type", mix.y);
+    require(x.dtype() == DType::kF32 || x.dtype() == mix.y.dtype(), kOp, "x f32 or of y's type", x);
+  }
+  ctx.backend->mix_with_previous(ctx, x, w, bias, state, mixes);
+}
+
+void rwkv7_inputs(Context& ctx, const Rwkv7Inputs& in) {
+  constexpr auto kOp = "rwkv7_inputs";
+  require(in.k.rank() == 2 && in.k.has_row_pitch() && in.heads > 0 && in.k.dim(1) % in.heads == 0, kOp, "k [T, H·d]", in.k);
+  for (const Tensor* t : {&in.v, &in.rate, &in.kk}) require(same_rows(in.k, *t), kOp, "v, rate, kk like k", *t);
+  require(in.v_first.defined() == in.share.defined(), kOp, "both v_first and share or neither", in.share);
+  for (const Tensor* t : {&in.v_first, &in.share}) require(!t->defined() || same_rows(in.k, *t), kOp, "v_first, share like k", *t);
+  require(in.decay.shape() == in.k.shape() && in.decay.dtype() == DType::kF32 && in.decay.is_contiguous(), kOp, "decay [T, H·d] f32",
+          in.decay);
+  for (const Tensor* t : {&in.k_k, &in.k_a}) require(is_vector(*t, in.k.dim(1)), kOp, "k_k, k_a [H·d] f32", *t);
+  ctx.backend->rwkv7_inputs(ctx, in);
+}
+
+void rwkv7_outputs(Context& ctx, const Rwkv7Outputs& args, const Tensor& y) {
+  constexpr auto kOp = "rwkv7_outputs";
+  require(y.rank() == 2 && y.has_row_pitch(), kOp, "y [T, H·d]", y);
+  for (const Tensor* t : {&args.q, &args.k, &args.v, &args.g}) require(same_rows(y, *t), kOp, "q, k, v, g like y", *t);
+  require(args.u.rank() == 2 && is_vector(args.u, y.dim(1)), kOp, "u [H, d] f32", args.u);
+  for (const Tensor* t : {&args.w, &args.bias}) require(is_vector(*t, y.dim(1)), kOp, "w, bias [H·d] f32", *t);
+  if (!ctx.planning()) ctx.backend->rwkv7_outputs(ctx, args, y);
+}
+
 }  // namespace linea

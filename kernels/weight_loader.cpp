@@ -4,8 +4,17 @@
 
 namespace linea {
 
-Weight WeightLoader::linear(const std::string& name, int64_t out, int64_t in) const {
-  return prepare_linear(ctx_, load(name, {out, in}, ctx_.dtype));
+DType WeightLoader::type_of(const std::string& name, DType dtype) const {
+  const auto found = checkpoint_.tensors().find(prefix_ + name);
+  if (found == checkpoint_.tensors().end()) return dtype;
+  const DType stored = found->second.dtype();
+  if (is_quantized(stored)) return ctx_.backend->multiplies_quantized() ? stored : dtype;
+  const bool narrow = stored == DType::kBF16 || stored == DType::kF16;
+  return narrow && keep_narrow_ && dtype == DType::kF32 && ctx_.backend->multiplies_narrow() ? stored : dtype;
+}
+
+Weight WeightLoader::linear(const std::string& name, int64_t out, int64_t in, DType dtype) const {
+  return prepare_linear(ctx_, load(name, {out, in}, type_of(name, dtype)));
 }
 
 Weight WeightLoader::pointwise(const std::string& name, int64_t out, int64_t in) const {
@@ -34,7 +43,7 @@ Tensor WeightLoader::vector(const std::string& name, Shape shape) const {
 Tensor WeightLoader::optional_vector(const std::string& name, Shape shape) const { return contains(name) ? vector(name, shape) : Tensor(); }
 
 Tensor WeightLoader::table(const std::string& name, int64_t rows, int64_t columns) const {
-  return load(name, {rows, columns}, ctx_.dtype).to(ctx_.backend->device());
+  return load(name, {rows, columns}, type_of(name, ctx_.dtype)).to(ctx_.backend->device());
 }
 
 }  // namespace linea

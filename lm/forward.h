@@ -5,23 +5,34 @@
 #include <string>
 
 #include "kernels/ops.h"
+#include "kernels/replay.h"
+#include "lm/state.h"
 
 namespace linea {
 
 // `shell` embeds tokens and predicts logits (MambaShell, RwkvShell); layer(i, x) adds layer i to x [T, C]. `name` is what the reference
-// calls its list of layers: taps are "<name>.<i>".
+// calls its list of layers: taps are "<name>.<i>". A step of one token is replayed where the context keeps such work: all but the embedding
+// depends on nothing but addresses.
 template <class Shell, class Layer>
-void run_layers(Context& ctx, const Shell& shell, std::span<const int32_t> tokens, int64_t layers, const char* name, const Tensor& logits,
-                const Layer& layer) {
+void run_layers(Context& ctx, const Shell& shell, std::span<const int32_t> tokens, int64_t layers, const char* name, const State& state,
+                const Tensor& logits, const Layer& layer) {
   const Arena::Scope scope(*ctx.arena);
   const Tensor x = ctx.allocate({static_cast<int64_t>(tokens.size()), shell.channels()}, DType::kF32);
   shell.embed(ctx, tokens, x);
-  for (int64_t i = 0; i < layers; ++i) {
-    ctx.cancel.throw_if_cancelled();
-    layer(i, x);
-    if (ctx.tap) ctx.tap(std::string(name) + "." + std::to_string(i), x);
+  const auto rest = [&] {
+    for (int64_t i = 0; i < layers; ++i) {
+      ctx.cancel.throw_if_cancelled();
+      layer(i, x);
+      if (ctx.tap) ctx.tap(std::string(name) + "." + std::to_string(i), x);
+    }
+    shell.predict(ctx, x, logits);
+  };
+  if (tokens.size() > 1 || !ctx.replays) return rest();
+  ReplayCache::Key key = {&shell, x.raw(), logits.raw()};
+  for (int64_t i = 0; i < state.layers(); ++i) {
+    for (const Tensor& part : state.layer(i)) key.push_back(part.raw());
   }
-  shell.predict(ctx, x, logits);
+  ctx.replays->run(ctx, std::move(key), rest);
 }
 
 }  // namespace linea

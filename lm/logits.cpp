@@ -14,11 +14,8 @@ Tensor predicted_rows(const Tensor& x, const Tensor& logits) {
 }
 
 void predict_logits(Context& ctx, const Tensor& h, const Weight& head, const Tensor& logits) {
-  if (ctx.dtype == DType::kF32) return linear(ctx, h, head, logits);
-  const Arena::Scope scope(*ctx.arena);
-  const Tensor narrow = ctx.allocate(logits.shape());
-  linear(ctx, h, head, narrow);
-  cast(ctx, narrow, logits);
+  const Projection last[] = {{.x = h, .w = &head, .y = logits}};
+  project(ctx, last);
 }
 
 }  // namespace linea

@@ -30,12 +30,13 @@ Mamba1 Mamba1::load(Context& ctx, const Checkpoint& checkpoint, float eps) {
   Mamba1 model;
   model.eps_ = eps;
   model.shell_ = MambaShell::load(ctx, checkpoint, eps);
-  const WeightLoader w(ctx, checkpoint, MambaShell::prefix_of(checkpoint)), first = w.scope("layers.0.mixer");
-  model.inner_ = rows_of(first, "A_log");
-  model.state_dim_ = columns_of(first, "A_log");
+  const WeightLoader w = WeightLoader(ctx, checkpoint, MambaShell::prefix_of(checkpoint)).as_stored(), first = w.scope("layers.0.mixer");
+  model.inner_ = rows_of(first, name_of_rates(first));
+  model.state_dim_ = columns_of(first, name_of_rates(first));
+  require_state_rows(w, "states of a channel", model.state_dim_);
   model.rank_ = columns_of(first, "dt_proj.weight");
   model.taps_ = columns_of(first, "conv1d.weight");
-  const int64_t layers = count_blocks(checkpoint, w.prefix() + "layers.", "mixer.A_log");
+  const int64_t layers = count_blocks(checkpoint, w.prefix() + "layers.", "mixer." + name_of_rates(first));
   for (int64_t i = 0; i < layers; ++i) model.layers_.push_back(model.load_layer(w.scope("layers." + std::to_string(i))));
   checkpoint.check_all_used();
   return model;
@@ -55,7 +56,7 @@ Mamba1Layer Mamba1::load_layer(const WeightLoader& w) const {
   l.out_bias = m.optional_vector("out_proj.bias", {D});
   l.conv = causal_filter(m, "conv1d.weight", inner_, taps_);
   l.conv_bias = m.optional_vector("conv1d.bias", {inner_});
-  l.A = transposed_matrix(negative_exponential(m, "A_log", {inner_, state_dim_}).to(kCpuDevice)).to(w.context().backend->device());
+  l.A = transposed_matrix(rates(m, {inner_, state_dim_}).to(kCpuDevice)).to(w.context().backend->device());
   l.skip = m.vector("D", {inner_});
   return l;
 }
@@ -65,7 +66,7 @@ State Mamba1::initial_state(Context& ctx) const {
 }
 
 void Mamba1::prefill(Context& ctx, std::span<const int32_t> tokens, State& state, const Tensor& logits) const {
-  run_layers(ctx, shell_, tokens, layers(), "layers", logits, [&](int64_t i, const Tensor& x) { mixer(ctx, i, x, state); });
+  run_layers(ctx, shell_, tokens, layers(), "layers", state, logits, [&](int64_t i, const Tensor& x) { mixer(ctx, i, x, state); });
 }
 
 // x ← x + W_out( y ⊙ silu(z) ),   h_t = exp(Δ A) h_{t-1} + Δ u_t B_t,   y_t = C_tᵀ h_t + D u_t,   Δ = softplus(W_dt dt + bias)
@@ -88,8 +89,8 @@ void Mamba1::mixer(Context& ctx, int64_t layer, const Tensor& x, const State& st
                  {.delta = delta, .A = l.A, .B = parameters.slice(1, rank_, N), .c = parameters.slice(1, rank_ + N, N), .D = l.skip},
                  state.part(layer, kMemory), y);
   multiply_activated(ctx, z, y, y, Activation::kSilu);
-  linear(ctx, y, l.out, h, {.bias = l.out_bias});
-  elementwise(ctx, h, x, {.residual = x});
+  const Projection output[] = {{.x = y, .w = &l.out, .y = x, .bias = l.out_bias, .residual = x}};
+  project(ctx, output);
 }
 
 }  // namespace linea

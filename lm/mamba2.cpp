@@ -40,18 +40,19 @@ Mamba2 Mamba2::load(Context& ctx, const Checkpoint& checkpoint, const Mamba2Conf
   Mamba2 model;
   model.config_ = config;
   model.shell_ = MambaShell::load(ctx, checkpoint, config.eps);
-  const WeightLoader w(ctx, checkpoint, MambaShell::prefix_of(checkpoint));
+  const WeightLoader w = WeightLoader(ctx, checkpoint, MambaShell::prefix_of(checkpoint)).as_stored();
   const WeightLoader first = w.scope("layers.0.mixer");
   model.inner_ = columns_of(first, "out_proj.weight");
-  model.heads_ = rows_of(first, "A_log");
+  model.heads_ = rows_of(first, name_of_rates(first));
   model.taps_ = columns_of(first, "conv1d.weight");
   model.state_dim_ = (rows_of(first, "conv1d.weight") - model.inner_) / (2 * config.groups);
+  require_state_rows(w, "states of a head", model.state_dim_);
   if (model.inner_ % model.heads_ != 0 || model.heads_ % config.groups != 0 || model.inner_ % config.groups != 0) {
     throw Error(ErrorKind::kModel, checkpoint.source().string() + ": " + std::to_string(model.inner_) + " channels, " +
                                        std::to_string(model.heads_) + " heads and " + std::to_string(config.groups) +
                                        " groups do not divide each other");
   }
-  const int64_t layers = count_blocks(checkpoint, w.prefix() + "layers.", "mixer.A_log");
+  const int64_t layers = count_blocks(checkpoint, w.prefix() + "layers.", "mixer." + name_of_rates(first));
   for (int64_t i = 0; i < layers; ++i) model.layers_.push_back(model.load_layer(w.scope("layers." + std::to_string(i))));
   checkpoint.check_all_used();
   return model;
@@ -69,8 +70,8 @@ Mamba2Layer Mamba2::load_layer(const WeightLoader& w) const {
   l.conv = causal_filter(m, "conv1d.weight", convolved, taps_);
   l.conv_bias = m.optional_vector("conv1d.bias", {convolved});
   l.dt_bias = m.vector("dt_bias", {heads_});
-  l.A = negative_exponential(m, "A_log", {heads_});
-  l.skip = m.vector("D", {heads_});
+  l.A = rates(m, {heads_});
+  l.skip = squeezed(m, "D", {heads_});
   l.gated_norm = m.vector("norm.weight", {inner_});
   return l;
 }
@@ -81,7 +82,7 @@ State Mamba2::initial_state(Context& ctx) const {
 }
 
 void Mamba2::prefill(Context& ctx, std::span<const int32_t> tokens, State& state, const Tensor& logits) const {
-  run_layers(ctx, shell_, tokens, layers(), "layers", logits, [&](int64_t i, const Tensor& x) { mixer(ctx, i, x, state); });
+  run_layers(ctx, shell_, tokens, layers(), "layers", state, logits, [&](int64_t i, const Tensor& x) { mixer(ctx, i, x, state); });
 }
 
 // x ← x + W_out RMS( y ⊙ silu(z) ),   S_t = exp(Δ A) S_{t-1} + (Δ x_t) B_tᵀ,   y_t = S_t C_t + D x_t,   Δ = softplus(dt + dt_bias)
@@ -107,8 +108,8 @@ void Mamba2::mixer(Context& ctx, int64_t layer, const Tensor& x, const State& st
                     state.part(layer, kMemory), y.reshape({T, H, P}));
   multiply_activated(ctx, z, y, y, Activation::kSilu);
   group_norm(ctx, y, l.gated_norm, y, {.groups = G, .eps = config_.eps, .centre = false});
-  linear(ctx, y, l.out, h, {.bias = l.out_bias});
-  elementwise(ctx, h, x, {.residual = x});
+  const Projection output[] = {{.x = y, .w = &l.out, .y = x, .bias = l.out_bias, .residual = x}};
+  project(ctx, output);
 }
 
 }  // namespace linea

@@ -25,7 +25,7 @@ std::string MambaShell::prefix_of(const Checkpoint& checkpoint) {
 }
 
 MambaShell MambaShell::load(Context& ctx, const Checkpoint& checkpoint, float eps) {
-  const WeightLoader root(ctx, checkpoint);
+  const WeightLoader root = WeightLoader(ctx, checkpoint).as_stored();
   const std::string embedding = embedding_of(checkpoint);
   const int64_t V = rows_of(root, embedding), D = columns_of(root, embedding);
   MambaShell shell;

@@ -33,7 +33,7 @@ bool Rwkv4::matches(const Checkpoint& checkpoint) {
 }
 
 Rwkv4 Rwkv4::load(Context& ctx, const Checkpoint& checkpoint) {
-  const WeightLoader w(ctx, checkpoint);
+  const WeightLoader w = WeightLoader(ctx, checkpoint).as_stored();
   Rwkv4 model;
   model.shell_ = RwkvShell::load(w);
   model.width_ = rows_of(w, "blocks.0.att.key.weight");
@@ -56,7 +56,7 @@ State Rwkv4::initial_state(Context& ctx) const {
 }
 
 void Rwkv4::prefill(Context& ctx, std::span<const int32_t> tokens, State& state, const Tensor& logits) const {
-  run_layers(ctx, shell_, tokens, layers(), "blocks", logits, [&](int64_t i, const Tensor& x) {
+  run_layers(ctx, shell_, tokens, layers(), "blocks", state, logits, [&](int64_t i, const Tensor& x) {
     time_mix(ctx, i, x, state);
     channel_mixes_[static_cast<size_t>(i)](ctx, x, state.part(i, kChannelShift));
   });
@@ -67,21 +67,18 @@ void Rwkv4::time_mix(Context& ctx, int64_t layer, const Tensor& x, const State& 
   const Arena::Scope scope(*ctx.arena);
   const Rwkv4TimeMix& m = time_mixes_[static_cast<size_t>(layer)];
   const int64_t T = x.dim(0), C = x.dim(1), A = width_;
-  const Tensor h = ctx.allocate({T, C}), previous = ctx.allocate({T, C}), z = ctx.allocate({T, C});
+  const Tensor z_r = ctx.allocate({T, C}), z_k = ctx.allocate({T, C}), z_v = ctx.allocate({T, C});
   const Tensor r = ctx.allocate({T, A}), k = ctx.allocate({T, A}), v = ctx.allocate({T, A}), y = ctx.allocate({T, A});
-  m.ln1(ctx, x, h);
-  token_shift(ctx, h, state.part(layer, kTimeShift), previous);
-  lerp(ctx, h, previous, m.x_r, z);
-  linear(ctx, z, m.receptance, r);
-  elementwise(ctx, r, r, {.function = Function::kSigmoid});
-  lerp(ctx, h, previous, m.x_k, z);
-  linear(ctx, z, m.key, k);
-  lerp(ctx, h, previous, m.x_v, z);
-  linear(ctx, z, m.value, v);
+  const Mix mixes[] = {{m.x_r, z_r}, {m.x_k, z_k}, {m.x_v, z_v}};
+  mix_with_previous(ctx, x, m.ln1.weight, m.ln1.bias, state.part(layer, kTimeShift), mixes);
+  const Projection inputs[] = {{.x = z_r, .w = &m.receptance, .y = r, .function = Function::kSigmoid},
+                               {.x = z_k, .w = &m.key, .y = k},
+                               {.x = z_v, .w = &m.value, .y = v}};
+  project(ctx, inputs);
   weighted_average(ctx, k, v, m.log_decay, m.bonus, state.part(layer, kAverage), y);
   multiply_activated(ctx, r, y, y, Activation::kNone);
-  linear(ctx, y, m.output, h);
-  elementwise(ctx, h, x, {.residual = x});
+  const Projection output[] = {{.x = y, .w = &m.output, .y = x, .residual = x}};
+  project(ctx, output);
 }
 
 }  // namespace linea

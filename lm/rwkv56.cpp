@@ -35,12 +35,16 @@ int64_t heads_of(const WeightLoader& w, int64_t bonus_values) {
 }
 
 void load_dynamic_mix(const WeightLoader& w, int64_t C, Rwkv56TimeMix& m) {
-  const int64_t inputs = Rwkv56TimeMix::kInputs, rank = columns_of(w, "time_maa_w1") / inputs;
+  const int64_t inputs = Rwkv56TimeMix::kInputs, rank = rank_of(w, "time_maa_w1") / inputs;
   m.mix_x = squeezed(w, "time_maa_x", {C});
   m.mix_down = transposed_linear(w, "time_maa_w1", C, inputs * rank, w.context().dtype);
-  const Tensor up = w.checkpoint().load(w.prefix() + "time_maa_w2", {inputs, rank, C}, DType::kF32);
-  for (int64_t j = 0; j < inputs; ++j)
-    m.mix_up[static_cast<size_t>(j)] = transposed_linear(w.context(), up.select(0, j), w.context().dtype);
+  const bool transposed = w.contains("time_maa_w2.T");
+  const Shape shape = transposed ? Shape{inputs, C, rank} : Shape{inputs, rank, C};
+  const Tensor up = w.checkpoint().load(w.prefix() + (transposed ? "time_maa_w2.T" : "time_maa_w2"), shape, DType::kF32);
+  for (int64_t j = 0; j < inputs; ++j) {
+    const Tensor matrix = transposed ? transposed_matrix(up.select(0, j)) : up.select(0, j);
+    m.mix_up[static_cast<size_t>(j)] = transposed_linear(w.context(), matrix, w.context().dtype);
+  }
 }
 
 }  // namespace
@@ -80,14 +84,16 @@ Rwkv56TimeMix Rwkv56::load_time_mix(const WeightLoader& block) const {
   return m;
 }
 
-Rwkv56 Rwkv56::load(Context& ctx, const Checkpoint& checkpoint) {
-  const WeightLoader w(ctx, checkpoint);
+Rwkv56 Rwkv56::load(Context& ctx, const Checkpoint& checkpoint, int64_t rescaled_every) {
+  const WeightLoader w = WeightLoader(ctx, checkpoint).as_stored();
   Rwkv56 model;
+  model.rescaled_every_ = rescaled_every;
   model.shell_ = RwkvShell::load(w);
   model.is_6_ = w.contains("blocks.0.att.time_maa_x");
   const int64_t width = rows_of(w, "blocks.0.att.key.weight");
   model.heads_ = heads_of(w.scope("blocks.0.att"), model.is_6_ ? width : 0);
   model.head_dim_ = width / model.heads_;
+  require_state_rows(w, "channels of a head", model.head_dim_);
   const int64_t layers = count_blocks(checkpoint, "blocks.", "att.ln_x.weight");
   for (int64_t i = 0; i < layers; ++i) {
     const WeightLoader block = w.scope("blocks." + std::to_string(i));
@@ -104,9 +110,10 @@ State Rwkv56::initial_state(Context& ctx) const {
 }
 
 void Rwkv56::prefill(Context& ctx, std::span<const int32_t> tokens, State& state, const Tensor& logits) const {
-  run_layers(ctx, shell_, tokens, layers(), "blocks", logits, [&](int64_t i, const Tensor& x) {
+  run_layers(ctx, shell_, tokens, layers(), "blocks", state, logits, [&](int64_t i, const Tensor& x) {
     time_mix(ctx, i, x, state);
     channel_mixes_[static_cast<size_t>(i)](ctx, x, state.part(i, kChannelShift));
+    if (rescaled_every_ > 0 && (i + 1) % rescaled_every_ == 0) linear_combination(ctx, std::vector<Term>{{0.5f, x}}, x);
   });
 }
 
@@ -157,8 +164,8 @@ void Rwkv56::time_mix(Context& ctx, int64_t layer, const Tensor& x, const State&
     linear(ctx, mixed(Rwkv56TimeMix::kG), m.gate, r);
     multiply_activated(ctx, r, y, y, Activation::kSilu);
   }
-  linear(ctx, y, m.output, h);
-  elementwise(ctx, h, x, {.residual = x});
+  const Projection output[] = {{.x = y, .w = &m.output, .y = x, .residual = x}};
+  project(ctx, output);
 }
 
 }  // namespace linea

@@ -30,8 +30,9 @@ struct Rwkv56TimeMix {
 class Rwkv56 final : public LanguageModel {
  public:
   static bool matches(const Checkpoint& checkpoint);
-  // Throws kModel for tensors that are missing, misshapen or unknown.
-  static Rwkv56 load(Context& ctx, const Checkpoint& checkpoint);
+  // rescaled_every n > 0: the weights that add to the residual stream were divided by 2^(i div n) in block i, so the stream is halved after
+  // every n blocks. Throws kModel for tensors that are missing, misshapen or unknown.
+  static Rwkv56 load(Context& ctx, const Checkpoint& checkpoint, int64_t rescaled_every = 0);
 
   int64_t vocabulary_size() const override { return shell_.vocabulary_size(); }
   int64_t layers() const override { return static_cast<int64_t>(time_mixes_.size()); }
@@ -43,7 +44,7 @@ class Rwkv56 final : public LanguageModel {
   Rwkv56TimeMix load_time_mix(const WeightLoader& w) const;
   void time_mix(Context& ctx, int64_t layer, const Tensor& x, const State& state) const;
 
-  int64_t heads_ = 0, head_dim_ = 0;
+  int64_t heads_ = 0, head_dim_ = 0, rescaled_every_ = 0;
   bool is_6_ = false;
   RwkvShell shell_;
   std::vector<Rwkv56TimeMix> time_mixes_;

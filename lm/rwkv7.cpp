@@ -1,7 +1,5 @@
 #include "lm/rwkv7.h"
 
-#include <cmath>
-
 #include "kernels/backend.h"
 #include "lm/forward.h"
 
@@ -47,12 +45,14 @@ Rwkv7ChannelMix load_channel_mix(const WeightLoader& w, int64_t C) {
 
 }  // namespace
 
-Rwkv7 Rwkv7::load(Context& ctx, const Checkpoint& checkpoint) {
-  const WeightLoader w(ctx, checkpoint);
+Rwkv7 Rwkv7::load(Context& ctx, const Checkpoint& checkpoint, float heads_eps) {
+  const WeightLoader w = WeightLoader(ctx, checkpoint).as_stored();
   Rwkv7 model;
   model.shell_ = RwkvShell::load(w);
+  model.heads_eps_ = heads_eps;
   model.heads_ = rows_of(w, "blocks.0.att.r_k");
   model.head_dim_ = columns_of(w, "blocks.0.att.r_k");
+  require_state_rows(w, "channels of a head", model.head_dim_);
   const int64_t C = model.shell_.channels(), layers = count_blocks(checkpoint, "blocks.", "att.r_k");
   for (int64_t i = 0; i < layers; ++i) {
     const WeightLoader block = w.scope("blocks." + std::to_string(i));
@@ -60,7 +60,7 @@ Rwkv7 Rwkv7::load(Context& ctx, const Checkpoint& checkpoint) {
                              load_time_mix(block.scope("att"), C, model.heads_, model.head_dim_, i == 0),
                              load_channel_mix(block.scope("ffn"), C)});
   }
-  checkpoint.check_all_used({"blocks.0.att.v0", "blocks.0.att.v1", "blocks.0.att.v2"});
+  checkpoint.check_all_used({"blocks.0.att.v0", "blocks.0.att.v1", "blocks.0.att.v2", "blocks.0.att.v1.T", "blocks.0.att.v2.T"});
   return model;
 }
 
@@ -72,7 +72,7 @@ State Rwkv7::initial_state(Context& ctx) const {
 void Rwkv7::prefill(Context& ctx, std::span<const int32_t> tokens, State& state, const Tensor& logits) const {
   const Arena::Scope scope(*ctx.arena);
   const Tensor v_first = ctx.allocate({static_cast<int64_t>(tokens.size()), heads_ * head_dim_});
-  run_layers(ctx, shell_, tokens, layers(), "blocks", logits, [&](int64_t i, const Tensor& x) {
+  run_layers(ctx, shell_, tokens, layers(), "blocks", state, logits, [&](int64_t i, const Tensor& x) {
     time_mix(ctx, i, x, v_first, state);
     channel_mix(ctx, i, x, state);
   });
@@ -83,46 +83,56 @@ void Rwkv7::time_mix(Context& ctx, int64_t layer, const Tensor& x, const Tensor&
   const Arena::Scope scope(*ctx.arena);
   const Rwkv7Layer& l = layers_[static_cast<size_t>(layer)];
   const Rwkv7TimeMix& m = l.time_mix;
-  const int64_t T = x.dim(0), C = x.dim(1), H = heads_, N = head_dim_, A = H * N;
-  const Tensor h = ctx.allocate({T, C}), previous = ctx.allocate({T, C}), z = ctx.allocate({T, C});
+  const int64_t T = x.dim(0), H = heads_, N = head_dim_, A = H * N;
   const Tensor r = ctx.allocate({T, A}), k = ctx.allocate({T, A}), g = ctx.allocate({T, A}), y = ctx.allocate({T, A});
   const Tensor kk = ctx.allocate({T, A}), eta = ctx.allocate({T, A}), log_w = ctx.allocate({T, A}, DType::kF32);
-  const Tensor v = layer == 0 ? v_first : ctx.allocate({T, A});
-
-  l.ln1(ctx, x, h);
-  token_shift(ctx, h, state.part(layer, kTimeShift), previous);
-  const auto mixed = [&](const Tensor& mix) {
-    lerp(ctx, h, previous, mix, z);
-    return z;
-  };
-  linear(ctx, mixed(m.x_r), m.receptance, r);
-  linear(ctx, mixed(m.x_k), m.key, k);
-  linear(ctx, mixed(m.x_v), m.value_projection, v);
-  if (layer > 0) {
-    low_rank(ctx, m.value, z, Function::kIdentity, y);
-    elementwise(ctx, y, y, {.function = Function::kSigmoid});
-    lerp(ctx, v, v_first, y, v);
-  }
-  low_rank(ctx, m.decay, mixed(m.x_w), Function::kTanh, log_w);
-  elementwise(ctx, log_w, log_w, {.function = Function::kSigmoid});
-  linear_combination(ctx, std::vector<Term>{{-std::exp(-0.5f), log_w}}, log_w);
-  low_rank(ctx, m.learning_rate, mixed(m.x_a), Function::kIdentity, eta);
-  elementwise(ctx, eta, eta, {.function = Function::kSigmoid});
-  low_rank(ctx, m.gate, mixed(m.x_g), Function::kSigmoid, g);
-
-  normalize_heads(ctx, k, m.k_k, kk, H);
-  multiply_activated(ctx, k, eta, y, Activation::kNone);
-  lerp(ctx, k, y, m.k_a, k);  // k (1 + (η - 1) k_a)
-  multiply_activated(ctx, kk, eta, eta, Activation::kNone);
-
+  const Tensor v = layer == 0 ? v_first : ctx.allocate({T, A}), share = layer == 0 ? Tensor() : y;
+  project_inputs(ctx, l, x, state.part(layer, kTimeShift), {.r = r, .k = k, .v = v, .g = g, .log_w = log_w, .eta = eta, .share = share});
+  rwkv7_inputs(ctx, {.k = k,
+                     .v = v,
+                     .rate = eta,
+                     .decay = log_w,
+                     .kk = kk,
+                     .v_first = layer == 0 ? Tensor() : v_first,
+                     .share = share,
+                     .k_k = m.k_k,
+                     .k_a = m.k_a,
+                     .heads = H});
   const auto heads = [&](const Tensor& t) { return t.reshape({T, H, N}); };
   linear_recurrence(ctx, heads(r), heads(k), heads(v), {.log_decay = heads(log_w), .a = heads(kk), .b = heads(eta)},
                     state.part(layer, kMemory), heads(y));
-  group_norm(ctx, y, m.ln_x.weight, y, {.bias = m.ln_x.bias, .groups = H, .eps = 64e-5f});
-  add_bonus(ctx, r, k, v, m.r_k, y);
-  multiply_activated(ctx, g, y, y, Activation::kNone);
-  linear(ctx, y, m.output, h);
-  elementwise(ctx, h, x, {.residual = x});
+  rwkv7_outputs(ctx, {.q = r, .k = k, .v = v, .g = g, .u = m.r_k, .w = m.ln_x.weight, .bias = m.ln_x.bias, .eps = heads_eps_}, y);
+  const Projection output[] = {{.x = y, .w = &m.output, .y = x, .residual = x}};
+  project(ctx, output);
+}
+
+// σ where the model has it is applied: log_w holds what rwkv7_inputs calls decay.
+void Rwkv7::project_inputs(Context& ctx, const Rwkv7Layer& l, const Tensor& x, const Tensor& shift_state, const Rwkv7Projected& to) {
+  const Arena::Scope scope(*ctx.arena);
+  const Rwkv7TimeMix& m = l.time_mix;
+  const int64_t T = x.dim(0), C = x.dim(1);
+  const Tensor z_r = ctx.allocate({T, C}), z_k = ctx.allocate({T, C}), z_v = ctx.allocate({T, C}), z_w = ctx.allocate({T, C});
+  const Tensor z_a = ctx.allocate({T, C}), z_g = ctx.allocate({T, C});
+  const Mix mixes[] = {{m.x_r, z_r}, {m.x_k, z_k}, {m.x_v, z_v}, {m.x_w, z_w}, {m.x_a, z_a}, {m.x_g, z_g}};
+  mix_with_previous(ctx, x, l.ln1.weight, l.ln1.bias, shift_state, mixes);
+
+  const auto narrow = [&](const LowRank& w, DType type) { return ctx.allocate({T, w.down.shape[0]}, type); };
+  const Tensor w = narrow(m.decay, DType::kF32), a = narrow(m.learning_rate, ctx.dtype), g = narrow(m.gate, ctx.dtype);
+  std::vector<Projection> down = {
+      {.x = z_r, .w = &m.receptance, .y = to.r},       {.x = z_k, .w = &m.key, .y = to.k},
+      {.x = z_v, .w = &m.value_projection, .y = to.v}, {.x = z_w, .w = &m.decay.down, .y = w, .function = Function::kTanh},
+      {.x = z_a, .w = &m.learning_rate.down, .y = a},  {.x = z_g, .w = &m.gate.down, .y = g, .function = Function::kSigmoid}};
+  std::vector<Projection> up = {
+      {.x = w, .w = &m.decay.up, .y = to.log_w, .bias = m.decay.bias, .function = Function::kSigmoid},
+      {.x = a, .w = &m.learning_rate.up, .y = to.eta, .bias = m.learning_rate.bias, .function = Function::kSigmoid},
+      {.x = g, .w = &m.gate.up, .y = to.g}};
+  if (to.share.defined()) {
+    const Tensor v = narrow(m.value, ctx.dtype);
+    down.push_back({.x = z_v, .w = &m.value.down, .y = v});
+    up.push_back({.x = v, .w = &m.value.up, .y = to.share, .bias = m.value.bias, .function = Function::kSigmoid});
+  }
+  project(ctx, down);
+  project(ctx, up);
 }
 
 // x ← x + W_v relu(W_k z)²
@@ -131,14 +141,13 @@ void Rwkv7::channel_mix(Context& ctx, int64_t layer, const Tensor& x, const Stat
   const Rwkv7Layer& l = layers_[static_cast<size_t>(layer)];
   const Rwkv7ChannelMix& m = l.channel_mix;
   const int64_t T = x.dim(0), C = x.dim(1);
-  const Tensor h = ctx.allocate({T, C}), previous = ctx.allocate({T, C}), k = ctx.allocate({T, m.key.shape[0]});
-  l.ln2(ctx, x, h);
-  token_shift(ctx, h, state.part(layer, kChannelShift), previous);
-  lerp(ctx, h, previous, m.x_k, h);
-  linear(ctx, h, m.key, k);
-  elementwise(ctx, k, k, {.function = Function::kReluSquared});
-  linear(ctx, k, m.value, h);
-  elementwise(ctx, h, x, {.residual = x});
+  const Tensor z = ctx.allocate({T, C}), k = ctx.allocate({T, m.key.shape[0]});
+  const Mix mixes[] = {{m.x_k, z}};
+  mix_with_previous(ctx, x, l.ln2.weight, l.ln2.bias, state.part(layer, kChannelShift), mixes);
+  const Projection key[] = {{.x = z, .w = &m.key, .y = k, .function = Function::kReluSquared}};
+  project(ctx, key);
+  const Projection value[] = {{.x = k, .w = &m.value, .y = x, .residual = x}};
+  project(ctx, value);
 }
 
 }  // namespace linea

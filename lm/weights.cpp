@@ -35,7 +35,14 @@ Tensor squeezed(const WeightLoader& w, const std::string& name, Shape shape) {
 }
 
 Weight transposed_linear(const WeightLoader& w, const std::string& name, int64_t in, int64_t out, DType dtype) {
-  return transposed_linear(w.context(), w.checkpoint().load(w.prefix() + name, {in, out}, DType::kF32), dtype);
+  if (w.contains(name + ".T")) return w.linear(name + ".T", out, in, dtype);
+  const DType stored = w.type_of(name, dtype);
+  return transposed_linear(w.context(), w.checkpoint().load(w.prefix() + name, {in, out}, DType::kF32),
+                           is_quantized(stored) ? dtype : stored);
+}
+
+int64_t rank_of(const WeightLoader& w, const std::string& name) {
+  return w.contains(name + ".T") ? rows_of(w, name + ".T") : columns_of(w, name);
 }
 
 Weight transposed_linear(Context& ctx, const Tensor& matrix, DType dtype) {
@@ -54,6 +61,26 @@ Tensor negative_exponential(const WeightLoader& w, const std::string& name, Shap
   return result.to(w.context().backend->device());
 }
 
+std::string name_of_rates(const WeightLoader& w) { return w.contains("A") ? "A" : "A_log"; }
+
+Tensor rates(const WeightLoader& w, Shape shape) {
+  if (!w.contains("A")) return negative_exponential(w, "A_log", shape);
+  const Tensor host = squeezed(w, "A", shape).to(kCpuDevice);
+  for (int64_t i = 0; i < host.elements(); ++i) {
+    if (host.data<float>()[i] < 0) continue;
+    throw Error(ErrorKind::kModel, w.checkpoint().source().string() + ": " + w.prefix() + "A: expected negative numbers, found " +
+                                       std::to_string(host.data<float>()[i]));
+  }
+  return host.to(w.context().backend->device());
+}
+
+void require_state_rows(const WeightLoader& w, const char* what, int64_t size) {
+  constexpr int64_t kMost = 512;
+  if (size >= 1 && size <= kMost) return;
+  throw Error(ErrorKind::kModel, w.checkpoint().source().string() + ": " + what + ": expected 1 … " + std::to_string(kMost) + ", found " +
+                                     std::to_string(size));
+}
+
 int64_t rows_of(const WeightLoader& w, const std::string& name) { return shape_of(w, name)[0]; }
 int64_t columns_of(const WeightLoader& w, const std::string& name) { return shape_of(w, name)[-1]; }
 
@@ -64,7 +91,7 @@ int64_t count_blocks(const Checkpoint& checkpoint, const std::string& prefix, co
 }
 
 LowRank load_low_rank(const WeightLoader& w, const std::string& down, const std::string& up, int64_t in, int64_t out, DType type_of_up) {
-  const int64_t rank = columns_of(w, down);
+  const int64_t rank = rank_of(w, down);
   return {transposed_linear(w, down, in, rank, w.context().dtype), transposed_linear(w, up, rank, out, type_of_up), {}};
 }
 

@@ -1,5 +1,6 @@
 #include "tokenizers/bpe.h"
 
+#include <algorithm>
 #include <queue>
 
 #include "core/text.h"
@@ -26,20 +27,71 @@ struct Candidate {
 }  // namespace
 
 BpeModel::BpeModel(const Config& options, std::string_view vocab, std::string_view merges) {
+  read_options(options);
+  read_vocab(vocab, options.source());
+  read_merges(merges, options.source());
+  finish(options);
+}
+
+BpeModel::BpeModel(const Config& options, const BpeTable& table) {
+  read_options(options);
+  add_pieces(table.pieces, options.source());
+  merges_.reserve(table.merges.size());
+  std::string joined;
+  for (size_t i = 0; i < table.merges.size(); ++i) add_merge(table.merges[i], static_cast<int32_t>(i), joined, options.source());
+  if (!table.scores.empty()) add_merges_by_score(table.scores);
+  finish(options);
+}
+
+void BpeModel::read_options(const Config& options) {
   byte_fallback_ = options.boolean("byte_fallback", false);
   fuse_unk_ = options.boolean("fuse_unk", false);
   ignore_merges_ = options.boolean("ignore_merges", false);
   continuing_prefix_ = options.text("continuing_subword_prefix", "");
   end_suffix_ = options.text("end_of_word_suffix", "");
   if (options.has("dropout") && options.number("dropout") != 0) options.fail("dropout", "unsupported: encoding would be random");
+}
 
-  read_vocab(vocab, options.source());
-  read_merges(merges, options.source());
+void BpeModel::finish(const Config& options) {
   for (int byte = 0; byte < 256; ++byte) byte_ids_[byte] = ids_.find(byte_piece(byte));
-  if (options.has("unk_token")) {
-    const std::string unk = options.text("unk_token");
-    unk_ = ids_.find(unk);
-    if (unk_ < 0) options.fail("unk_token", "\"" + unk + "\" is not in the vocabulary");
+  if (!options.has("unk_token")) return;
+  const std::string unk = options.text("unk_token");
+  unk_ = ids_.find(unk);
+  if (unk_ < 0) options.fail("unk_token", "\"" + unk + "\" is not in the vocabulary");
+}
+
+void BpeModel::add_pieces(const std::vector<std::string>& pieces, const std::string& source) {
+  size_t bytes = 0;
+  for (const std::string& piece : pieces) bytes += piece.size();
+  text_.reserve(bytes);
+  ids_.reserve(pieces.size());
+  pieces_.resize(pieces.size());
+  for (size_t id = 0; id < pieces.size(); ++id) {
+    if (pieces[id].empty()) continue;
+    const size_t begin = text_.size();
+    text_.append(pieces[id]);
+    pieces_[id] = std::string_view(text_).substr(begin);
+    if (ids_.find(pieces_[id]) < 0) ids_.set(pieces_[id], static_cast<int32_t>(id));  // of equal pieces the first counts
+  }
+  check_pieces(source);
+}
+
+// Pieces of equal score share a rank: the reference merges the leftmost of them first.
+void BpeModel::add_merges_by_score(const std::vector<float>& scores) {
+  std::vector<int32_t> order;
+  for (int32_t id = 0; id < size(); ++id) {
+    if (!piece(id).empty() && ids_.find(piece(id)) == id) order.push_back(id);
+  }
+  const auto score = [&scores](int32_t id) { return scores[static_cast<size_t>(id)]; };
+  std::stable_sort(order.begin(), order.end(), [&](int32_t a, int32_t b) { return score(a) > score(b); });
+  int32_t rank = 0;
+  for (size_t i = 0; i < order.size(); ++i) {
+    if (i > 0 && score(order[i]) != score(order[i - 1])) rank = static_cast<int32_t>(i);
+    const std::string_view whole = piece(order[i]);
+    for (size_t cut = utf8_length(whole[0]); cut < whole.size(); cut += utf8_length(whole[cut])) {
+      const int32_t left = ids_.find(whole.substr(0, cut)), right = ids_.find(whole.substr(cut));
+      if (left >= 0 && right >= 0) merges_.set(left, right, {rank, order[i]});
+    }
   }
 }
 
@@ -67,8 +119,12 @@ void BpeModel::read_vocab(std::string_view vocab, const std::string& source) {
     pieces_[static_cast<size_t>(id)] = piece;
     ids_.set(piece, static_cast<int32_t>(id));
   }
+  check_pieces(source);
+}
+
+void BpeModel::check_pieces(const std::string& source) const {
   if (!is_utf8(text_)) throw Error(ErrorKind::kModel, source + ": vocab: a piece is not valid UTF-8");
-  if (pieces_.empty()) throw Error(ErrorKind::kModel, source + ": vocab: expected pieces, found none");
+  if (text_.empty()) throw Error(ErrorKind::kModel, source + ": vocab: expected pieces, found none");
 }
 
 void BpeModel::read_merges(std::string_view merges, const std::string& source) {
@@ -85,12 +141,17 @@ void BpeModel::read_merges(std::string_view merges, const std::string& source) {
       add_merge(left, right, rank, joined, source);
       continue;
     }
-    const std::string_view line = cursor.string(scratch);
-    const size_t blank = line.find(' ');
-    if (blank == std::string_view::npos || line.find(' ', blank + 1) != std::string_view::npos)
-      cursor.fail("two pieces with a blank between");
-    add_merge(line.substr(0, blank), line.substr(blank + 1), rank, joined, source);
+    add_merge(cursor.string(scratch), rank, joined, source);
   }
+}
+
+void BpeModel::add_merge(std::string_view line, int32_t rank, std::string& joined, const std::string& source) {
+  const size_t blank = line.find(' ');
+  if (blank == std::string_view::npos || line.find(' ', blank + 1) != std::string_view::npos) {
+    throw Error(ErrorKind::kModel,
+                source + ": merges[" + std::to_string(rank) + "]: expected two pieces with a blank between, found " + printable(line));
+  }
+  add_merge(line.substr(0, blank), line.substr(blank + 1), rank, joined, source);
 }
 
 void BpeModel::add_merge(std::string_view left, std::string_view right, int32_t rank, std::string& joined, const std::string& source) {

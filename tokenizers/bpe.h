@@ -11,8 +11,17 @@
 
 namespace linea {
 
+// A vocabulary that is no JSON: GGUF's, or that of vocab.json and merges.txt.
+struct BpeTable {
+  std::vector<std::string> pieces;  // by id; empty = none
+  std::vector<std::string> merges;  // "a b" in order of rank
+  // Instead of merges, SentencePiece's rule: two neighbours merge where that gives a piece, the one of highest score first.
+  std::vector<float> scores;  // by id
+};
+
 class BpeModel {
  public:
+  BpeModel(const Config& options, const BpeTable& table);
   // `options` is the file's "model" without its two large members, whose raw JSON is `vocab` ({"piece": id, …}) and `merges` (["a b", …] or
   // [["a", "b"], …], in order of rank). Throws kModel.
   BpeModel(const Config& options, std::string_view vocab, std::string_view merges);
@@ -32,9 +41,15 @@ class BpeModel {
     bool alive;
   };
 
+  void read_options(const Config& options);
+  void finish(const Config& options);  // once pieces and merges are known
+  void check_pieces(const std::string& source) const;
+  void add_pieces(const std::vector<std::string>& pieces, const std::string& source);
+  void add_merges_by_score(const std::vector<float>& scores);
   void read_vocab(std::string_view vocab, const std::string& source);
   void read_merges(std::string_view merges, const std::string& source);
   void add_merge(std::string_view left, std::string_view right, int32_t rank, std::string& joined, const std::string& source);
+  void add_merge(std::string_view line, int32_t rank, std::string& joined, const std::string& source);  // "a b"
   std::vector<Symbol> symbols_of(std::string_view word) const;
   void merge_all(std::vector<Symbol>& symbols) const;
 

@@ -3,8 +3,10 @@
 #include <charconv>
 
 #include "core/text.h"
+#include "tokenizers/byte_level.h"
 #include "tokenizers/normalizer.h"
 #include "tokenizers/pre_tokenizer.h"
+#include "tokenizers/unicode/utf8.h"
 
 namespace linea {
 namespace {
@@ -63,6 +65,8 @@ void Decoder::add(const Json& json, const std::string& source) {
   const std::string type = config.text("type");
   if (type == "Sequence") {
     for (const Json& part : config.at("decoders")) add(part, source);
+  } else if (type == "ByteLevel") {
+    steps_.push_back({.kind = Kind::kByteLevel});
   } else if (type == "Replace") {
     steps_.push_back({.kind = Kind::kReplace, .pattern = literal_pattern(config, "pattern"), .content = config.text("content")});
   } else if (type == "ByteFallback") {
@@ -89,6 +93,12 @@ void Decoder::add(const Json& json, const std::string& source) {
 
 void Decoder::apply(const Step& step, std::vector<std::string>& pieces) {
   switch (step.kind) {
+    case Kind::kByteLevel: {
+      std::string bytes;
+      for (const std::string& piece : pieces) bytes += from_byte_level(piece);
+      pieces = {valid_utf8(bytes)};
+      break;
+    }
     case Kind::kReplace:
       for (std::string& piece : pieces) piece = replace_all(piece, step.pattern, step.content);
       break;
@@ -104,6 +114,22 @@ void Decoder::apply(const Step& step, std::vector<std::string>& pieces) {
       }
       break;
   }
+}
+
+std::string Decoder::bytes_of(std::string piece) const {
+  for (const Step& step : steps_) {
+    switch (step.kind) {
+      case Kind::kByteLevel: return from_byte_level(piece);
+      case Kind::kReplace:
+      case Kind::kMetaspace: piece = replace_all(piece, step.pattern, step.content); break;
+      case Kind::kByteFallback:
+        if (const int byte = byte_of(piece); byte >= 0) return std::string(1, static_cast<char>(byte));
+        break;
+      case Kind::kFuse:  // both are about whole texts
+      case Kind::kStrip: break;
+    }
+  }
+  return piece;
 }
 
 std::string Decoder::decode(std::vector<std::string> pieces) const {

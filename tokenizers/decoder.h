@@ -11,14 +11,16 @@ namespace linea {
 class Decoder {
  public:
   Decoder() = default;
-  // `json` null = pieces joined with blanks, as the reference does. Supported: Replace of a literal, ByteFallback, Fuse, Strip, Metaspace,
-  // Sequence. Throws kModel naming any other.
+  // `json` null = pieces joined with blanks, as the reference does. Supported: ByteLevel, Replace of a literal, ByteFallback, Fuse, Strip,
+  // Metaspace, Sequence. Throws kModel naming any other.
   Decoder(const Json& json, const std::string& source);
 
   std::string decode(std::vector<std::string> pieces) const;
+  // What one piece adds in the middle of a text: bytes that need not be whole characters.
+  std::string bytes_of(std::string piece) const;
 
  private:
-  enum class Kind { kReplace, kByteFallback, kFuse, kStrip, kMetaspace };
+  enum class Kind { kByteLevel, kReplace, kByteFallback, kFuse, kStrip, kMetaspace };
   struct Step {
     Kind kind;
     std::string pattern{}, content{};

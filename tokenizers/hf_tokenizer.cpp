@@ -91,10 +91,19 @@ std::unique_ptr<Tokenizer> load_hf_tokenizer(const std::filesystem::path& file, 
 
 HfTokenizer::HfTokenizer(const Json& file, std::string_view vocab, std::string_view merges, const TokenizerConfig& config,
                          const std::string& source)
-    : model_(model_options(file, source), vocab, merges),
-      normalizer_(member(file, "normalizer"), source),
-      pre_tokenizer_(member(file, "pre_tokenizer"), source),
-      decoder_(member(file, "decoder"), source) {
+    : model_(model_options(file, source), vocab, merges) {
+  finish(file, config, source);
+}
+
+HfTokenizer::HfTokenizer(const Json& file, const BpeTable& table, const TokenizerConfig& config, const std::string& source)
+    : model_(model_options(file, source), table) {
+  finish(file, config, source);
+}
+
+void HfTokenizer::finish(const Json& file, const TokenizerConfig& config, const std::string& source) {
+  normalizer_ = Normalizer(member(file, "normalizer"), source);
+  pre_tokenizer_ = PreTokenizer(member(file, "pre_tokenizer"), source);
+  decoder_ = Decoder(member(file, "decoder"), source);
   read_added_tokens(file, source);
   special_ = find_special_ids(config, [this](const std::string& piece) { return id_of(piece); });
   read_template(member(file, "post_processor"), source);
@@ -141,6 +150,7 @@ void HfTokenizer::read_template(const Json& json, const std::string& source) {
     for (const Json& part : config.at("processors")) read_template(part, source);
     return;
   }
+  if (type == "ByteLevel") return;  // about offsets only
   if (type != "TemplateProcessing") config.fail("type", "unsupported post-processor \"" + type + "\"");
   bool text_seen = false;
   for (const Json& part : config.at("single")) {
@@ -188,6 +198,11 @@ void HfTokenizer::encode_normalized(std::string_view text, bool at_start, std::v
     std::string stretch(text.substr(piece.begin, piece.end - piece.begin));
     for (const std::string& word : pre_tokenizer_.split(std::move(stretch), at_start && piece.begin == 0)) model_.tokenize(word, ids);
   }
+}
+
+std::string HfTokenizer::token_bytes(int32_t id) const {
+  if (const auto added = added_.find(id); added != added_.end()) return added->second.special ? "" : added->second.content;
+  return decoder_.bytes_of(std::string(model_.piece(id)));
 }
 
 std::string HfTokenizer::decode(std::span<const int32_t> ids, bool skip_special) const {

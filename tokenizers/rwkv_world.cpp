@@ -42,7 +42,7 @@ std::optional<Entry> parse_line(std::string_view line) {
 RwkvWorldTokenizer RwkvWorldTokenizer::load(const std::filesystem::path& file) {
   const std::string content = read_file(file, kMaxBytes, ErrorKind::kModel);
   const std::string_view text = content;
-  RwkvWorldTokenizer tokenizer;
+  std::vector<std::string> tokens;
   size_t number = 0;
   for (size_t begin = 0; begin < text.size();) {
     const size_t end = std::min(text.find('\n', begin), text.size());
@@ -56,14 +56,20 @@ RwkvWorldTokenizer RwkvWorldTokenizer::load(const std::filesystem::path& file) {
     std::optional<Entry> entry = parse_line(line);
     if (!entry) fail("expected an id, a Python literal and its number of bytes");
     const auto id = static_cast<size_t>(entry->id);
-    if (tokenizer.tokens_.size() <= id) tokenizer.tokens_.resize(id + 1);
-    if (!tokenizer.tokens_[id].empty()) fail("id " + std::to_string(id) + " occurs twice");
-    tokenizer.tokens_[id] = std::move(entry->bytes);
+    if (tokens.size() <= id) tokens.resize(id + 1);
+    if (!tokens[id].empty()) fail("id " + std::to_string(id) + " occurs twice");
+    tokens[id] = std::move(entry->bytes);
   }
+  return from_tokens(std::move(tokens), file.string());
+}
+
+RwkvWorldTokenizer RwkvWorldTokenizer::from_tokens(std::vector<std::string> tokens, const std::string& source) {
+  RwkvWorldTokenizer tokenizer;
+  tokenizer.tokens_ = std::move(tokens);
   try {
     tokenizer.build();
   } catch (const Error& error) {
-    throw Error(ErrorKind::kModel, file.string() + ": " + error.what());
+    throw Error(ErrorKind::kModel, source + ": " + error.what());
   }
   return tokenizer;
 }
@@ -114,7 +120,7 @@ void RwkvWorldTokenizer::build() {
   }
 }
 
-std::vector<int32_t> RwkvWorldTokenizer::encode(std::string_view text) const {
+std::vector<int32_t> RwkvWorldTokenizer::encode_without_template(std::string_view text) const {
   std::vector<int32_t> ids;
   for (size_t begin = 0; begin < text.size();) {
     uint32_t node = roots_[static_cast<uint8_t>(text[begin])];
@@ -134,10 +140,15 @@ std::vector<int32_t> RwkvWorldTokenizer::encode(std::string_view text) const {
   return ids;
 }
 
-std::string RwkvWorldTokenizer::decode(std::span<const int32_t> ids) const {
+std::string RwkvWorldTokenizer::decode(std::span<const int32_t> ids, bool /*skip_special*/) const {
   std::string bytes;
   for (const int32_t id : ids) bytes += token(id);
   return bytes;
+}
+
+int32_t RwkvWorldTokenizer::id_of(std::string_view bytes) const {
+  const std::vector<int32_t> ids = encode_without_template(bytes);
+  return ids.size() == 1 ? ids[0] : -1;
 }
 
 std::string_view RwkvWorldTokenizer::token(int32_t id) const {

@@ -1,8 +1,7 @@
 // tokenizers/rwkv_world.h: the tokenizer of RWKV "World" models: the longest entry that matches, from the left, on raw bytes.
 //
-// Immutable after loading: any number of threads may use one. No normalisation and no special tokens in text, so any bytes come back as
-// they were. Id 0 ends a document and is not in the file. Surprise: tokens of a + b are not those of a followed by those of b; a generated
-// text must not be tokenised again.
+// No normalisation and no special tokens in text, so any bytes come back as they were. Id 0 ends a document and is not in the file.
+// Surprise: tokens of a + b are not those of a followed by those of b; a generated text must not be tokenised again.
 #pragma once
 
 #include <array>
@@ -13,9 +12,11 @@
 #include <string_view>
 #include <vector>
 
+#include "tokenizers/tokenizer.h"
+
 namespace linea {
 
-class RwkvWorldTokenizer {
+class RwkvWorldTokenizer final : public Tokenizer {
  public:
   static constexpr int32_t kEndOfText = 0;
 
@@ -23,12 +24,18 @@ class RwkvWorldTokenizer {
   // Throws kModel naming file and line for anything else, for entries that occur twice, and when one of the 256 single bytes is missing.
   static RwkvWorldTokenizer load(const std::filesystem::path& file);
 
-  std::vector<int32_t> encode(std::string_view text) const;
-  std::string decode(std::span<const int32_t> ids) const;  // the bytes; ids outside the vocabulary, and kEndOfText, give none
-  std::string_view token(int32_t id) const;                // empty when there is none
-  int32_t vocabulary_size() const { return static_cast<int32_t>(tokens_.size()); }  // 1 + the largest id
+  // The bytes of each id, empty for none; `source` names them in messages. Throws as load() does.
+  static RwkvWorldTokenizer from_tokens(std::vector<std::string> tokens, const std::string& source);
+
+  std::vector<int32_t> encode_without_template(std::string_view text) const override;
+  std::string decode(std::span<const int32_t> ids, bool skip_special = true) const override;  // kEndOfText gives no bytes
+  std::string token_bytes(int32_t id) const override { return std::string(token(id)); }
+  int32_t vocabulary_size() const override { return static_cast<int32_t>(tokens_.size()); }
+  int32_t id_of(std::string_view bytes) const override;
+  std::string_view token(int32_t id) const;  // empty when there is none
 
  private:
+  RwkvWorldTokenizer() { special_.eos = kEndOfText; }
   // Children of a node stand beside each other in edges_, in the order of their bytes.
   struct Node {
     uint32_t first_edge = 0, edges = 0;

@@ -4,10 +4,14 @@
 
 #include "core/error.h"
 #include "tokenizers/added_tokens.h"
+#include "tokenizers/normalizer.h"
 #include "tokenizers/unicode/utf8.h"
 
 namespace linea {
 namespace {
+
+// The byte of a piece such as "<0x0A>".
+std::string byte_piece_value(const std::string& piece) { return {static_cast<char>(std::stoi(piece.substr(3, 2), nullptr, 16))}; }
 
 class SentencePieceTokenizer final : public Tokenizer {
  public:
@@ -60,6 +64,12 @@ class SentencePieceTokenizer final : public Tokenizer {
     }
     flush();
     return text;
+  }
+
+  std::string token_bytes(int32_t id) const override {
+    if (id < 0 || id >= vocabulary_size() || model_.IsControl(id) || model_.IsUnknown(id)) return {};
+    const std::string& piece = model_.IdToPiece(id);
+    return model_.IsByte(id) ? byte_piece_value(piece) : replace_all(piece, "\u2581", " ");
   }
 
   int32_t vocabulary_size() const override { return model_.GetPieceSize(); }

@@ -36,6 +36,10 @@ class Tokenizer {
   // Ids outside the vocabulary are skipped, special tokens too unless asked for.
   virtual std::string decode(std::span<const int32_t> ids, bool skip_special = true) const = 0;
 
+  // What one id adds to a text that is under way, in bytes: byte-level tokens need not be whole characters, so texts that stream are put
+  // together from these. Empty for special tokens and for ids outside the vocabulary.
+  virtual std::string token_bytes(int32_t id) const = 0;
+
   virtual int32_t vocabulary_size() const = 0;              // 1 + the largest id
   virtual int32_t id_of(std::string_view piece) const = 0;  // -1 when absent
   const SpecialIds& special() const { return special_; }
@@ -46,8 +50,12 @@ class Tokenizer {
   TextTemplate template_;
 };
 
-// Reads `folder`/tokenizer.json (Hugging Face tokenizers: BPE), or else `folder`/tokenizer.model (SentencePiece); tokenizer_config.json and
-// special_tokens_map.json, where present, name the special tokens. Throws kModel naming the file and what is missing, wrong or unsupported.
+// Reads `folder`/tokenizer.json (Hugging Face tokenizers: BPE), or else vocab.json with merges.txt (GPT-2's form of it), or else
+// tokenizer.model (SentencePiece), or else the vocabulary of RWKV World, *vocab*.txt; tokenizer_config.json and special_tokens_map.json,
+// where present, name the special tokens. Throws kModel naming the file and what is missing, wrong or unsupported.
 std::unique_ptr<Tokenizer> load_tokenizer(const std::filesystem::path& folder);
+std::unique_ptr<Tokenizer> find_tokenizer(const std::filesystem::path& folder);  // null when the folder has none
+// The first file by name that is called *vocab*.txt, such as rwkv_vocab_v20230424.txt; empty when there is none.
+std::filesystem::path world_vocabulary(const std::filesystem::path& folder);
 
 }  // namespace linea

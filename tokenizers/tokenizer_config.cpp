@@ -37,6 +37,7 @@ TokenizerConfig read_tokenizer_config(const std::filesystem::path& folder) {
     read_token(config, "unk_token", result.unk);
     if (!result.add_bos) result.add_bos = read_flag(config, "add_bos_token");
     if (!result.add_eos) result.add_eos = read_flag(config, "add_eos_token");
+    if (!result.add_prefix_space) result.add_prefix_space = read_flag(config, "add_prefix_space");
   }
   return result;
 }

@@ -12,7 +12,7 @@ namespace linea {
 
 struct TokenizerConfig {
   std::string bos, eos, pad, unk;  // texts of the special tokens; empty = not named
-  std::optional<bool> add_bos, add_eos;
+  std::optional<bool> add_bos, add_eos, add_prefix_space;
 };
 
 // Missing files give an empty config. Throws kModel for a broken one.

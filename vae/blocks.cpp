@@ -52,13 +52,11 @@ Tensor group_part(const Tensor& z, int64_t part, int64_t head_dim) {
 
 void multiscale_attention(Context& ctx, const DcEfficientVitBlock& w, const Tensor& x) {
   const Arena::Scope scope(*ctx.arena);
-  const int64_t B = x.dim(0), H = x.dim(1), W = x.dim(2), inner = w.to_q.shape[0], d = w.head_dim;
+  const int64_t B = x.dim(0), H = x.dim(1), W = x.dim(2), inner = w.qkv.outputs / 3, d = w.head_dim;
   const int64_t scales = 1 + static_cast<int64_t>(w.scales.size());
   const Tensor y = ctx.allocate({B, H, W, scales * inner});
   const Tensor z = ctx.allocate({B, H, W, 3 * inner});
-  linear(ctx, x, w.to_q, z.slice(3, 0, inner));
-  linear(ctx, x, w.to_k, z.slice(3, inner, inner));
-  linear(ctx, x, w.to_v, z.slice(3, 2 * inner, inner));
+  joined_linear(ctx, x, w.qkv, z);
 
   const auto attend = [&](const Tensor& qkv, int64_t scale) {
     const Tensor out = y.slice(3, scale * inner, inner).reshape({B, H * W, inner / d, d});
@@ -114,9 +112,7 @@ DcEfficientVitBlock load_efficient_vit_block(const WeightLoader& w, const DcStag
   Context& ctx = w.context();
   DcEfficientVitBlock block;
   block.head_dim = head_dim;
-  block.to_q = w.linear("attn.to_q.weight", inner, C);
-  block.to_k = w.linear("attn.to_k.weight", inner, C);
-  block.to_v = w.linear("attn.to_v.weight", inner, C);
+  block.qkv = JoinedLinear::load(w, {"attn.to_q", "attn.to_k", "attn.to_v"}, {inner, inner, inner}, C);
   for (size_t i = 0; i < stage.multiscales.size(); ++i) {
     const WeightLoader scale = w.scope("attn.to_qkv_multiscale." + std::to_string(i));
     const Tensor grouped = w.checkpoint().load(scale.prefix() + "proj_out.weight", {3 * inner, head_dim, 1, 1}, DType::kF32);

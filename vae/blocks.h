@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "kernels/glu_mbconv.h"
+#include "kernels/joined_linear.h"
 #include "vae/config.h"
 
 namespace linea {
@@ -49,7 +50,8 @@ struct DcAttentionScale {
 };
 
 struct DcEfficientVitBlock {
-  Weight to_q, to_k, to_v, to_out;
+  JoinedLinear qkv;
+  Weight to_out;
   Tensor to_out_bias;  // of a folded batch norm
   std::vector<DcAttentionScale> scales;
   DcNormLayer norm_out;

@@ -5,6 +5,8 @@
 #include <memory>
 #include <vector>
 
+#include "app/cli/bench_lm.h"
+#include "app/cli/bench_random.h"
 #include "app/cli/commands.h"
 #include "app/cli/options.h"
 #include "app/cli/signals.h"
@@ -17,12 +19,17 @@
 namespace linea::cli {
 namespace {
 
-const std::vector<std::string> kSuites = {"picture", "step-mini", "decoder-mini", "step-600m", "step-1600m", "decoder-512"};
+const std::vector<std::string> kSuites = {"picture",    "step-mini",   "decoder-mini", "step-600m",
+                                          "step-1600m", "decoder-512", "decoder-1024", "lm"};
 
 constexpr const char* kFooter = R"(Suites:
   picture       whole stages of a picture with --model: text, denoising step, decode (the default)
   step-mini, step-600m, step-1600m    every op of a denoising step with guidance, by shape
-  decoder-mini, decoder-512           every op of an autoencoder's decoder
+  decoder-mini, decoder-512, decoder-1024    every op of an autoencoder's decoder
+  lm            reading and answering of the language model --model
+
+With --model random:NAME (sana-0.6b, sana-1.6b, sana-4.8b) the picture suite takes the published configuration with random weights made in
+memory, and times every op of every stage.
 
 The floor is the larger of FLOPs over the measured GEMM rate and bytes over the measured copy rate of this device, in this run.
 Example:
@@ -30,7 +37,8 @@ Example:
 
 struct BenchOptions {
   RunOptions run;
-  std::string suite = "picture", size, steps = "6";
+  std::string suite = "picture", size, steps = "6", strip_rows = "0";
+  std::vector<std::string> stages;
   bool json = false;
 };
 
@@ -107,7 +115,8 @@ std::vector<Row> bench_ops(Context& ctx, const std::string& suite, const bench::
                                   : suite == "step-600m"    ? transformer_step(ctx, kSana600M1024)
                                   : suite == "step-1600m"   ? transformer_step(ctx, kSana1600M1024)
                                   : suite == "decoder-mini" ? decoder_picture(ctx, built_in_decoder())
-                                                            : decoder_picture(ctx, dc_ae_decoder(512));
+                                  : suite == "decoder-512"  ? decoder_picture(ctx, dc_ae_decoder(512))
+                                                            : decoder_picture(ctx, dc_ae_decoder(1024));
   std::vector<Row> rows;
   Row total{"all", 0, 0, 0};
   for (const Case& c : cases) {
@@ -121,6 +130,55 @@ std::vector<Row> bench_ops(Context& ctx, const std::string& suite, const bench::
   return rows;
 }
 
+// One op's part of a stage; the floor counts what it computes and what it moves.
+double floor_of(const bench::OpTotal& op, const bench::Rates& rates) {
+  return std::max(op.flops / (op.f32_math ? rates.gemm_flops_f32 : rates.gemm_flops), op.bytes / rates.copy_bytes);
+}
+
+void print_stages(const std::vector<StageTimes>& stages, const bench::Rates& rates, const std::string& title, bool json) {
+  if (json) {
+    nlohmann::ordered_json all = {{"suite", title}, {"gemm_flops", rates.gemm_flops}, {"copy_bytes", rates.copy_bytes}};
+    for (const StageTimes& stage : stages) {
+      nlohmann::ordered_json row = {
+          {"name", stage.name},   {"seconds", stage.best_seconds},        {"median_seconds", stage.median_seconds},
+          {"flops", stage.flops}, {"floor_seconds", stage.floor_seconds}, {"activation_bytes", stage.activation_bytes}};
+      for (const bench::OpTotal& op : stage.ops) {
+        row["ops"].push_back({{"name", op.name},
+                              {"calls", op.calls},
+                              {"seconds", op.seconds},
+                              {"flops", op.flops},
+                              {"bytes", op.bytes},
+                              {"floor_seconds", floor_of(op, rates)}});
+      }
+      all["stages"].push_back(row);
+    }
+    std::printf("%s\n", all.dump(2).c_str());
+    return;
+  }
+  std::printf("%s: GEMM %.1f TFLOP/s, copy %.0f GB/s\n", title.c_str(), 1e-12 * rates.gemm_flops, 1e-9 * rates.copy_bytes);
+  for (const StageTimes& stage : stages) {
+    std::printf("%-50s %9.3f ms (median %.3f), floor %.3f, ratio %.2f, activations %.0f MB\n", stage.name.c_str(), 1e3 * stage.best_seconds,
+                1e3 * stage.median_seconds, 1e3 * stage.floor_seconds, stage.best_seconds / stage.floor_seconds,
+                1e-6 * static_cast<double>(stage.activation_bytes));
+    std::vector<bench::OpTotal> ops = stage.ops;
+    std::sort(ops.begin(), ops.end(), [](const auto& a, const auto& b) { return a.seconds > b.seconds; });
+    for (const bench::OpTotal& op : ops) {
+      if (op.seconds < 0.004 * stage.best_seconds) continue;
+      std::printf("  %4d× %-46s %8.3f ms %7.1f TFLOP/s %6.0f GB/s %6.2f\n", op.calls, op.name.c_str(), 1e3 * op.seconds,
+                  1e-12 * op.flops / op.seconds, 1e-9 * op.bytes / op.seconds, op.seconds / floor_of(op, rates));
+    }
+  }
+}
+
+int bench_random_model(Context& ctx, const std::string& model, const BenchOptions& o, const bench::Rates& rates) {
+  PictureSize size = o.size.empty() ? PictureSize{1024, 1024} : parse_size(o.size);
+  if (size.width % 32 != 0 || size.height % 32 != 0) throw Error(ErrorKind::kUsage, "--size: must be multiples of 32 for random models");
+  const int64_t strip = parse_integer("--strip-rows", o.strip_rows, 0, 1 << 20);
+  const std::string title = model + ", " + std::to_string(size.width) + "×" + std::to_string(size.height) + ", " + dtype_name(ctx.dtype);
+  print_stages(time_random_model(ctx, model, size, strip, o.stages, rates), rates, title, o.json);
+  return 0;
+}
+
 int run_bench(const BenchOptions& o) {
   const PipelineOptions options = o.run.pipeline_options();
   parse_choice("suite", o.suite, kSuites);
@@ -129,7 +187,11 @@ int run_bench(const BenchOptions& o) {
   ctx.backend = &backend_of(options.device);
   ctx.arena = &arena;
   ctx.dtype = options.dtype.value_or(ctx.backend->preferred_dtype());
+  ctx.fp8 = ctx.dtype == DType::kF8E4M3;
+  if (ctx.fp8) ctx.dtype = DType::kBF16;
   const bench::Rates rates = bench::measure_rates(ctx);
+  if (o.suite == "lm") return bench_language_model(o.run.model, options.device, options.dtype, rates, o.json);
+  if (const auto model = random_model_name(o.run.model); model && o.suite == "picture") return bench_random_model(ctx, *model, o, rates);
   const std::vector<Row> rows = o.suite == "picture" ? bench_picture(o, options, rates) : bench_ops(ctx, o.suite, rates);
   print_rows(rows, rates, o.suite + ", " + dtype_name(ctx.dtype), o.json);
   return 0;
@@ -143,6 +205,8 @@ Action add_bench(CLI::App& app) {
   command->add_option("suite", o->suite, "what to time")->type_name("SUITE");
   command->add_option("-s,--size", o->size, "of the picture suite; default: the model's own")->type_name("SIZE");
   command->add_option("--steps", o->steps, "of the picture suite")->type_name("N");
+  command->add_option("--stages", o->stages, "of a random model: text, step, decode; default: all")->delimiter(',')->type_name("LIST");
+  command->add_option("--strip-rows", o->strip_rows, "of a random model's decode; 0 = the whole map")->type_name("N");
   command->add_flag("--json", o->json, "as JSON");
   o->run.add_to(*command);
   command->footer(kFooter);

@@ -14,7 +14,9 @@ namespace {
 
 constexpr const char* kExamples = R"(Examples:
   linea generate "a red apple on a blue background" -o apple.png
-  linea info apple.png
+  linea chat -p "What is the capital of France?"
+  linea batch prompts.txt -o pictures/
+  linea studio
   linea COMMAND --help)";
 
 std::vector<std::string> option_names(const CLI::App& command) {
@@ -67,12 +69,13 @@ int explain(const CLI::App& app, const CLI::ParseError& error, int argc, const c
 }  // namespace
 
 int run(int argc, const char* const* argv) {
-  CLI::App app{"Linea renders pictures with linear diffusion transformers, on this machine."};
+  CLI::App app{"Linea renders pictures with linear diffusion transformers and chats with recurrent language models, on this machine."};
   app.name("linea");
   app.set_version_flag("--version", std::string("linea ") + kVersion + (*kCommit ? std::string(" (") + kCommit + ")" : ""));
   app.footer(kExamples);
   app.require_subcommand(1);
-  const Action actions[] = {add_generate(app), add_reconstruct(app), add_info(app), add_bench(app), add_doctor(app)};
+  const Action actions[] = {add_generate(app),    add_chat(app), add_complete(app), add_perplexity(app), add_batch(app),  add_verify(app),
+                            add_reconstruct(app), add_info(app), add_bench(app),    add_convert(app),    add_doctor(app), add_studio(app)};
   try {
     app.parse(argc, const_cast<char**>(argv));
   } catch (const CLI::Success& success) {  // --help, --version

@@ -1,20 +1,22 @@
 // linea generate: a prompt becomes pictures.
-#include <chrono>
 #include <cstdio>
 #include <iostream>
 #include <iterator>
 #include <memory>
+#include <optional>
 #include <random>
 
 #include "app/cli/commands.h"
-#include "app/cli/options.h"
-#include "app/cli/progress_view.h"
+#include "app/cli/picture_options.h"
 #include "app/cli/signals.h"
 #include "app/cli/trace_file.h"
+#include "app/engine/engine.h"
 #include "app/engine/model_folders.h"
 #include "app/engine/output_names.h"
-#include "app/engine/picture_settings.h"
+#include "app/engine/preview.h"
+#include "app/library/library.h"
 #include "core/atomic_file.h"
+#include "core/threads.h"
 
 namespace linea::cli {
 namespace {
@@ -27,30 +29,17 @@ constexpr const char* kExamples = R"(Examples:
 
 struct GenerateOptions {
   RunOptions run;
-  std::string prompt, negative, size, bins = "auto", steps = "20", guidance = "4.5", seed, count = "1";
-  std::string scheduler = "auto", shift, noise = "cpu", instruction, softcap = "on", output, trace;
-  bool joint_noise = false, no_metadata = false, json = false;
+  PictureOptions picture;
+  std::string prompt, seed, count = "1", output, trace;
+  bool json = false;
 };
 
 void add_options(CLI::App& command, GenerateOptions& o) {
   command.add_option("prompt", o.prompt, "what to draw; - reads it from standard input")->required();
   command.add_option("-o,--output", o.output, "file (.png, .jpg, .webp), folder, or - for standard output")->type_name("PATH");
-  command.add_option("-n,--negative", o.negative, "what to steer away from")->type_name("TEXT");
-  command.add_option("-s,--size", o.size, "512 or WIDTHxHEIGHT; default: the model's own")->type_name("SIZE");
-  command.add_option("--bins", o.bins, "auto: render at the nearest trained size, then resize and crop; off: at exactly --size")
-      ->type_name("auto|off");
-  command.add_option("--steps", o.steps, "denoising steps")->type_name("N");
-  command.add_option("-g,--guidance", o.guidance, "guidance scale; 1 or less = off")->type_name("X");
   command.add_option("--seed", o.seed, "default: random, printed")->type_name("N");
   command.add_option("--count", o.count, "pictures; picture k has seed + k and is the same alone")->type_name("N");
-  command.add_option("--scheduler", o.scheduler, "auto (the model's), dpm++ or euler")->type_name("NAME");
-  command.add_option("--shift", o.shift, "flow shift; default: the model's")->type_name("X");
-  command.add_option("--noise", o.noise, "noise of torch's cpu or cuda generator")->type_name("cpu|cuda");
-  command.add_flag("--joint-noise", o.joint_noise, "draw the noise of all pictures as one tensor from --seed");
-  command.add_option("--instruction", o.instruction, "text file read before the prompt, or none; default: the model's")
-      ->type_name("FILE|none");
-  command.add_option("--softcap", o.softcap, "cap the text encoder's attention logits, as its paper does")->type_name("on|off");
-  command.add_flag("--no-metadata", o.no_metadata, "write no settings into the picture");
+  o.picture.add_to(command);
   command.add_flag("--json", o.json, "print one JSON object a picture on standard output");
   command.add_option("--trace", o.trace, "write intermediate tensors of the first picture to DIR/trace.safetensors")->type_name("DIR");
   o.run.add_to(command);
@@ -72,32 +61,10 @@ std::string read_prompt(const std::string& argument) {
   return prompt;
 }
 
-PictureRequest make_request(const GenerateOptions& o) {
-  PictureRequest r;
-  r.prompt = read_prompt(o.prompt);
-  r.negative = o.negative;
-  if (!o.size.empty()) r.size = parse_size(o.size);
-  r.use_bins = parse_choice("--bins", o.bins, {"auto", "off"}) == 0;
-  r.steps = static_cast<int>(parse_integer("--steps", o.steps, 1, 1000));
-  r.guidance = parse_number("--guidance", o.guidance, 0, 100);
-  r.seed = o.seed.empty() ? random_seed() : parse_seed(o.seed);
-  r.count = static_cast<int>(parse_integer("--count", o.count, 1, 100000));
-  if (parse_choice("--scheduler", o.scheduler, {"auto", "dpm++", "euler"}) != 0) r.scheduler = o.scheduler;
-  if (!o.shift.empty()) r.flow_shift = parse_number("--shift", o.shift, 0.01, 100);
-  r.noise = parse_choice("--noise", o.noise, {"cpu", "cuda"}) == 0 ? NoiseSource::kTorchCpu : NoiseSource::kTorchCuda;
-  r.joint_noise = o.joint_noise;
-  return r;
-}
-
-PipelineOptions make_pipeline_options(const GenerateOptions& o) {
-  PipelineOptions options = o.run.pipeline_options();
-  options.softcap = parse_choice("--softcap", o.softcap, {"on", "off"}) == 0;
-  if (o.instruction == "none") {
-    options.instruction = "";
-  } else if (!o.instruction.empty()) {
-    options.instruction = read_instruction_file(o.instruction);
-  }
-  return options;
+std::string without_fields(const std::string& text) {  // for a name pattern
+  std::string escaped;
+  for (const char c : text) escaped += c == '{' || c == '}' ? std::string(2, c) : std::string(1, c);
+  return escaped;
 }
 
 class GenerateRun {
@@ -105,37 +72,87 @@ class GenerateRun {
   explicit GenerateRun(const GenerateOptions& options) : o_(options), view_(options.run.progress_style()), trace_(options.trace) {}
 
   int run() {
-    const PipelineOptions pipeline_options = make_pipeline_options(o_);
-    request_ = make_request(o_);
-    for (int k : {0, request_.count - 1}) check_output(path_of(k));
-    const std::filesystem::path folder = find_picture_model(o_.run.model);
-    SanaPipeline pipeline(folder, pipeline_options);
-    const SanaPipeline::Sizes sizes = pipeline.resolve_size(request_);
-    settings_ = {.request = request_,
-                 .model = o_.run.model,
-                 .dtype = dtype_name(pipeline.dtype()),
-                 .device = pipeline_options.device.name(),
-                 .softcap = pipeline_options.softcap};
-    if (!o_.instruction.empty()) settings_.instruction_file = o_.instruction;
-    settings_.request.size = sizes.asked;
-    if (o_.seed.empty() && !o_.run.quiet) std::fprintf(stderr, "seed %llu\n", static_cast<unsigned long long>(request_.seed));
-
-    GenerateCallbacks callbacks;
-    callbacks.cancel = install_signal_handlers();
-    callbacks.progress = [&](const Progress& p) { view_.show(p); };
-    callbacks.picture = [&](Picture&& picture) { save(picture); };
-    callbacks.warning = [&](const std::string& message) {
+    make_job();
+    for (int k : {0, job_.count - 1}) check_output(path_of(k));
+    const CancelToken stop = install_signal_handlers();
+    view_.set_item(0, job_.count);
+    Engine engine(engine_options());
+    engine.submit(job_);
+    while (!engine.wait_idle(0.02)) {
+      if (!stop.cancelled()) continue;
+      engine.stop();
       view_.clear();
-      if (!o_.run.quiet) print_warning(message);
-    };
-    if (trace_.enabled()) callbacks.trace = [&](const std::string& name, const Tensor& value) { trace_.add(name, value); };
-    view_.set_item(0, request_.count);
-    pipeline.generate(request_, callbacks);
+      throw Error(ErrorKind::kCancelled, "stopped");
+    }
+    engine.stop();
+    if (failure_) throw Error(*failure_);
     trace_.write();
     return 0;
   }
 
  private:
+  void make_job() {
+    job_.settings = o_.picture.settings(o_.run);
+    PictureRequest& request = job_.settings.request;
+    request.prompt = read_prompt(o_.prompt);
+    request.seed = o_.seed.empty() ? random_seed() : parse_seed(o_.seed);
+    job_.count = static_cast<int>(parse_integer("--count", o_.count, 1, 100000));
+    job_.overwrite = true;
+    job_.metadata = !o_.picture.no_metadata;
+    job_.origin = "generate";
+    find_picture_model(o_.run.model);
+    if (to_stream()) {
+      job_.stream = path_of(0);
+      return;
+    }
+    job_.folder = path_of(0).parent_path();
+    job_.name_pattern = "{slug:40}-{seed}.png";
+    if (is_folder()) return;
+    const std::filesystem::path file(o_.output);
+    const std::string number = job_.count > 1 ? "-{n:" + std::to_string(std::to_string(job_.count).size()) + "}" : "";
+    job_.name_pattern = without_fields(file.stem().string()) + number + without_fields(file.extension().string());
+  }
+
+  EngineOptions engine_options() {
+    EngineOptions options;
+    if (!o_.picture.no_library) options.library = default_library_path();
+    options.durable_queue = false;
+    options.checkpoint_folder = cache_folder() / "checkpoints";
+    options.threads = thread_count();
+    options.memory_budget = o_.picture.memory_bytes();
+    options.previews = false;
+    options.on_event = [this](const EngineEvent& event) { on_event(event); };
+    if (trace_.enabled()) options.trace = [this](const std::string& name, const Tensor& value) { trace_.add(name, value); };
+    return options;
+  }
+
+  void on_event(const EngineEvent& event) {
+    switch (event.kind) {
+      case EngineEvent::Kind::kProgress:
+        if (!began_ && o_.seed.empty() && !o_.run.quiet) {
+          std::fprintf(stderr, "seed %llu\n", static_cast<unsigned long long>(job_.settings.request.seed));
+        }
+        began_ = true;
+        view_.show(event.progress);
+        break;
+      case EngineEvent::Kind::kPictureDone: print(event.result); break;
+      case EngineEvent::Kind::kWarning:
+        view_.clear();
+        if (!o_.run.quiet) print_warning(event.text);
+        break;
+      case EngineEvent::Kind::kJobFailed:
+        view_.clear();
+        failure_.emplace(event.error, event.text, event.hint);
+        break;
+      default: break;
+    }
+  }
+
+  bool is_folder() const {
+    std::error_code ignored;
+    return o_.output.empty() || o_.output.back() == '/' || std::filesystem::is_directory(o_.output, ignored);
+  }
+
   // Standard output, a device or a pipe: gets the bytes of one PNG.
   bool to_stream() const {
     std::error_code ignored;
@@ -145,12 +162,13 @@ class GenerateRun {
 
   std::filesystem::path path_of(int index) const {
     if (to_stream()) return o_.output == "-" ? "/dev/stdout" : o_.output;
-    return output_path(o_.output, request_.prompt, index, request_.count, request_.seed + static_cast<uint64_t>(index));
+    const PictureRequest& request = job_.settings.request;
+    return output_path(o_.output, request.prompt, index, job_.count, request.seed + static_cast<uint64_t>(index));
   }
 
   void check_output(const std::filesystem::path& path) const {
     if (to_stream()) {
-      if (request_.count > 1) throw Error(ErrorKind::kUsage, "-o " + o_.output + ": only one picture can go to a stream");
+      if (job_.count > 1) throw Error(ErrorKind::kUsage, "-o " + o_.output + ": only one picture can go to a stream");
       if (o_.json && o_.output == "-") throw Error(ErrorKind::kUsage, "-o - and --json both write to standard output");
       return;
     }
@@ -158,45 +176,29 @@ class GenerateRun {
     check_output_path(path);
   }
 
-  void save(const Picture& picture) {
-    const auto start = std::chrono::steady_clock::now();
-    PictureSettings settings = settings_;
-    settings.index = picture.index;
-    if (!request_.joint_noise) {
-      settings.request.seed = picture.seed;
-      settings.request.count = 1;
-    }
-    const std::filesystem::path path = path_of(picture.index);
-    ImageWriteOptions write;
-    if (!o_.no_metadata) write.text = to_image_text(settings);
-    if (to_stream()) {
-      const std::vector<uint8_t> bytes = encode_png(picture.image, write.text, write.png_level);
-      write_file(path, bytes);
-    } else {
-      write_image(path, picture.image, write);
-    }
-    view_.show({"save", 1, 1, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count(), -1});
+  void print(const PictureResult& result) {
     view_.clear();
-    view_.set_item(picture.index + 1, request_.count);
+    view_.set_item(++printed_, job_.count);
     if (o_.json) {
-      const nlohmann::ordered_json line = {{"file", path.string()},
-                                           {"seed", picture.seed},
-                                           {"width", picture.image.width},
-                                           {"height", picture.image.height},
-                                           {"settings", nlohmann::ordered_json::parse(to_json(settings))}};
+      const nlohmann::ordered_json line = {{"file", result.path.string()},
+                                           {"seed", result.seed},
+                                           {"width", result.width},
+                                           {"height", result.height},
+                                           {"settings", nlohmann::ordered_json::parse(result.settings)}};
       std::printf("%s\n", line.dump().c_str());
-      std::fflush(stdout);
     } else if (!o_.run.quiet && !to_stream()) {
-      std::printf("%s\n", path.string().c_str());
-      std::fflush(stdout);
+      std::printf("%s\n", result.path.c_str());
     }
+    std::fflush(stdout);
   }
 
   const GenerateOptions& o_;
-  PictureRequest request_;
-  PictureSettings settings_;
+  PictureJob job_;
   ProgressView view_;
   TraceFile trace_;
+  bool began_ = false;
+  int printed_ = 0;
+  std::optional<Error> failure_;
 };
 
 }  // namespace

@@ -72,7 +72,10 @@ double parse_number(const std::string& option, const std::string& text, double m
 
 void RunOptions::add_to(CLI::App& command) {
   command.add_option("--model", model, "model folder (diffusers layout) or name of a built-in model")->type_name("FOLDER");
-  command.add_option("--dtype", dtype, "fp32, bf16, fp16, or auto = the fastest that keeps quality on this device")->type_name("TYPE");
+  command
+      .add_option("--dtype", dtype,
+                  "fp32, bf16, fp16, fp8 (bf16 with FP8 matrices), or auto = the fastest that keeps quality on this device")
+      ->type_name("TYPE");
   command.add_option("--device", device, "cpu, cuda, cuda:N, or auto")->type_name("DEVICE");
   command.add_option("--threads", threads, "CPU threads; 0 = all")->type_name("N");
   command.add_option("--progress", progress, "auto, bar, plain, json or none (on standard error)")->type_name("STYLE");
@@ -83,9 +86,9 @@ PipelineOptions RunOptions::pipeline_options() const {
   PipelineOptions options;
   options.device = device == "auto" ? best_device() : parse_device(device);
   if (dtype != "auto") {
-    const std::vector<std::string> names = {"fp32", "bf16", "fp16", "f32", "f16", "auto"};
+    const std::vector<std::string> names = {"fp32", "bf16", "fp16", "fp8", "f32", "f16", "auto"};
     parse_choice("--dtype", dtype, names);
-    options.dtype = parse_float_dtype(dtype);
+    options.dtype = parse_picture_dtype(dtype);
   }
   set_thread_count(static_cast<int>(parse_integer("--threads", threads, 0, 4096)));
   return options;

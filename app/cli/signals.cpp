@@ -7,6 +7,7 @@ namespace linea::cli {
 namespace {
 
 volatile sig_atomic_t received = 0;
+volatile sig_atomic_t requeue = 0;
 
 CancelToken& process_token() {
   static CancelToken token;
@@ -21,6 +22,8 @@ void on_signal(int signal) {
   [[maybe_unused]] const ssize_t written = write(STDERR_FILENO, kMessage, sizeof kMessage - 1);
 }
 
+void on_requeue(int) { requeue = 1; }
+
 }  // namespace
 
 CancelToken install_signal_handlers() {
@@ -32,6 +35,17 @@ CancelToken install_signal_handlers() {
   sigaction(SIGTERM, &action, nullptr);
   return token;
 }
+
+void catch_requeue_signals() {
+  struct sigaction action = {};
+  action.sa_handler = on_requeue;
+  action.sa_flags = SA_RESTART;
+  sigemptyset(&action.sa_mask);
+  sigaction(SIGUSR1, &action, nullptr);
+  sigaction(SIGUSR2, &action, nullptr);
+}
+
+bool requeue_requested() { return requeue != 0; }
 
 int cancelled_status() { return received == SIGTERM ? 143 : 130; }
 

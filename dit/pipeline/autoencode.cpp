@@ -19,29 +19,34 @@ int64_t strip_rows_for(int64_t width, int64_t channels, DType dtype) {
 
 }  // namespace
 
-// Latents [1, h, w, C] f32 on the host to a picture [1, H, W, 3] f32 on the host, not clamped.
-Tensor SanaPipeline::decode(const Tensor& latents, const GenerateCallbacks& callbacks) {
+// Nothing when planning.
+Tensor SanaPipeline::decode_on(Context& ctx, const DcAutoencoder& vae, const Tensor& latents) const {
+  const int64_t f = vae_config_.compression(), H = latents.dim(1) * f, W = latents.dim(2) * f;
+  const Arena::Scope scope(*ctx.arena);
+  const Tensor scaled = ctx.allocate(latents.shape(), DType::kF32), z = ctx.allocate(latents.shape());
+  const Tensor image = ctx.allocate({1, H, W, 3}, DType::kF32);
+  upload(ctx, {latents.data<float>(), static_cast<size_t>(latents.elements())}, scaled);
+  const Term terms[] = {{static_cast<float>(1.0 / vae_config_.scaling_factor), scaled}};
+  linear_combination(ctx, terms, scaled);
+  cast(ctx, scaled, z);
+  vae.decode(ctx, z, image, strip_rows_for(W, vae_config_.decoder[0].channels, wide_dtype_));
+  return ctx.planning() ? Tensor() : download(ctx, image);
+}
+
+int64_t SanaPipeline::plan_decode(const DcAutoencoder& vae, PictureSize latent) const {
+  Arena planning = Arena::planning(options_.device);
+  Context plan = make_context(wide_dtype_, planning, {});
+  decode_on(plan, vae, Tensor({1, latent.height, latent.width, vae_config_.latent_channels}, DType::kF32));
+  return planning.peak();
+}
+
+Tensor SanaPipeline::decode_latents(const Tensor& latents, const GenerateCallbacks& callbacks) {
   const StageReport stage(callbacks, "decode");
   stage.report(0, 1);
-  const DcAutoencoder& vae = autoencoder(autoencoder_parts_);
-  const int64_t f = vae_config_.compression(), H = latents.dim(1) * f, W = latents.dim(2) * f;
-  const int64_t strip = strip_rows_for(W, vae_config_.decoder[0].channels, wide_dtype_);
-  const auto run = [&](Context& ctx) {
-    const Arena::Scope scope(*ctx.arena);
-    const Tensor scaled = ctx.allocate(latents.shape(), DType::kF32), z = ctx.allocate(latents.shape());
-    const Tensor image = ctx.allocate({1, H, W, 3}, DType::kF32);
-    upload(ctx, {latents.data<float>(), static_cast<size_t>(latents.elements())}, scaled);
-    const Term terms[] = {{static_cast<float>(1.0 / vae_config_.scaling_factor), scaled}};
-    linear_combination(ctx, terms, scaled);
-    cast(ctx, scaled, z);
-    vae.decode(ctx, z, image, strip);
-    return ctx.planning() ? Tensor() : download(ctx, image);
-  };
-  Arena planning = Arena::planning(options_.device);
-  Context plan = make_context(wide_dtype_, planning, callbacks.cancel);
-  run(plan);
-  Context ctx = make_context(wide_dtype_, arena_for(planning.peak()), callbacks.cancel);
-  const Tensor image = run(ctx);
+  const std::shared_ptr<const DcAutoencoder> vae = autoencoder(DcAutoencoder::kDecoderOnly);
+  const int64_t bytes = plan_decode(*vae, {latents.dim(1), latents.dim(2)});
+  Context ctx = make_context(wide_dtype_, arena_for(bytes), callbacks.cancel);
+  const Tensor image = decode_on(ctx, *vae, latents);
   stage.report(1, 1);
   return image;
 }
@@ -55,7 +60,7 @@ Image SanaPipeline::reconstruct(const Image& source, const GenerateCallbacks& ca
   const Tensor pixels = from_image(source, {H, W});
   const StageReport stage(callbacks, "encode");
   stage.report(0, 1);
-  const DcAutoencoder& vae = autoencoder(DcAutoencoder::kEncoderAndDecoder);
+  const std::shared_ptr<const DcAutoencoder> vae = autoencoder(DcAutoencoder::kEncoderAndDecoder);
   const int64_t strip = strip_rows_for(W, vae_config_.encoder[0].channels, wide_dtype_);
   const Shape latent_shape{1, H / f, W / f, vae_config_.latent_channels};
   const auto run = [&](Context& ctx) {
@@ -64,7 +69,7 @@ Image SanaPipeline::reconstruct(const Image& source, const GenerateCallbacks& ca
     const Tensor z = ctx.allocate(latent_shape), z32 = ctx.allocate(latent_shape, DType::kF32);
     upload(ctx, {pixels.data<float>(), static_cast<size_t>(pixels.elements())}, image32);
     cast(ctx, image32, image);
-    vae.encode(ctx, image, z, strip);
+    vae->encode(ctx, image, z, strip);
     cast(ctx, z, z32);
     return ctx.planning() ? Tensor() : download(ctx, z32);
   };
@@ -79,7 +84,7 @@ Image SanaPipeline::reconstruct(const Image& source, const GenerateCallbacks& ca
   for (int64_t i = 0; i < latent.elements(); ++i) {
     scaled.data<float>()[i] = latent.data<float>()[i] * static_cast<float>(vae_config_.scaling_factor);
   }
-  const Tensor image = decode(scaled, callbacks);
+  const Tensor image = decode_latents(scaled, callbacks);
   trace(callbacks, "image", to_channel_major(pixels));
   trace(callbacks, "latent", to_channel_major(latent));
   trace(callbacks, "latent_scaled", to_channel_major(scaled));

@@ -1,13 +1,16 @@
 #include "dit/pipeline/pipeline.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 
 #include "core/layout.h"
 #include "core/random.h"
+#include "dit/pipeline/parts.h"
 #include "dit/pipeline/pixels.h"
 #include "dit/pipeline/stage_report.h"
 #include "kernels/backend.h"
+#include "kernels/replay.h"
 
 namespace linea {
 namespace {
@@ -40,10 +43,15 @@ Tensor vector_of(const std::vector<float>& values) {
 
 }  // namespace
 
-// Both prompts' real rows, [negative, positive] under guidance, and where each begins.
-struct SanaPipeline::Prompts {
-  Tensor rows;  // [L, caption_channels] on the device
-  std::vector<int64_t> offsets{0};
+// What the steps of one picture need.
+struct SanaPipeline::Denoising {
+  const PictureRequest& request;
+  const SanaTransformer& model;
+  const Text& text;
+  PictureSize latent;
+  int index = 0;
+  Tensor start{};  // [1, h, w, C] f32: noise, or the latents of `from`
+  const DenoiseState* from = nullptr;
 };
 
 SanaPipeline::Sizes SanaPipeline::resolve_size(const PictureRequest& request) const {
@@ -63,9 +71,25 @@ SanaPipeline::Sizes SanaPipeline::resolve_size(const PictureRequest& request) co
   return sizes;
 }
 
-SanaPipeline::Prompts SanaPipeline::encode_prompts(const PictureRequest& request, bool guided, const GenerateCallbacks& callbacks) {
+void SanaPipeline::check(const PictureRequest& request) const {
+  if (request.count < 1 || request.count > kMaxCount) {
+    throw Error(ErrorKind::kUsage, "--count: " + std::to_string(request.count) + " is not between 1 and " + std::to_string(kMaxCount));
+  }
+  if (!(request.guidance >= 0 && request.guidance <= 100)) throw Error(ErrorKind::kUsage, "--guidance: must be from 0 to 100");
+  resolve_size(request);
+  make_scheduler(*scheduler_config_, {.steps = request.steps, .name = request.scheduler, .flow_shift = request.flow_shift});
+}
+
+PictureSize SanaPipeline::latent_size(const PictureRequest& request) const {
+  const PictureSize rendered = resolve_size(request).rendered;
+  return {rendered.height / vae_config_.compression(), rendered.width / vae_config_.compression()};
+}
+
+SanaPipeline::Text SanaPipeline::encode(const PictureRequest& request, const GenerateCallbacks& callbacks) {
   const StageReport stage(callbacks, "text");
   stage.report(0, 1);
+  const bool guided = request.guidance > 1;
+  const std::lock_guard lock(parts_->text_mutex);
   TextEncoder& encoder = text_encoder();
   Arena planning = Arena::planning(options_.device);
   Context plan = make_context(wide_dtype_, planning, callbacks.cancel);
@@ -75,9 +99,9 @@ SanaPipeline::Prompts SanaPipeline::encode_prompts(const PictureRequest& request
   if (guided) parts.push_back(encoder.encode(ctx, request.negative, /*is_negative=*/true));
   parts.push_back(encoder.encode(ctx, request.prompt));
 
-  Prompts prompts;
+  Text text;
   for (const PromptEmbedding& part : parts) {
-    prompts.offsets.push_back(prompts.offsets.back() + part.embeddings.rows());
+    text.offsets.push_back(text.offsets.back() + part.embeddings.rows());
     if (part.embeddings.dim(1) != transformer_config_.caption_channels) {
       throw Error(ErrorKind::kModel, folder_.string() + ": the text encoder gives " + std::to_string(part.embeddings.dim(1)) +
                                          " channels, the transformer expects " + std::to_string(transformer_config_.caption_channels));
@@ -87,16 +111,16 @@ SanaPipeline::Prompts SanaPipeline::encode_prompts(const PictureRequest& request
                         " were left out");
     }
   }
-  prompts.rows = Tensor({prompts.offsets.back(), transformer_config_.caption_channels}, wide_dtype_, options_.device);
+  text.rows = Tensor({text.offsets.back(), transformer_config_.caption_channels}, wide_dtype_, options_.device);
   for (size_t i = 0; i < parts.size(); ++i) {
-    cast(ctx, parts[i].embeddings, prompts.rows.slice(0, prompts.offsets[i], parts[i].embeddings.rows()));
+    cast(ctx, parts[i].embeddings, text.rows.slice(0, text.offsets[i], parts[i].embeddings.rows()));
   }
   if (callbacks.trace) {
     trace_prompt(ctx, "prompt", parts.back(), callbacks);
     if (guided) trace_prompt(ctx, "negative", parts.front(), callbacks);
   }
   stage.report(1, 1);
-  return prompts;
+  return text;
 }
 
 // [1, C, h, w], or one picture's part of a joint draw.
@@ -115,92 +139,150 @@ Tensor SanaPipeline::draw_noise(const PictureRequest& request, int index, Pictur
   return noise;
 }
 
-// Integrates one picture's latents from `noise` [1, h, w, C] to sigma 0; the result lives in the arena. Planning runs a single step.
-Tensor SanaPipeline::denoise(Context& ctx, const PictureRequest& request, const SanaTransformer::Text& text, const Tensor& positions,
-                             const Tensor& noise, int index, const GenerateCallbacks& callbacks) {
-  const SanaTransformer& model = transformer();
+// Integrates one picture's latents to sigma 0; gives them back on the host (nothing when planning, which runs a single step).
+Tensor SanaPipeline::denoise_on(Context& ctx, const Denoising& job, const GenerateCallbacks& callbacks) {
+  const PictureRequest& request = job.request;
+  const Arena::Scope scope(*ctx.arena);
+  const SanaTransformer::Text text = job.model.encode_text(ctx, job.text.rows, job.text.offsets);
+  const int64_t p = transformer_config_.patch_size;
+  const Tensor positions = job.model.positional_table(ctx, job.latent.height / p, job.latent.width / p);
   const std::unique_ptr<Scheduler> scheduler =
       make_scheduler(*scheduler_config_, {.steps = request.steps, .name = request.scheduler, .flow_shift = request.flow_shift});
-  const int64_t B = static_cast<int64_t>(text.offsets.size()) - 1, h = noise.dim(1), w = noise.dim(2), C = noise.dim(3);
-  const Tensor x = ctx.allocate({1, h, w, C}, DType::kF32);
-  upload(ctx, {noise.data<float>(), static_cast<size_t>(noise.elements())}, x);
-  const Arena::Scope scope(*ctx.arena);
+  const int64_t B = static_cast<int64_t>(text.offsets.size()) - 1, h = job.latent.height, w = job.latent.width;
+  const int64_t C = vae_config_.latent_channels;
+  const Tensor x = ctx.allocate({1, h, w, C}, DType::kF32), before = ctx.allocate(x.shape(), DType::kF32);
   scheduler->allocate_history(ctx, x.shape());
   const Tensor input = ctx.allocate({B, h, w, C}), output = ctx.allocate({B, h, w, C});
   const Tensor velocities = ctx.allocate({B, h, w, C}, DType::kF32), velocity = velocities.slice(0, 0, 1);
-  if (index == 0 && !ctx.planning()) {
-    trace(callbacks, "timesteps", vector_of(scheduler->timesteps()));
-    trace(callbacks, "sigmas", vector_of(scheduler->sigmas()));
-    trace(callbacks, "latents_init", to_channel_major(noise));
-  }
-
-  const StageReport stage(callbacks, "denoise");
-  const int steps = ctx.planning() ? 1 : scheduler->steps();
-  if (!ctx.planning()) stage.report(0, steps);
-  for (int i = 0; i < steps; ++i) {
-    ctx.cancel.throw_if_cancelled();
-    for (int64_t b = 0; b < B; ++b) cast(ctx, x, input.slice(0, b, 1));
-    const float t = scheduler->timesteps()[static_cast<size_t>(i)] * static_cast<float>(transformer_config_.timestep_scale);
-    const std::vector<float> timesteps(static_cast<size_t>(B), t);
-    model.forward(ctx, {.latents = input, .timesteps = timesteps, .text = &text, .positions = positions}, output);
+  const auto put = [&](const Tensor& host, const Tensor& device) {
+    upload(ctx, {host.data<float>(), static_cast<size_t>(host.elements())}, device);
+  };
+  const Tensor times = ctx.allocate(job.model.times_shape(B), DType::kF32);
+  const auto find_velocity = [&] {
+    job.model.forward(ctx, {.latents = input, .text = &text, .positions = positions, .times = times}, output);
     cast(ctx, output, velocities);
     if (B == 2) {  // v = v_u + g (v_t - v_u)
       const float g = static_cast<float>(request.guidance);
       const Term terms[] = {{1.0f - g, velocities.slice(0, 0, 1)}, {g, velocities.slice(0, 1, 1)}};
       linear_combination(ctx, terms, velocity);
     }
+  };
+  ReplayCache replays;
+  std::array<std::unique_ptr<Backend::TimeMark>, 2> ends;  // of the last two steps
+  int first = 0;
+  if (!ctx.planning()) {
+    put(job.start, x);
+    if (job.from) {
+      const std::span<const Tensor> history = scheduler->history(job.from->step);
+      if (history.size() != job.from->history.size() || job.from->step >= scheduler->steps()) {
+        throw Error(ErrorKind::kBadFile, "the checkpoint is of another scheduler or number of steps");
+      }
+      for (size_t i = 0; i < history.size(); ++i) put(job.from->history[i], history[i]);
+      first = job.from->step;
+    }
+    if (job.index == 0) {
+      trace(callbacks, "timesteps", vector_of(scheduler->timesteps()));
+      trace(callbacks, "sigmas", vector_of(scheduler->sigmas()));
+      trace(callbacks, "latents_init", to_channel_major(job.start));
+    }
+  }
+
+  const int steps = ctx.planning() ? 1 : scheduler->steps();
+  StageReport stage(callbacks, "denoise", first);
+  if (!ctx.planning()) stage.report(first, steps);
+  for (int i = first; i < steps; ++i) {
+    ctx.cancel.throw_if_cancelled();
+    for (int64_t b = 0; b < B; ++b) cast(ctx, x, input.slice(0, b, 1));
+    const float t = scheduler->timesteps()[static_cast<size_t>(i)] * static_cast<float>(transformer_config_.timestep_scale);
+    job.model.encode_times(ctx, std::vector<float>(static_cast<size_t>(B), t), 0, times);
+    replays.run(ctx, {}, find_velocity);
+    if (callbacks.step) cast(ctx, x, before);
     scheduler->step(ctx, i, velocity, x);
-    if (ctx.planning()) continue;
-    if (callbacks.trace && index == 0) {
+    if (ctx.planning()) return {};
+    if (callbacks.trace && job.index == 0) {
       char name[24];
       std::snprintf(name, sizeof name, "latents_%03d", i + 1);
       trace(callbacks, name, to_channel_major(download(ctx, x)));
     }
+    // A device works behind the host: not further than a step, or progress and a wish to stop would mean little.
+    ends[static_cast<size_t>(i) % 2] = ctx.backend->mark_time();
+    const auto& previous = ends[static_cast<size_t>(i + 1) % 2];
+    if (previous) previous->seconds_until(*previous);
     stage.report(i + 1, steps);
+    if (!callbacks.step) continue;
+    const auto state = [&] {
+      DenoiseState s{.step = i + 1, .latents = download(ctx, x), .history = {}};
+      for (const Tensor& past : scheduler->history(i + 1)) s.history.push_back(download(ctx, past));
+      return s;
+    };
+    const auto data = [&] {  // x = (1 - sigma) data + sigma noise and v = noise - data
+      const Term terms[] = {{1.0f, before}, {-scheduler->sigmas()[static_cast<size_t>(i)], velocity}};
+      linear_combination(ctx, terms, velocity);
+      return download(ctx, velocity);
+    };
+    callbacks.step({job.index, i + 1, steps, state, data});
   }
-  return x;
+  return download(ctx, x);
+}
+
+int64_t SanaPipeline::plan_denoise(const Denoising& job) {
+  Arena planning = Arena::planning(options_.device);
+  Context plan = make_context(dtype_, planning, {});
+  denoise_on(plan, job, {});
+  return planning.peak();
+}
+
+Tensor SanaPipeline::denoise(const PictureRequest& request, const Text& text, int index, const GenerateCallbacks& callbacks,
+                             const DenoiseState* from) {
+  const std::shared_ptr<const SanaTransformer> model = transformer();
+  Denoising job{.request = request, .model = *model, .text = text, .latent = latent_size(request), .index = index, .from = from};
+  const Shape shape{1, job.latent.height, job.latent.width, vae_config_.latent_channels};
+  if (from && from->latents.shape() != shape) {
+    throw Error(ErrorKind::kBadFile, "the checkpoint's latents are " + from->latents.shape().to_string() + ", not " + shape.to_string());
+  }
+  Context ctx = make_context(dtype_, arena_for(plan_denoise(job)), callbacks.cancel);
+  job.start = from ? from->latents : to_token_major(draw_noise(request, index, job.latent));
+  return denoise_on(ctx, job, callbacks);
+}
+
+Picture SanaPipeline::decode(const PictureRequest& request, const Tensor& latents, int index, const GenerateCallbacks& callbacks) {
+  const Sizes sizes = resolve_size(request);
+  Tensor image = decode_latents(latents, callbacks);
+  if (sizes.rendered != sizes.asked) image = resize_and_crop(image, sizes.asked);
+  if (index == 0) trace(callbacks, "image", to_channel_major(image));
+  callbacks.cancel.throw_if_cancelled();
+  return {to_image(image), index, request.seed + static_cast<uint64_t>(index), sizes.rendered};
 }
 
 void SanaPipeline::generate(const PictureRequest& request, const GenerateCallbacks& callbacks) {
-  if (request.count < 1 || request.count > kMaxCount) {
-    throw Error(ErrorKind::kUsage, "--count: " + std::to_string(request.count) + " is not between 1 and " + std::to_string(kMaxCount));
-  }
-  if (!(request.guidance >= 0 && request.guidance <= 100)) throw Error(ErrorKind::kUsage, "--guidance: must be from 0 to 100");
-  const Sizes sizes = resolve_size(request);
-  make_scheduler(*scheduler_config_, {.steps = request.steps, .name = request.scheduler, .flow_shift = request.flow_shift});
-  const bool guided = request.guidance > 1;
-  const PictureSize latent{sizes.rendered.height / vae_config_.compression(), sizes.rendered.width / vae_config_.compression()};
-
-  const Prompts prompts = encode_prompts(request, guided, callbacks);
-  const SanaTransformer& model = transformer();
-  const auto denoise_with = [&](Context& ctx, const Tensor& noise, int index) {
-    const SanaTransformer::Text text = model.encode_text(ctx, prompts.rows, prompts.offsets);
-    const int64_t p = transformer_config_.patch_size;
-    const Tensor positions = model.positional_table(ctx, latent.height / p, latent.width / p);
-    const Tensor x = denoise(ctx, request, text, positions, noise, index, callbacks);
-    return ctx.planning() ? Tensor() : download(ctx, x);
-  };
-  Arena planning = Arena::planning(options_.device);
-  Context plan = make_context(dtype_, planning, callbacks.cancel);
-  denoise_with(plan, Tensor({1, latent.height, latent.width, vae_config_.latent_channels}, DType::kF32), 0);
-
+  check(request);
+  const Text text = encode(request, callbacks);
   for (int index = 0; index < request.count; ++index) {
     callbacks.cancel.throw_if_cancelled();
-    const Tensor noise = to_token_major(draw_noise(request, index, latent));
-    Tensor latents;
-    {
-      Context ctx = make_context(dtype_, arena_for(planning.peak()), callbacks.cancel);
-      const Arena::Scope scope(*ctx.arena);
-      latents = denoise_with(ctx, noise, index);
-    }
-    Tensor image = decode(latents, callbacks);
-    if (sizes.rendered != sizes.asked) image = resize_and_crop(image, sizes.asked);
-    if (index == 0) trace(callbacks, "image", to_channel_major(image));
-    callbacks.cancel.throw_if_cancelled();
-    if (callbacks.picture) {
-      callbacks.picture({to_image(image), index, request.seed + static_cast<uint64_t>(index), sizes.rendered});
-    }
+    Picture picture = decode(request, denoise(request, text, index, callbacks), index, callbacks);
+    if (callbacks.picture) callbacks.picture(std::move(picture));
   }
+}
+
+// The longest prompts that the model takes, so that the plan holds for any text.
+SanaPipeline::Memory SanaPipeline::plan_memory(const PictureRequest& request) {
+  check(request);
+  Memory memory{.weights = weight_bytes()};
+  {
+    const std::lock_guard lock(parts_->text_mutex);
+    Arena planning = Arena::planning(options_.device);
+    Context plan = make_context(wide_dtype_, planning, {});
+    text_encoder().plan(plan);
+    memory.text = planning.peak();
+  }
+  Text text;
+  for (int64_t b = request.guidance > 1 ? 2 : 1; b > 0; --b) text.offsets.push_back(text.offsets.back() + kPromptPositions);
+  text.rows = Tensor({text.offsets.back(), transformer_config_.caption_channels}, wide_dtype_, options_.device);
+  const std::shared_ptr<const SanaTransformer> model = transformer();
+  const PictureSize latent = latent_size(request);
+  memory.denoise = plan_denoise({.request = request, .model = *model, .text = text, .latent = latent});
+  memory.decode = plan_decode(*autoencoder(DcAutoencoder::kDecoderOnly), latent);
+  return memory;
 }
 
 }  // namespace linea

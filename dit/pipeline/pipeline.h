@@ -1,7 +1,7 @@
 // dit/pipeline/pipeline.h: text → latents → picture, with a model folder of the diffusers layout (SanaPipeline).
 //
 // Pictures of a call are computed one after the other, each with its guidance pair as one batch, so a picture does not depend on its
-// neighbours. Thread rule: one SanaPipeline belongs to one thread.
+// neighbours. Thread rule: one SanaPipeline belongs to one thread; siblings share the weights, so that several threads make pictures.
 #pragma once
 
 #include <filesystem>
@@ -14,6 +14,7 @@
 #include "core/image.h"
 #include "core/progress.h"
 #include "dit/pipeline/aspect_ratio.h"
+#include "dit/pipeline/denoise_state.h"
 #include "dit/schedulers/scheduler.h"
 #include "dit/transformer.h"
 #include "textenc/text_encoder.h"
@@ -46,17 +47,30 @@ struct Picture {
 
 struct PipelineOptions {
   Device device;
-  std::optional<DType> dtype;              // none = the best for the device
+  std::optional<DType> dtype;              // none = the best for the device; kF8E4M3 = bf16 with FP8 matrices
   bool softcap = true;                     // of the text encoder's attention logits
   std::optional<std::string> instruction;  // none = the model folder's; empty = no instruction
 };
 
+// "fp32", "bf16", "fp16" and "fp8"; throws kUsage.
+DType parse_picture_dtype(const std::string& name);
+
 // The text of an instruction file, without its last line break. Throws kUsage.
 std::string read_instruction_file(const std::filesystem::path& path);
 
+// A finished step, told before the next one begins. What the functions return is a copy on the host; they may be called during the
+// callback only.
+struct DenoiseStep {
+  int index = 0;  // of the picture in its call
+  int step = 0, steps = 0;
+  std::function<DenoiseState()> state;  // from which SanaPipeline::denoise goes on with the same bits
+  std::function<Tensor()> data;         // [1, h, w, C] f32: the clean latents as this step saw them coming, for previews
+};
+
 struct GenerateCallbacks {
   ProgressCallback progress;
-  std::function<void(Picture&&)> picture;  // called as soon as each picture is done
+  std::function<void(const DenoiseStep&)> step;  // may throw, which ends the call
+  std::function<void(Picture&&)> picture;        // called as soon as each picture is done
   std::function<void(const std::string& message)> warning;
   // Named f32 (or i64) tensors in the reference's layouts (NCHW), for comparing implementations; empty = none kept.
   std::function<void(const std::string& name, const Tensor& value)> trace;
@@ -76,11 +90,37 @@ class SanaPipeline {
   // Autoencoder round trip of an image whose sides are multiples of the compression (others are cropped at the right and bottom).
   Image reconstruct(const Image& image, const GenerateCallbacks& callbacks);
 
+  // Another pipeline for another thread, with activations of its own. Weights are loaded once, by whoever needs them first; prompts are
+  // encoded one at a time, with one cache for all siblings.
+  std::unique_ptr<SanaPipeline> sibling() const;
+
   // What the request means for this model: the size asked for and the size rendered. Throws kUsage.
   struct Sizes {
     PictureSize asked, rendered;
   };
   Sizes resolve_size(const PictureRequest& request) const;
+  void check(const PictureRequest& request) const;  // all that can be told without computing; throws kUsage
+
+  // The stages of generate(), for callers that interleave the stages of several pictures. `index` is the picture's place in its call.
+  // Both prompts' real rows, [negative, positive] under guidance, and where each begins.
+  struct Text {
+    Tensor rows;  // [L, caption_channels] on the device
+    std::vector<int64_t> offsets{0};
+  };
+  Text encode(const PictureRequest& request, const GenerateCallbacks& callbacks);
+  // Clean latents [1, h, w, C] f32 on the host. `from`: a state of the same picture. Throws kBadFile when it is of another form.
+  Tensor denoise(const PictureRequest& request, const Text& text, int index, const GenerateCallbacks& callbacks,
+                 const DenoiseState* from = nullptr);
+  Picture decode(const PictureRequest& request, const Tensor& latents, int index, const GenerateCallbacks& callbacks);
+  // The decoder's own picture of latents as denoise gives them, [1, H, W, 3] f32 in [-1, 1] on the host, not clamped.
+  Tensor decode_latents(const Tensor& latents, const GenerateCallbacks& callbacks);
+
+  // Bytes that each stage takes for activations, by running it on a planning arena, and the bytes of all weights. Loads the weights.
+  struct Memory {
+    int64_t weights = 0, text = 0, denoise = 0, decode = 0;
+  };
+  Memory plan_memory(const PictureRequest& request);
+  int64_t weight_bytes() const;  // from the checkpoints' headers alone
 
   DType dtype() const { return dtype_; }
   const SanaConfig& transformer_config() const { return transformer_config_; }
@@ -88,28 +128,29 @@ class SanaPipeline {
   const std::filesystem::path& folder() const { return folder_; }
 
  private:
-  struct Prompts;
+  struct Parts;
+  SanaPipeline(const SanaPipeline& other, std::nullptr_t);       // a sibling
+  bool fp8() const { return options_.dtype == DType::kF8E4M3; }  // for the matrices of text encoder and transformer
   Context make_context(DType dtype, Arena& arena, const CancelToken& cancel) const;
   Arena& arena_for(int64_t bytes);
-  Prompts encode_prompts(const PictureRequest& request, bool guided, const GenerateCallbacks& callbacks);
+  PictureSize latent_size(const PictureRequest& request) const;
   Tensor draw_noise(const PictureRequest& request, int index, PictureSize latent) const;
-  Tensor denoise(Context& ctx, const PictureRequest& request, const SanaTransformer::Text& text, const Tensor& positions,
-                 const Tensor& noise, int index, const GenerateCallbacks& callbacks);
-  Tensor decode(const Tensor& latents, const GenerateCallbacks& callbacks);
-  TextEncoder& text_encoder();
-  const SanaTransformer& transformer();
-  const DcAutoencoder& autoencoder(DcAutoencoder::Parts parts);
+  struct Denoising;
+  Tensor denoise_on(Context& ctx, const Denoising& job, const GenerateCallbacks& callbacks);
+  Tensor decode_on(Context& ctx, const DcAutoencoder& vae, const Tensor& latents) const;
+  int64_t plan_denoise(const Denoising& job);
+  int64_t plan_decode(const DcAutoencoder& vae, PictureSize latent) const;
+  TextEncoder& text_encoder();  // with parts_->text_mutex held
+  std::shared_ptr<const SanaTransformer> transformer();
+  std::shared_ptr<const DcAutoencoder> autoencoder(DcAutoencoder::Parts parts);
 
   std::filesystem::path folder_;
   PipelineOptions options_;
   DType dtype_, wide_dtype_;  // wide: of the text encoder and autoencoder, which do not bear fp16
   SanaConfig transformer_config_;
   DcAeConfig vae_config_;
-  std::unique_ptr<Config> scheduler_config_;
-  std::optional<TextEncoder> text_encoder_;
-  std::optional<SanaTransformer> transformer_;
-  std::optional<DcAutoencoder> autoencoder_;
-  DcAutoencoder::Parts autoencoder_parts_ = DcAutoencoder::kDecoderOnly;
+  std::shared_ptr<const Config> scheduler_config_;
+  std::shared_ptr<Parts> parts_;
   std::unique_ptr<Arena> arena_;
 };
 

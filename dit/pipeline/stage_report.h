@@ -16,17 +16,19 @@ inline void trace(const GenerateCallbacks& callbacks, const std::string& name, c
 
 class StageReport {
  public:
-  StageReport(const GenerateCallbacks& callbacks, const char* stage) : callbacks_(callbacks), stage_(stage) {}
+  // `first`: steps that were done in an earlier run and say nothing about the time.
+  StageReport(const GenerateCallbacks& callbacks, const char* stage, int first = 0) : callbacks_(callbacks), stage_(stage), first_(first) {}
 
   void report(int step, int steps) const {
     if (!callbacks_.progress) return;
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
-    callbacks_.progress({stage_, step, steps, seconds, step > 0 ? seconds / step * (steps - step) : -1});
+    callbacks_.progress({stage_, step, steps, seconds, step > first_ ? seconds / (step - first_) * (steps - step) : -1});
   }
 
  private:
   const GenerateCallbacks& callbacks_;
   const char* stage_;
+  int first_;
   std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
 };
 

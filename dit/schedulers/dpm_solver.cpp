@@ -1,5 +1,6 @@
 #include "dit/schedulers/dpm_solver.h"
 
+#include <algorithm>
 #include <cmath>
 
 namespace linea {
@@ -26,6 +27,8 @@ void DpmSolver::allocate_history(Context& ctx, Shape latents) {
   data_.clear();
   for (int i = 0; i < config_.solver_order; ++i) data_.push_back(ctx.allocate(latents, DType::kF32));
 }
+
+std::span<const Tensor> DpmSolver::history(int steps) const { return {data_.data(), std::min(static_cast<size_t>(steps), data_.size())}; }
 
 int DpmSolver::order_of(int i) const {
   const int n = steps();

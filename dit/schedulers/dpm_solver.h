@@ -19,6 +19,7 @@ class DpmSolver final : public Scheduler {
  public:
   DpmSolver(const DpmSolverConfig& config, int steps);
   void allocate_history(Context& ctx, Shape latents) override;
+  std::span<const Tensor> history(int steps) const override;
   void step(Context& ctx, int i, const Tensor& velocity, const Tensor& x) override;
 
  private:

@@ -9,6 +9,7 @@ class FlowEuler final : public Scheduler {
  public:
   FlowEuler(double shift, int num_train_timesteps, int steps);
   void allocate_history(Context&, Shape) override {}
+  std::span<const Tensor> history(int) const override { return {}; }
   void step(Context& ctx, int i, const Tensor& velocity, const Tensor& x) override;
 };
 

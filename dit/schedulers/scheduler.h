@@ -5,6 +5,7 @@
 
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -26,6 +27,9 @@ class Scheduler {
   // memory between them, taken from the arena by allocate_history.
   virtual void step(Context& ctx, int i, const Tensor& velocity, const Tensor& x) = 0;
   virtual void allocate_history(Context& ctx, Shape latents) = 0;
+  // The part of the history that holds values after `steps` steps: with `x` it is all that the next step depends on, so copying both
+  // elsewhere and back goes on with the same bits.
+  virtual std::span<const Tensor> history(int steps) const = 0;
 
  protected:
   std::vector<float> timesteps_, sigmas_;

@@ -1,8 +1,8 @@
 #include "kernels/bench/sana_cases.h"
 
 #include <cmath>
-#include <random>
 
+#include "core/checkpoint.h"
 #include "kernels/backend.h"
 
 namespace linea::bench {
@@ -16,10 +16,7 @@ class Operands {
   explicit Operands(Context& ctx) : ctx_(ctx) {}
 
   Tensor random(Shape shape, DType dtype) {
-    Tensor values(shape, DType::kF32);
-    std::uniform_real_distribution<float> uniform(-0.5f, 0.5f);
-    for (int64_t i = 0; i < values.elements(); ++i) values.data<float>()[i] = uniform(engine_);
-    return values.to(dtype).to(ctx_.backend->device());
+    return Checkpoint::random().load("operand " + std::to_string(count_++), shape, dtype).to(ctx_.backend->device());
   }
   Tensor activations(Shape shape) { return random(shape, ctx_.dtype); }
   Tensor parameters(Shape shape) { return random(shape, DType::kF32); }
@@ -30,7 +27,7 @@ class Operands {
 
  private:
   Context& ctx_;
-  std::minstd_rand engine_{7};
+  int count_ = 0;
 };
 
 std::string size_text(const Shape& shape) {

@@ -21,6 +21,8 @@ class CpuBackend final : public Backend {
   DType preferred_dtype() const override;
   void synchronize() override {}
 
+  bool multiplies_quantized() const override { return true; }
+  bool multiplies_narrow() const override { return true; }
   Weight prepare_linear(const Tensor& w) override;
   Weight prepare_conv2d(const Tensor& w) override;
 
@@ -63,6 +65,8 @@ class CpuBackend final : public Backend {
  private:
   // Rows of x through the epilogue kernel, on all threads.
   void finish_rows(const cpu::EpilogueParams& params, int64_t rows) const;
+  // The product of `out`, whose x and w are x and w here.
+  void quantized_linear(Context&, const Tensor& x, const Weight& w, const Tensor& y, const cpu::GemmParams& out);
   void upsampled_conv2d(Context&, const Tensor& x, const Weight& w, const Tensor& y, const Conv2dArgs&);
 
   const cpu::Kernels& kernels_;

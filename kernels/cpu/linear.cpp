@@ -2,7 +2,9 @@
 //
 //   few rows (time embedding, short prompts)       dot products, simd/small_linear.cpp
 //   f32 and bf16 with AVX-512                      oneDNN, one primitive with bias, activation, gate and residual fused
-//   f16; anything on older or other processors     blocks of simd/gemm.cpp
+//   f16; anything on older or other processors;
+//   weights of 16 bits for activations in f32      blocks of simd/gemm.cpp
+//   block-quantised weights                        quantized_linear.cpp
 //
 // All read the checkpoint's [out, in] as it is. Which of them runs depends on the rows of one batch member, not of the batch, so that
 // members do not change each other's bits. (A matrix [B, in] is taken as one member: bits may change when B passes kFewRows.)
@@ -43,8 +45,11 @@ void CpuBackend::linear(Context& ctx, const Tensor& x, const Weight& w, const Te
                         .in = w.shape[1],
                         .out = w.shape[0],
                         .act = act_of(args.activation),
-                        .type = element_of(x)};
-  const bool few_rows = rows_per_member(x) <= kFewRows, fused = !few_rows && onednn::has_matmul(p.type);
+                        .type = element_of(x),
+                        .w_type = is_quantized(w.data.dtype()) ? element_of(x) : element_of(w.data)};
+  LINEA_ASSERT(p.w_type == p.type || p.type == Element::kF32);
+  if (is_quantized(w.data.dtype())) return quantized_linear(ctx, x, w, y, p);
+  const bool few_rows = rows_per_member(x) <= kFewRows, fused = !few_rows && p.w_type == p.type && onednn::has_matmul(p.type);
   const Arena::Scope scope(*ctx.arena);
   ThreadBuffers buffers(ctx, few_rows || fused ? 0 : kGemmScratch);
   if (ctx.planning() || p.rows == 0) return;

@@ -2,6 +2,7 @@
 #include <cmath>
 #include <vector>
 
+#include "core/quantized.h"
 #include "kernels/cpu/common.h"
 #include "kernels/cpu/cpu_backend.h"
 #include "kernels/cpu/onednn.h"
@@ -77,7 +78,25 @@ void CpuBackend::rotary_embedding(Context&, const Tensor& x, int64_t first_posit
   });
 }
 
+namespace {
+
+// Row by row: few of them are asked for at a time.
+void dequantized_lookup(const Tensor& table, std::span<const int32_t> ids, const Tensor& y, float scale) {
+  const int64_t dim = y.dim(-1), row_bytes = bytes_for(table.dtype(), dim);
+  parallel_for(y.rows(), grain_of(4 * dim), [&](int64_t begin, int64_t end) {
+    std::vector<float> row(static_cast<size_t>(dim));
+    for (int64_t n = begin; n < end; ++n) {
+      dequantize(table.dtype(), static_cast<const char*>(table.raw()) + ids[static_cast<size_t>(n)] * row_bytes, row.data(), dim);
+      for (float& value : row) value *= scale;
+      convert_elements(row.data(), DType::kF32, offset(y.raw(), n * y.row_pitch(), element_of(y)), y.dtype(), dim);
+    }
+  });
+}
+
+}  // namespace
+
 void CpuBackend::embedding_lookup(Context&, const Tensor& table, std::span<const int32_t> ids, const Tensor& y, float scale) {
+  if (is_quantized(table.dtype())) return dequantized_lookup(table, ids, y, scale);
   const EmbeddingParams p = {.table = table.raw(),
                              .ids = ids.data(),
                              .y = y.raw(),

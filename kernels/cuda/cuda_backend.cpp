@@ -5,6 +5,7 @@
 
 #include "core/error.h"
 #include "kernels/cuda/check.h"
+#include "kernels/cuda/graph.h"
 #include "kernels/cuda/matmul.h"
 #include "kernels/cuda/stream_allocator.h"
 
@@ -55,10 +56,43 @@ CudaBackend::~CudaBackend() { cudaStreamDestroy(stream_); }
 
 cudaStream_t CudaBackend::enter() const {
   check(cudaSetDevice(device_.index), "device", "cudaSetDevice");
-  return stream_;
+  return recording_stream() ? recording_stream() : stream_;
+}
+
+std::unique_ptr<Backend::CapturedWork> CudaBackend::capture(const std::function<void()>& work) {
+  const cudaStream_t stream = enter();
+  return std::make_unique<CapturedGraph>(work, device_.index, stream);
 }
 
 void CudaBackend::synchronize() { check(cudaStreamSynchronize(enter()), "synchronize", "cudaStreamSynchronize"); }
+
+namespace {
+
+class EventTimeMark final : public Backend::TimeMark {
+ public:
+  explicit EventTimeMark(cudaStream_t stream) {
+    check(cudaEventCreate(&event_), "mark_time", "cudaEventCreate");
+    check(cudaEventRecord(event_, stream), "mark_time", "cudaEventRecord");
+  }
+  ~EventTimeMark() override { cudaEventDestroy(event_); }
+  EventTimeMark(const EventTimeMark&) = delete;
+  EventTimeMark& operator=(const EventTimeMark&) = delete;
+
+  double seconds_until(const TimeMark& later) const override {
+    float milliseconds = 0;
+    const cudaEvent_t end = static_cast<const EventTimeMark&>(later).event_;
+    check(cudaEventSynchronize(end), "mark_time", "cudaEventSynchronize");
+    check(cudaEventElapsedTime(&milliseconds, event_, end), "mark_time", "cudaEventElapsedTime");
+    return 1e-3 * static_cast<double>(milliseconds);
+  }
+
+ private:
+  cudaEvent_t event_ = nullptr;
+};
+
+}  // namespace
+
+std::unique_ptr<Backend::TimeMark> CudaBackend::mark_time() { return std::make_unique<EventTimeMark>(enter()); }
 
 Backend& cuda_backend(int index) {
   // Never destroyed: tensors in other static objects may still need the allocators while the program ends.

@@ -1,8 +1,9 @@
 // kernels/cuda/cuda_backend.h: the CUDA implementation of the op API, one instance a device.
 //
 // Ops are submitted to one stream and return at once; uploads and downloads go through the same stream, so that memory can be used again
-// without waiting. Matrix products go to cuBLASLt (matmul.h), everything else to the kernels of this folder. No kernel uses atomics and
-// all sums have a fixed order: the same inputs give the same bits.
+// without waiting. Matrix products of more than a few rows go to cuBLASLt (matmul.h), everything else to the kernels of this folder. No
+// kernel uses atomics and all sums have a fixed order: the same inputs give the same bits. During a capture (graph.h) the calling thread's
+// ops are recorded instead.
 // Thread rule: one context per thread; contexts of several threads share the stream and so wait for each other on the device.
 #pragma once
 
@@ -30,14 +31,20 @@ class CudaBackend final : public Backend {
   Device device() const override { return device_; }
   DType preferred_dtype() const override { return DType::kBF16; }
   void synchronize() override;
+  std::unique_ptr<TimeMark> mark_time() override;
 
+  std::unique_ptr<CapturedWork> capture(const std::function<void()>& work) override;
+
+  bool multiplies_fp8() const override;
   Weight prepare_linear(const Tensor& w) override;
+  Weight prepare_fp8_linear(const Tensor& w) override;
   Weight prepare_conv2d(const Tensor& w) override;
 
   void linear(Context&, const Tensor& x, const Weight& w, const Tensor& y, const LinearArgs&) override;
   void grouped_linear(Context&, const Tensor& x, const Tensor& w, const Tensor& y) override;
   void conv2d(Context&, const Tensor& x, const Weight& w, const Tensor& y, const Conv2dArgs&) override;
   void depthwise_conv2d(Context&, const Tensor& x, const Tensor& w, const Tensor& y, const DepthwiseArgs&) override;
+  void expand_depthwise(Context&, const Tensor& x, const Weight& w, const Tensor& filters, const Tensor& y, const ExpandArgs&) override;
   void modulated_layer_norm(Context&, const Tensor& x, const Tensor& scale, const Tensor& shift, const Tensor& y, float eps) override;
   void rms_norm(Context&, const Tensor& x, const Tensor& w, const Tensor& y, const RmsNormArgs&) override;
   void relu_linear_attention(Context&, const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& y, float eps) override;
@@ -56,9 +63,28 @@ class CudaBackend final : public Backend {
   void add_upsample_shortcut(Context&, const Tensor& x, const Tensor& y) override;
   void add_channel_mean(Context&, const Tensor& x, const Tensor& y) override;
   void add_channel_repeat(Context&, const Tensor& x, const Tensor& y) override;
+  void linear_recurrence(Context&, const Tensor& q, const Tensor& k, const Tensor& v, const RecurrenceArgs&, const Tensor& state,
+                         const Tensor& y) override;
+  void selective_scan(Context&, const Tensor& x, const SelectiveScanArgs&, const Tensor& state, const Tensor& y) override;
+  void weighted_average(Context&, const Tensor& k, const Tensor& v, const Tensor& log_decay, const Tensor& u, const Tensor& state,
+                        const Tensor& y) override;
+  void causal_conv1d(Context&, const Tensor& x, const Tensor& w, const Tensor& bias, const Tensor& state, const Tensor& y,
+                     Activation) override;
+  void token_shift(Context&, const Tensor& x, const Tensor& state, const Tensor& y) override;
+  void lerp(Context&, const Tensor& a, const Tensor& b, const Tensor& m, const Tensor& y) override;
+  void elementwise(Context&, const Tensor& x, const Tensor& y, const ElementwiseArgs&) override;
+  void group_norm(Context&, const Tensor& x, const Tensor& w, const Tensor& y, const GroupNormArgs&) override;
+  void normalize_heads(Context&, const Tensor& x, const Tensor& w, const Tensor& y, int64_t heads, float eps) override;
+  void add_bonus(Context&, const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& u, const Tensor& y) override;
+  void project(Context&, std::span<const Projection> projections) override;
+  void mix_with_previous(Context&, const Tensor& x, const Tensor& w, const Tensor& bias, const Tensor& state,
+                         std::span<const Mix> mixes) override;
+  void rwkv7_inputs(Context&, const Rwkv7Inputs& in) override;
+  void rwkv7_outputs(Context&, const Rwkv7Outputs& args, const Tensor& y) override;
 
  private:
-  // Makes this device the calling thread's, as every submission needs, and gives the stream.
+  const void* library_bias(Context&, const Weight& w, const Tensor& bias, DType type);
+  // Makes this device the calling thread's, as every submission needs, and gives the stream: the recording one during a capture.
   cudaStream_t enter() const;
 
   Device device_;

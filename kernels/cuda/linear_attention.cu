@@ -9,31 +9,23 @@
 // Accuracy f32; partial sums of fixed token blocks, added in order without atomics: bits do not depend on other members or the device.
 #include "kernels/cuda/common.cuh"
 #include "kernels/cuda/device/tile.cuh"
+#include "kernels/cuda/linear_attention.h"
 
 namespace linea {
 
 namespace cuda {
 namespace {
 
-constexpr int kBlockTokens = 256, kStateTokens = 32, kApplyTokens = 64;
-
-template <class T> struct LinearAttentionParams {
-  const T *q, *k, *v;
-  T* y;
-  float* states;  // [B, H, blocks, d + 1, d]: M, then z
-  int64_t q_batch, q_token, q_head, k_batch, k_token, k_head, v_batch, v_token, v_head, y_batch, y_token, y_head;
-  int tokens, heads, d, blocks;
-  float eps;
-};
+constexpr int kStateTokens = 32, kApplyTokens = 64;
 
 // blockIdx: x = token block, y = member · heads + head
-template <int kWidth, class T> __global__ void __launch_bounds__(kTileThreads) state_kernel(LinearAttentionParams<T> p) {
+template <int kWidth, class T> __global__ void __launch_bounds__(kTileThreads) state_kernel(LinearAttentionParams p) {
   constexpr int kSums = kWidth / 16;
   __shared__ float keys[kStateTokens * kWidth], values[kStateTokens * kWidth];
   const int head = static_cast<int>(blockIdx.y) % p.heads, member = static_cast<int>(blockIdx.y) / p.heads;
-  const T* k = p.k + member * p.k_batch + head * p.k_head;
-  const T* v = p.v + member * p.v_batch + head * p.v_head;
-  const int begin = static_cast<int>(blockIdx.x) * kBlockTokens, end = min(begin + kBlockTokens, p.tokens);
+  const T* k = static_cast<const T*>(p.k) + member * p.k_batch + head * p.k_head;
+  const T* v = static_cast<const T*>(p.v) + member * p.v_batch + head * p.v_head;
+  const int begin = static_cast<int>(blockIdx.x) * p.block_tokens, end = min(begin + p.block_tokens, p.tokens);
   const int thread = static_cast<int>(threadIdx.x);
 
   float sums[kSums][kSums] = {}, norm = 0;
@@ -71,7 +63,7 @@ __global__ void reduce_kernel(float* states, int blocks, int size) {
   state[0] = sum;
 }
 
-template <int kWidth, class T> __global__ void __launch_bounds__(kTileThreads) apply_kernel(LinearAttentionParams<T> p) {
+template <int kWidth, class T> __global__ void __launch_bounds__(kTileThreads) apply_kernel(LinearAttentionParams p) {
   constexpr int kRows = kApplyTokens / 16, kColumns = kWidth / 16, kPitch = kWidth + 1;
   extern __shared__ float shared[];
   float* queries = shared;                          // [token][kPitch]
@@ -80,8 +72,8 @@ template <int kWidth, class T> __global__ void __launch_bounds__(kTileThreads) a
   float* scales = norm + kWidth;                    // [token]
   const int head = static_cast<int>(blockIdx.y) % p.heads, member = static_cast<int>(blockIdx.y) / p.heads;
   const int begin = static_cast<int>(blockIdx.x) * kApplyTokens, count = min(kApplyTokens, p.tokens - begin);
-  const T* q = p.q + member * p.q_batch + head * p.q_head + begin * p.q_token;
-  T* y = p.y + member * p.y_batch + head * p.y_head + begin * p.y_token;
+  const T* q = static_cast<const T*>(p.q) + member * p.q_batch + head * p.q_head + begin * p.q_token;
+  T* y = static_cast<T*>(p.y) + member * p.y_batch + head * p.y_head + begin * p.y_token;
   const float* state = p.states + static_cast<int64_t>(blockIdx.y) * p.blocks * (p.d + 1) * p.d;
   const int thread = static_cast<int>(threadIdx.x);
 
@@ -110,59 +102,80 @@ template <int kWidth, class T> __global__ void __launch_bounds__(kTileThreads) a
   }
 }
 
+void reduce(cudaStream_t stream, const LinearAttentionParams& p, int members) {
+  if (p.blocks == 1) return;
+  const int size = (p.d + 1) * p.d;
+  const dim3 grid(static_cast<unsigned>(ceil_div(size, kTileThreads)), static_cast<unsigned>(members * p.heads));
+  reduce_kernel<<<grid, kTileThreads, 0, stream>>>(p.states, p.blocks, size);
+  check_launch("relu_linear_attention");
+}
+
+template <int kWidth, class T> void launch(cudaStream_t stream, const LinearAttentionParams& p, int members) {
+  const char* op = "relu_linear_attention";
+  const auto rows = static_cast<unsigned>(members * p.heads);
+  state_kernel<kWidth, T><<<dim3(static_cast<unsigned>(p.blocks), rows), kTileThreads, 0, stream>>>(p);
+  check_launch(op);
+  reduce(stream, p, members);
+  constexpr int kShared = (kApplyTokens * (kWidth + 1) + kWidth * kWidth + kWidth + kApplyTokens) * static_cast<int>(sizeof(float));
+  allow_shared(apply_kernel<kWidth, T>, kShared, op);
+  apply_kernel<kWidth, T><<<dim3(static_cast<unsigned>(ceil_div(p.tokens, kApplyTokens)), rows), kTileThreads, kShared, stream>>>(p);
+  check_launch(op);
+}
+
+// Tokens whose products one partial state sums: few, so that short sequences fill the device too.
+int64_t block_tokens_of(int64_t tokens) { return tokens <= 4096 ? 128 : 512; }
+
+// Heads that vector accesses can walk.
+bool is_aligned_heads(const Tensor& t) {
+  return reinterpret_cast<uintptr_t>(t.raw()) % 16 == 0 && t.stride(0) % 8 == 0 && t.stride(1) % 8 == 0 && t.stride(2) % 8 == 0;
+}
+
 }  // namespace
 }  // namespace cuda
 
 using namespace cuda;
 
 void CudaBackend::relu_linear_attention(Context& ctx, const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& y, float eps) {
-  const char* op = "relu_linear_attention";
-  const int64_t batch = q.dim(0), tokens = q.dim(1), heads = q.dim(2), d = q.dim(3);
-  const int64_t blocks = std::max<int64_t>(ceil_div(tokens, kBlockTokens), 1);
+  const int64_t batch = q.dim(0), tokens = q.dim(1), heads = q.dim(2), d = q.dim(3), block_tokens = block_tokens_of(tokens);
+  const int64_t blocks = std::max<int64_t>(ceil_div(tokens, block_tokens), 1);
   const Arena::Scope scope(*ctx.arena);
   const Tensor states = ctx.allocate({batch * heads, blocks, d + 1, d}, DType::kF32);
   if (ctx.planning() || q.elements() == 0) return;
   const cudaStream_t stream = enter();
-  const auto launch = [&](auto tag, auto width) {
+  const cuda::LinearAttentionParams p = {.q = q.raw(),
+                                         .k = k.raw(),
+                                         .v = v.raw(),
+                                         .y = y.raw(),
+                                         .states = states.data<float>(),
+                                         .q_batch = q.stride(0),
+                                         .q_token = q.stride(1),
+                                         .q_head = q.stride(2),
+                                         .k_batch = k.stride(0),
+                                         .k_token = k.stride(1),
+                                         .k_head = k.stride(2),
+                                         .v_batch = v.stride(0),
+                                         .v_token = v.stride(1),
+                                         .v_head = v.stride(2),
+                                         .y_batch = y.stride(0),
+                                         .y_token = y.stride(1),
+                                         .y_head = y.stride(2),
+                                         .tokens = static_cast<int>(tokens),
+                                         .heads = static_cast<int>(heads),
+                                         .d = static_cast<int>(d),
+                                         .blocks = static_cast<int>(blocks),
+                                         .block_tokens = static_cast<int>(block_tokens),
+                                         .eps = eps};
+  const int members = static_cast<int>(batch);
+  if (q.dtype() == DType::kBF16 && d == 32 && is_aligned_heads(q) && is_aligned_heads(k) && is_aligned_heads(v) && is_aligned_heads(y)) {
+    linear_attention_state_bf16(stream, p, members);
+    reduce(stream, p, members);
+    linear_attention_apply_bf16(stream, p, members);
+    return;
+  }
+  with_type(q.dtype(), "relu_linear_attention", [&](auto tag) {
     using T = typename decltype(tag)::type;
-    constexpr int kWidth = decltype(width)::value;
-    const cuda::LinearAttentionParams<T> p = {.q = pointer<T>(q),
-                                              .k = pointer<T>(k),
-                                              .v = pointer<T>(v),
-                                              .y = pointer<T>(y),
-                                              .states = states.data<float>(),
-                                              .q_batch = q.stride(0),
-                                              .q_token = q.stride(1),
-                                              .q_head = q.stride(2),
-                                              .k_batch = k.stride(0),
-                                              .k_token = k.stride(1),
-                                              .k_head = k.stride(2),
-                                              .v_batch = v.stride(0),
-                                              .v_token = v.stride(1),
-                                              .v_head = v.stride(2),
-                                              .y_batch = y.stride(0),
-                                              .y_token = y.stride(1),
-                                              .y_head = y.stride(2),
-                                              .tokens = static_cast<int>(tokens),
-                                              .heads = static_cast<int>(heads),
-                                              .d = static_cast<int>(d),
-                                              .blocks = static_cast<int>(blocks),
-                                              .eps = eps};
-    const auto members = static_cast<unsigned>(batch * heads);
-    state_kernel<kWidth><<<dim3(static_cast<unsigned>(blocks), members), kTileThreads, 0, stream>>>(p);
-    check_launch(op);
-    if (blocks > 1) {
-      const int size = static_cast<int>((d + 1) * d);
-      reduce_kernel<<<dim3(static_cast<unsigned>(ceil_div(size, kTileThreads)), members), kTileThreads, 0, stream>>>(p.states, p.blocks,
-                                                                                                                     size);
-      check_launch(op);
-    }
-    constexpr int kShared = (kApplyTokens * (kWidth + 1) + kWidth * kWidth + kWidth + kApplyTokens) * static_cast<int>(sizeof(float));
-    allow_shared(apply_kernel<kWidth, T>, kShared, op);
-    apply_kernel<kWidth><<<dim3(static_cast<unsigned>(ceil_div(tokens, kApplyTokens)), members), kTileThreads, kShared, stream>>>(p);
-    check_launch(op);
-  };
-  with_type(q.dtype(), op, [&](auto tag) { LINEA_ASSERT(with_width(d, [&](auto width) { launch(tag, width); })); });
+    LINEA_ASSERT(with_width(d, [&](auto width) { launch<decltype(width)::value, T>(stream, p, members); }));
+  });
 }
 
 }  // namespace linea

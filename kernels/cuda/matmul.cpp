@@ -2,6 +2,8 @@
 #include "kernels/cuda/matmul.h"
 
 #include <algorithm>
+#include <cstring>
+#include <limits>
 
 #include "core/error.h"
 #include "kernels/cuda/check.h"
@@ -13,6 +15,8 @@ constexpr const char* kOp = "linear";
 constexpr size_t kWorkspaceBytes = size_t{32} << 20;  // what the library recommends for Hopper
 
 cudaDataType_t data_type(DType type) { return type == DType::kF32 ? CUDA_R_32F : type == DType::kBF16 ? CUDA_R_16BF : CUDA_R_16F; }
+
+cudaDataType_t operand_type(const MatmulCall& call) { return call.is_fp8() ? CUDA_R_8F_E4M3 : data_type(call.dtype); }
 
 // The largest power of two, up to 256, that divides an address.
 uint32_t alignment_of(const void* pointer) {
@@ -28,10 +32,18 @@ template <class Value> void set(cublasLtMatmulPreference_t preference, cublasLtM
   check(cublasLtMatmulPreferenceSetAttribute(preference, attribute, &value, sizeof value), kOp, "cublasLtMatmulPreferenceSetAttribute");
 }
 
+cublasLtEpilogue_t epilogue_of(const MatmulCall& call) {
+  switch (call.activation) {
+    case Activation::kRelu: return call.bias ? CUBLASLT_EPILOGUE_RELU_BIAS : CUBLASLT_EPILOGUE_RELU;
+    case Activation::kGeluTanh: return call.bias ? CUBLASLT_EPILOGUE_GELU_BIAS : CUBLASLT_EPILOGUE_GELU;
+    default: return call.bias ? CUBLASLT_EPILOGUE_BIAS : CUBLASLT_EPILOGUE_DEFAULT;
+  }
+}
+
 class Layout {
  public:
-  Layout(DType type, int64_t rows, int64_t columns, int64_t pitch) {
-    check(cublasLtMatrixLayoutCreate(&layout_, data_type(type), static_cast<uint64_t>(rows), static_cast<uint64_t>(columns), pitch), kOp,
+  Layout(cudaDataType_t type, int64_t rows, int64_t columns, int64_t pitch) {
+    check(cublasLtMatrixLayoutCreate(&layout_, type, static_cast<uint64_t>(rows), static_cast<uint64_t>(columns), pitch), kOp,
           "cublasLtMatrixLayoutCreate");
   }
   ~Layout() { cublasLtMatrixLayoutDestroy(layout_); }
@@ -74,18 +86,24 @@ struct Matmul::Descriptors {
   Layout w, x, c, y;
 
   Descriptors(const MatmulCall& call, int64_t rows)
-      : w(call.dtype, call.in, call.out, call.in),
-        x(call.dtype, call.in, rows, call.x_pitch),
-        c(call.dtype, call.out, rows, call.residual ? call.residual_pitch : call.y_pitch),
-        y(call.dtype, call.out, rows, call.y_pitch) {
+      : w(operand_type(call), call.in, call.out, call.in),
+        x(operand_type(call), call.in, rows, call.x_pitch),
+        c(data_type(call.dtype), call.out, rows, call.residual ? call.residual_pitch : call.y_pitch),
+        y(data_type(call.dtype), call.out, rows, call.y_pitch) {
     set(operation, CUBLASLT_MATMUL_DESC_TRANSA, CUBLAS_OP_T);
     set(operation, CUBLASLT_MATMUL_DESC_TRANSB, CUBLAS_OP_N);
-    cublasLtEpilogue_t epilogue = call.relu ? CUBLASLT_EPILOGUE_RELU : CUBLASLT_EPILOGUE_DEFAULT;
-    if (call.bias) {
-      epilogue = call.relu ? CUBLASLT_EPILOGUE_RELU_BIAS : CUBLASLT_EPILOGUE_BIAS;
-      set(operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, call.bias);
+    set(operation, CUBLASLT_MATMUL_DESC_EPILOGUE, epilogue_of(call));
+    if (call.is_fp8()) {
+      set(operation, CUBLASLT_MATMUL_DESC_A_SCALE_MODE, CUBLASLT_MATMUL_MATRIX_SCALE_OUTER_VEC_32F);
+      set(operation, CUBLASLT_MATMUL_DESC_B_SCALE_MODE, CUBLASLT_MATMUL_MATRIX_SCALE_OUTER_VEC_32F);
+      set(operation, CUBLASLT_MATMUL_DESC_A_SCALE_POINTER, call.w_scales);
+      set(operation, CUBLASLT_MATMUL_DESC_B_SCALE_POINTER, call.x_scales);
+      set(operation, CUBLASLT_MATMUL_DESC_FAST_ACCUM, int8_t{1});
     }
-    set(operation, CUBLASLT_MATMUL_DESC_EPILOGUE, epilogue);
+    if (call.bias) {
+      set(operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, call.bias);
+      set(operation, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, data_type(call.dtype));
+    }
   }
 };
 
@@ -101,65 +119,166 @@ Matmul::~Matmul() {
   cublasLtDestroy(handle_);
 }
 
-std::optional<cublasLtMatmulAlgo_t> Matmul::find(const Descriptors& d, const MatmulCall& call) const {
+std::vector<Matmul::Algorithm> Matmul::propose(const Descriptors& d, const MatmulCall& call, int count) const {
   const Preference preference;
   set(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, kWorkspaceBytes);
   // Split sums are added in f32, whatever the type of y.
-  set(preference, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, static_cast<uint32_t>(CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE));
+  const uint32_t reduction = call.member_rows > 0 ? CUBLASLT_REDUCTION_SCHEME_NONE : CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE;
+  set(preference, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, reduction);
   set(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, alignment_of(call.w));
   set(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, alignment_of(call.x));
   set(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, alignment_of(call.residual ? call.residual : call.y));
   set(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, alignment_of(call.y));
-  cublasLtMatmulHeuristicResult_t result = {};
+  std::vector<cublasLtMatmulHeuristicResult_t> results(static_cast<size_t>(count));
   int found = 0;
-  const cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(handle_, d.operation, d.w, d.x, d.c, d.y, preference, 1, &result, &found);
-  if (status == CUBLAS_STATUS_NOT_SUPPORTED || (status == CUBLAS_STATUS_SUCCESS && found == 0)) return std::nullopt;
+  const cublasStatus_t status =
+      cublasLtMatmulAlgoGetHeuristic(handle_, d.operation, d.w, d.x, d.c, d.y, preference, count, results.data(), &found);
+  std::vector<Algorithm> algorithms;
+  if (status == CUBLAS_STATUS_NOT_SUPPORTED) return algorithms;
   check(status, kOp, "cublasLtMatmulAlgoGetHeuristic");
-  return result.algo;
+  for (int i = 0; i < found; ++i) {
+    if (results[static_cast<size_t>(i)].state == CUBLAS_STATUS_SUCCESS) algorithms.push_back(results[static_cast<size_t>(i)].algo);
+  }
+  return algorithms;
 }
 
-std::optional<cublasLtMatmulAlgo_t> Matmul::choose(const Descriptors& d, const MatmulCall& call) {
-  const Key key = {static_cast<int64_t>(call.dtype),
-                   call.rows,
-                   call.member_rows,
-                   call.in,
-                   call.out,
-                   call.x_pitch,
-                   call.residual_pitch,
-                   call.y_pitch,
-                   (call.residual ? 1 : 0) + (call.bias ? 2 : 0) + (call.relu ? 4 : 0) + (call.residual == call.y ? 8 : 0),
-                   alignment_of(call.w),
-                   alignment_of(call.x),
-                   alignment_of(call.residual),
-                   alignment_of(call.y),
-                   alignment_of(call.bias)};
+cublasStatus_t Matmul::submit(const Descriptors& d, const MatmulCall& call, const Algorithm& algorithm, cudaStream_t stream) const {
+  const float one = 1.0f, zero = 0.0f;
+  return cublasLtMatmul(handle_, d.operation, &one, call.w, d.w, call.x, d.x, call.residual ? &one : &zero,
+                        call.residual ? call.residual : call.y, d.c, call.y, d.y, &algorithm, workspace_, kWorkspaceBytes, stream);
+}
+
+// Runs a call into memory of its own, so that a residual that is y keeps its values.
+class Matmul::Trial {
+ public:
+  Trial(const Matmul& matmul, const MatmulCall& call, cudaStream_t stream)
+      : matmul_(matmul), call_(call), stream_(stream), size_(bytes_of(call.dtype)) {
+    const int64_t bytes = ((call.rows - 1) * call.y_pitch + call.out) * size_;
+    if (cudaMalloc(&y_, static_cast<size_t>(bytes) + 256) != cudaSuccess) {
+      cudaGetLastError();
+      y_ = nullptr;
+      return;
+    }
+    check(cudaEventCreate(&begin_), kOp, "cudaEventCreate");
+    check(cudaEventCreate(&end_), kOp, "cudaEventCreate");
+    const uintptr_t offset = reinterpret_cast<uintptr_t>(call.y) % 256;  // algorithms depend on alignment
+    call_.y = static_cast<char*>(y_) + offset;
+  }
+  ~Trial() {
+    if (begin_) cudaEventDestroy(begin_);
+    if (end_) cudaEventDestroy(end_);
+    cudaFree(y_);
+  }
+  Trial(const Trial&) = delete;
+  Trial& operator=(const Trial&) = delete;
+
+  bool ready() const { return y_ != nullptr; }
+
+  // The first rows of the result as bits; empty when the algorithm does not run.
+  std::vector<char> result(const Algorithm& algorithm, int64_t rows) {
+    constexpr int64_t kCompared = 256;
+    MatmulCall call = call_;
+    call.rows = rows;
+    const Descriptors d(call, rows);
+    if (matmul_.submit(d, call, algorithm, stream_) != CUBLAS_STATUS_SUCCESS) return {};
+    const int64_t compared = std::min(kCompared, rows), width = call.out * size_;
+    std::vector<char> bits(static_cast<size_t>(compared * width));
+    check(cudaMemcpy2DAsync(bits.data(), static_cast<size_t>(width), call.y, static_cast<size_t>(call.y_pitch * size_),
+                            static_cast<size_t>(width), static_cast<size_t>(compared), cudaMemcpyDeviceToHost, stream_),
+          kOp, "cudaMemcpy2DAsync");
+    check(cudaStreamSynchronize(stream_), kOp, "cudaStreamSynchronize");
+    return bits;
+  }
+
+  float milliseconds(const Algorithm& algorithm) {
+    constexpr int kRuns = 4;
+    const Descriptors d(call_, call_.rows);
+    float time = std::numeric_limits<float>::infinity();
+    if (matmul_.submit(d, call_, algorithm, stream_) != CUBLAS_STATUS_SUCCESS) return time;
+    check(cudaEventRecord(begin_, stream_), kOp, "cudaEventRecord");
+    for (int i = 0; i < kRuns; ++i) check(matmul_.submit(d, call_, algorithm, stream_), kOp, "cublasLtMatmul");
+    check(cudaEventRecord(end_, stream_), kOp, "cudaEventRecord");
+    check(cudaEventSynchronize(end_), kOp, "cudaEventSynchronize");
+    check(cudaEventElapsedTime(&time, begin_, end_), kOp, "cudaEventElapsedTime");
+    return time;
+  }
+
+ private:
+  const Matmul& matmul_;
+  MatmulCall call_;
+  cudaStream_t stream_;
+  int64_t size_;
+  void* y_ = nullptr;
+  cudaEvent_t begin_ = nullptr, end_ = nullptr;
+};
+
+Matmul::Algorithm Matmul::fastest(const std::vector<Algorithm>& proposals, const MatmulCall& call, cudaStream_t stream) {
+  // What the result must be, to the bit: that of the proposal for one member alone.
+  Algorithm expected = proposals.front();
+  if (call.member_rows > 0 && call.member_rows < call.rows) {
+    const std::vector<Algorithm> alone = propose(Descriptors(call, call.member_rows), call, 1);
+    if (!alone.empty()) expected = alone.front();
+  }
+  cudaStreamCaptureStatus capture = cudaStreamCaptureStatusNone;
+  check(cudaStreamIsCapturing(stream, &capture), kOp, "cudaStreamIsCapturing");
+  if (capture != cudaStreamCaptureStatusNone) return expected;
+  Trial trial(*this, call, stream);
+  if (!trial.ready()) return expected;
+  const int64_t member_rows = call.member_rows > 0 ? call.member_rows : call.rows;
+  const std::vector<char> bits = call.member_rows > 0 ? trial.result(expected, member_rows) : std::vector<char>();
+  Algorithm best = expected;
+  float best_time = std::numeric_limits<float>::infinity();
+  for (const Algorithm& algorithm : proposals) {
+    if (call.member_rows > 0) {
+      const std::vector<char> found = trial.result(algorithm, call.rows);
+      if (found.size() < bits.size() || std::memcmp(found.data(), bits.data(), bits.size()) != 0) continue;
+    }
+    const float time = trial.milliseconds(algorithm);
+    if (time >= best_time) continue;
+    best_time = time;
+    best = algorithm;
+  }
+  // None like it: it takes the whole batch itself, if it can.
+  const bool none = best_time == std::numeric_limits<float>::infinity();
+  return none && trial.result(expected, call.rows).empty() ? proposals.front() : best;
+}
+
+Matmul::Key Matmul::key_of(const MatmulCall& call) {
+  return {static_cast<int64_t>(call.is_fp8() ? DType::kF8E4M3 : call.dtype),
+          call.rows,
+          call.member_rows,
+          call.in,
+          call.out,
+          call.x_pitch,
+          call.residual_pitch,
+          call.y_pitch,
+          (call.residual ? 1 : 0) + (call.bias ? 2 : 0) + (call.residual == call.y ? 4 : 0) + 8 * static_cast<int64_t>(call.activation),
+          alignment_of(call.w),
+          alignment_of(call.x),
+          alignment_of(call.residual),
+          alignment_of(call.y),
+          alignment_of(call.bias)};
+}
+
+std::optional<Matmul::Algorithm> Matmul::choose(const Descriptors& d, const MatmulCall& call, cudaStream_t stream) {
+  constexpr int kProposals = 8;
+  const Key key = key_of(call);
   const std::lock_guard lock(mutex_);
   const auto known = algorithms_.find(key);
   if (known != algorithms_.end()) return known->second;
-
-  std::optional<cublasLtMatmulAlgo_t> algorithm;
-  if (call.member_rows < call.rows) {
-    algorithm = find(Descriptors(call, call.member_rows), call);
-    cublasLtMatmulHeuristicResult_t checked = {};
-    const bool fits = algorithm &&
-                      cublasLtMatmulAlgoCheck(handle_, d.operation, d.w, d.x, d.c, d.y, &*algorithm, &checked) == CUBLAS_STATUS_SUCCESS &&
-                      checked.workspaceSize <= kWorkspaceBytes;
-    if (!fits) algorithm.reset();
-  }
-  if (!algorithm) algorithm = find(d, call);
+  const std::vector<Algorithm> proposals = propose(d, call, kProposals);
+  std::optional<Algorithm> algorithm;
+  if (!proposals.empty()) algorithm = fastest(proposals, call, stream);
   algorithms_.emplace(key, algorithm);
   return algorithm;
 }
 
 bool Matmul::run(const MatmulCall& call, cudaStream_t stream) {
-  LINEA_ASSERT(!(call.relu && call.residual) && (!call.bias || call.dtype == DType::kF32));
+  LINEA_ASSERT(call.activation == Activation::kNone || !call.residual);
   const Descriptors d(call, call.rows);
-  const std::optional<cublasLtMatmulAlgo_t> algorithm = choose(d, call);
+  const std::optional<Algorithm> algorithm = choose(d, call, stream);
   if (!algorithm) return false;
-  const float one = 1.0f, zero = 0.0f;
-  check(cublasLtMatmul(handle_, d.operation, &one, call.w, d.w, call.x, d.x, call.residual ? &one : &zero,
-                       call.residual ? call.residual : call.y, d.c, call.y, d.y, &*algorithm, workspace_, kWorkspaceBytes, stream),
-        kOp, "cublasLtMatmul");
+  check(submit(d, call, *algorithm, stream), kOp, "cublasLtMatmul");
   return true;
 }
 

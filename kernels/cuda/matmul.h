@@ -8,25 +8,30 @@
 #include <map>
 #include <mutex>
 #include <optional>
+#include <vector>
 
-#include "core/dtype.h"
+#include "kernels/ops.h"
 
 namespace linea::cuda {
 
-// y = relu?( x Wᵀ + bias ) + residual, all of one type but the f32 bias; relu and residual exclude each other.
+// y = act( x Wᵀ + bias ) + residual, all of one type but for FP8 products; an activation and a residual exclude each other.
 struct MatmulCall {
   const void *x, *w, *residual;  // residual may be null, and may be y
   void* y;
-  const float* bias;  // may be null; f32 products only
-  bool relu;
+  const void* bias;       // may be null; of the type of the rest
+  Activation activation;  // none, ReLU or GELU
   int64_t rows, in, out;
   int64_t x_pitch, residual_pitch, y_pitch;
-  int64_t member_rows;  // rows of one batch member
+  int64_t member_rows;  // rows of one batch member; 0 = the rows are not a batch's
   DType dtype;
+  const float *w_scales = nullptr, *x_scales = nullptr;  // of each row: then w and x are e4m3, and the rest of `dtype`
+
+  bool is_fp8() const { return w_scales != nullptr; }
 };
 
-// Products accumulate in f32, without TF32. The algorithm for a shape is chosen once, from the rows of one batch member: the library then
-// adds up a member's products in the same order however many members there are.
+// Products accumulate in f32, without TF32. The algorithm for a shape is chosen once, by trying the library's proposals on the first call's
+// data. Members of a batch get the same bits however many they are: only algorithms that do not split sums are tried, and only those whose
+// results equal, bit by bit, those of the library's first proposal for one member are taken.
 class Matmul {
  public:
   explicit Matmul(int index);  // of the calling thread's current device
@@ -34,20 +39,26 @@ class Matmul {
   Matmul(const Matmul&) = delete;
   Matmul& operator=(const Matmul&) = delete;
 
-  // Submits the product; false when the library has no algorithm for it (odd pitches of 16-bit types, for example).
+  // Submits the product; false when the library has no algorithm for it (odd pitches of 16-bit types, for example). The first call of a
+  // shape waits for the device.
   bool run(const MatmulCall& call, cudaStream_t stream);
 
  private:
   using Key = std::array<int64_t, 14>;
+  using Algorithm = cublasLtMatmulAlgo_t;
   struct Descriptors;
+  class Trial;
 
-  std::optional<cublasLtMatmulAlgo_t> choose(const Descriptors& d, const MatmulCall& call);
-  std::optional<cublasLtMatmulAlgo_t> find(const Descriptors& d, const MatmulCall& call) const;
+  static Key key_of(const MatmulCall& call);
+  std::optional<Algorithm> choose(const Descriptors& d, const MatmulCall& call, cudaStream_t stream);
+  std::vector<Algorithm> propose(const Descriptors& d, const MatmulCall& call, int count) const;
+  Algorithm fastest(const std::vector<Algorithm>& proposals, const MatmulCall& call, cudaStream_t stream);
+  cublasStatus_t submit(const Descriptors& d, const MatmulCall& call, const Algorithm& algorithm, cudaStream_t stream) const;
 
   cublasLtHandle_t handle_ = nullptr;
   void* workspace_ = nullptr;  // of the stream: calls in flight on it do not overlap
   std::mutex mutex_;
-  std::map<Key, std::optional<cublasLtMatmulAlgo_t>> algorithms_;
+  std::map<Key, std::optional<Algorithm>> algorithms_;
 };
 
 }  // namespace linea::cuda

@@ -1,14 +1,22 @@
 // Matrix products and dense convolutions of the CUDA backend: which kernel does what.
 //
-//   linear     cuBLASLt; what it cannot add itself (16-bit bias, SiLU, GELU, gate, or a residual after any of them) follows in one pass
-//   conv2d     the implicit product; 1×1 of stride 1 is a linear
+//   linear     a few rows: a kernel bound by memory (small_linear.h). Else cuBLASLt; what it cannot do itself (SiLU, a gate, or a residual
+//              after an activation) follows in one pass
+//   conv2d     1×1 of stride 1 is a linear; 3×3 with few outputs (conv_few.h); 3×3 on Hopper (conv_hopper.h); else the implicit product
 #include <limits>
+#include <mutex>
 
 #include "core/error.h"
+#include "kernels/cuda/check.h"
+#include "kernels/cuda/conv_few.h"
+#include "kernels/cuda/conv_hopper.h"
 #include "kernels/cuda/cuda_backend.h"
+#include "kernels/cuda/depthwise.h"
 #include "kernels/cuda/implicit_gemm.h"
 #include "kernels/cuda/matmul.h"
+#include "kernels/cuda/quantize_rows.h"
 #include "kernels/cuda/rows.h"
+#include "kernels/cuda/small_linear.h"
 
 namespace linea {
 
@@ -19,8 +27,15 @@ namespace {
 const float* floats(const Tensor& t) { return t.defined() ? t.data<float>() : nullptr; }
 int64_t pitch_of(const Tensor& t) { return t.defined() ? t.row_pitch() : 0; }
 
-// Rows of x that belong to one batch member. A matrix [rows, in] is one member.
-int64_t member_rows(const Tensor& x) { return x.rank() >= 3 && x.dim(0) > 0 ? x.rows() / x.dim(0) : x.rows(); }
+// Rows of x that belong to one batch member; 0 for a matrix [rows, in], which is no batch.
+int64_t member_rows(const Tensor& x) { return x.rank() >= 3 && x.dim(0) > 0 ? x.rows() / x.dim(0) : 0; }
+
+// What is kept beside a matrix: the bias that it was last used with, in the type that the library wants, and the scales of FP8 rows.
+struct LinearExtras {
+  std::mutex mutex;
+  Tensor source, bias;
+  Tensor scales;  // [out] f32
+};
 
 int checked_int(int64_t value) {
   LINEA_ASSERT(value >= 0 && value <= std::numeric_limits<int>::max());
@@ -65,7 +80,27 @@ ImplicitGemmParams product_params(const Tensor& x, const Weight& w, const Tensor
 
 }  // namespace
 
-Weight CudaBackend::prepare_linear(const Tensor& w) { return {w.to(device_), w.shape(), nullptr}; }
+Weight CudaBackend::prepare_linear(const Tensor& w) { return {w.to(device_), w.shape(), std::make_shared<LinearExtras>()}; }
+
+// cuBLASLt takes a scale for each row on Hopper alone.
+bool CudaBackend::multiplies_fp8() const {
+  int major = 0, minor = 0;
+  check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device_.index), "linear", "cudaDeviceGetAttribute");
+  check(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, device_.index), "linear", "cudaDeviceGetAttribute");
+  return major == 9 && minor == 0;
+}
+
+Weight CudaBackend::prepare_fp8_linear(const Tensor& w) {
+  constexpr int64_t kSmall = int64_t{1} << 18;  // not worth the rounding
+  const bool suits = multiplies_fp8() && (w.dtype() == DType::kBF16 || w.dtype() == DType::kF16) && w.dim(0) % 16 == 0 &&
+                     w.dim(1) % 16 == 0 && w.dim(1) <= kLongestQuantizedRow && w.elements() >= kSmall;
+  if (!suits) return {};
+  const auto extras = std::make_shared<LinearExtras>();
+  const Tensor rows = w.to(device_), bytes(w.shape(), DType::kF8E4M3, device_);
+  extras->scales = Tensor({w.dim(0)}, DType::kF32, device_);
+  quantize_rows(enter(), rows, bytes, extras->scales);
+  return {bytes, w.shape(), extras};
+}
 
 // [out, in, kh, kw] → [out, kh, kw, in], so that a window's channels meet theirs in order.
 Weight CudaBackend::prepare_conv2d(const Tensor& w) {
@@ -82,24 +117,43 @@ Weight CudaBackend::prepare_conv2d(const Tensor& w) {
     }
   };
   size == 4 ? reorder(uint32_t{}) : reorder(uint16_t{});
-  return {packed.to(device_), w.shape(), nullptr};
+  return {packed.to(device_), w.shape(), std::make_shared<FoldedFilters>()};
+}
+
+// The bias in the product's type; null when there is no place to keep it.
+const void* CudaBackend::library_bias(Context& ctx, const Weight& w, const Tensor& bias, DType type) {
+  if (!bias.defined() || type == DType::kF32) return bias.raw();
+  auto* kept = static_cast<LinearExtras*>(w.packed.get());
+  if (!kept) return nullptr;
+  const std::lock_guard lock(kept->mutex);
+  if (kept->source.raw() != bias.raw() || kept->bias.dtype() != type) {
+    kept->source = bias;  // which keeps its address from being another's
+    kept->bias = Tensor(bias.shape(), type, device_);
+    cast(ctx, bias, kept->bias);
+  }
+  return kept->bias.raw();
 }
 
 void CudaBackend::linear(Context& ctx, const Tensor& x, const Weight& w, const Tensor& y, const LinearArgs& args) {
   const bool has_residual = args.residual.defined();
-  const bool library_activation = args.activation == Activation::kNone || (args.activation == Activation::kRelu && !has_residual);
-  const bool whole = library_activation && !args.gate.defined() && (!args.bias.defined() || x.dtype() == DType::kF32);
+  const bool library_activation = args.activation == Activation::kNone || (args.activation != Activation::kSilu && !has_residual);
+  const bool whole = library_activation && !args.gate.defined() && (!args.bias.defined() || x.dtype() == DType::kF32 || w.packed);
   const Arena::Scope scope(*ctx.arena);
   // The residual must outlive the product, and may be y.
   const Tensor product = whole || !has_residual ? y : ctx.allocate({y.rows(), y.dim(-1)}, y.dtype());
+  const bool is_fp8 = w.data.dtype() == DType::kF8E4M3;
+  const Tensor bytes = is_fp8 ? ctx.allocate({x.rows(), x.dim(-1)}, DType::kF8E4M3) : Tensor();
+  const Tensor scales = is_fp8 ? ctx.allocate({x.rows()}, DType::kF32) : Tensor();
   if (ctx.planning() || y.rows() == 0) return;
+  const cudaStream_t stream = enter();
+  if (small_linear("linear", stream, x, w.data, y, args)) return;
 
   MatmulCall call = {.x = x.raw(),
                      .w = w.data.raw(),
                      .residual = nullptr,
                      .y = product.raw(),
                      .bias = nullptr,
-                     .relu = false,
+                     .activation = Activation::kNone,
                      .rows = x.rows(),
                      .in = x.dim(-1),
                      .out = y.dim(-1),
@@ -111,15 +165,33 @@ void CudaBackend::linear(Context& ctx, const Tensor& x, const Weight& w, const T
   if (whole) {
     call.residual = args.residual.raw();
     call.residual_pitch = pitch_of(args.residual);
-    call.bias = floats(args.bias);
-    call.relu = args.activation == Activation::kRelu;
+    call.bias = library_bias(ctx, w, args.bias, x.dtype());
+    call.activation = args.activation;
   }
-  const cudaStream_t stream = enter();
+  if (is_fp8) {
+    quantize_rows(stream, x, bytes, scales);
+    call.x = bytes.raw();
+    call.x_pitch = x.dim(-1);
+    call.x_scales = floats(scales);
+    call.w_scales = floats(static_cast<LinearExtras*>(w.packed.get())->scales);
+  }
   if (!matmul_->run(call, stream)) {
+    LINEA_ASSERT(!is_fp8);
     implicit_gemm("linear", stream, x.dtype(), product_params(x, w, y, args));
     return;
   }
   if (!whole) finish_rows("linear", stream, product, y, args);
+}
+
+// SiLU is not among the library's epilogues, so the convolution activates what it loads.
+void CudaBackend::expand_depthwise(Context& ctx, const Tensor& x, const Weight& w, const Tensor& filters, const Tensor& y,
+                                   const ExpandArgs& args) {
+  const Arena::Scope scope(*ctx.arena);
+  const Tensor wide = ctx.allocate({x.dim(0), x.dim(1), x.dim(2), w.shape[0]});
+  const DepthwiseInput input = {args.bias, args.activation};
+  if (!is_tiled_depthwise(wide, filters, y, args.depthwise, input)) return Backend::expand_depthwise(ctx, x, w, filters, y, args);
+  linea::linear(ctx, x, w, wide);
+  if (!ctx.planning() && y.elements() > 0) tiled_depthwise(enter(), wide, filters, y, args.depthwise, input);
 }
 
 void CudaBackend::conv2d(Context& ctx, const Tensor& x, const Weight& w, const Tensor& y, const Conv2dArgs& args) {
@@ -129,6 +201,8 @@ void CudaBackend::conv2d(Context& ctx, const Tensor& x, const Weight& w, const T
     return linear(ctx, x, {w.data, {w.shape[0], w.shape[1]}, nullptr}, y, last);
   }
   if (ctx.planning()) return;
+  if (is_few_conv(x, w, y, args)) return few_conv(enter(), x, w, y, args);
+  if (is_hopper_conv(x, w, y, args)) return hopper_conv(enter(), x, w, y, args);
   ImplicitGemmParams p = product_params(x, w, y, {.bias = args.bias, .activation = args.activation, .residual = args.residual});
   p.kernel = kernel;
   p.stride = args.stride;

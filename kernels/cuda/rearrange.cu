@@ -68,6 +68,25 @@ template <class T> struct AddUpsampleShortcut {
   }
 };
 
+// The same for 8 channels, of which each value of x goes to kRepeat neighbours in the order (channel, row, column).
+template <int kRepeat> struct RepeatedShortcut {
+  template <class T> struct Add {
+    RearrangeParams<T> p;
+    template <int kWidth> __device__ void apply(int64_t pixel, int64_t c) const {
+      float x[4 * kWidth / kRepeat], v[kWidth];
+      load(p.x + pixel * p.in + 4 * c / kRepeat, x);
+#pragma unroll
+      for (int i = 0; i < 4; ++i) {
+        T* y = p.y + p.scales.fine(pixel, i / 2, i % 2) * p.out + c;
+        load(y, v);
+#pragma unroll
+        for (int k = 0; k < kWidth; ++k) v[k] += x[(4 * k + i) / kRepeat];
+        store(y, v);
+      }
+    }
+  };
+};
+
 template <class T> struct AddChannelMean {
   const T* x;
   T* y;
@@ -92,12 +111,12 @@ template <class T> struct AddChannelRepeat {
 
 // One call for every pixel of the coarse map and channel [0, channels).
 template <template <class> class Op>
-void rearrange(const char* op, cudaStream_t stream, const Tensor& x, const Tensor& y, int64_t channels) {
+void rearrange(const char* op, cudaStream_t stream, const Tensor& x, const Tensor& y, int64_t channels, bool vectorised = false) {
   const Tensor& coarse = x.dim(1) < y.dim(1) ? x : y;
   with_type(x.dtype(), op, [&](auto tag) {
     using T = typename decltype(tag)::type;
     const Op<T> map = {{pointer<T>(x), pointer<T>(y), x.dim(3), y.dim(3), {static_cast<uint32_t>(coarse.dim(2))}}};
-    map_rows(op, stream, map, coarse.rows(), channels, /*vectorised=*/false);
+    map_rows(op, stream, map, coarse.rows(), channels, vectorised);
   });
 }
 
@@ -125,7 +144,12 @@ void CudaBackend::add_downsample_shortcut(Context&, const Tensor& x, const Tenso
   rearrange<AddDownsampleShortcut>("add_downsample_shortcut", enter(), x, y, y.dim(3));
 }
 void CudaBackend::add_upsample_shortcut(Context&, const Tensor& x, const Tensor& y) {
-  rearrange<AddUpsampleShortcut>("add_upsample_shortcut", enter(), x, y, y.dim(3));
+  const char* op = "add_upsample_shortcut";
+  const int64_t repeat = 4 * y.dim(3) / x.dim(3);
+  const bool vectorised = has_vectors(y.dim(3), {&x, &y});
+  if (vectorised && repeat == 2) return rearrange<RepeatedShortcut<2>::Add>(op, enter(), x, y, y.dim(3), true);
+  if (vectorised && repeat == 4) return rearrange<RepeatedShortcut<4>::Add>(op, enter(), x, y, y.dim(3), true);
+  rearrange<AddUpsampleShortcut>(op, enter(), x, y, y.dim(3));
 }
 void CudaBackend::add_channel_mean(Context&, const Tensor& x, const Tensor& y) {
   channel_op<AddChannelMean>("add_channel_mean", enter(), x, y, x.dim(-1) / y.dim(-1));

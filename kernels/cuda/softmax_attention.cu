@@ -1,14 +1,14 @@
-// kernels/cuda/softmax_attention.cu: softmax attention in tiles (flash style).
+// kernels/cuda/softmax_attention.cu: softmax attention in f32, and the choice between its kernels.
 //
 // Maths    s = softcap(scale · q kᵀ), masked;  y = Σ_n exp(s_n - m) v_n / Σ_n exp(s_n - m), with the maximum m updated tile by tile.
-// Shape    SANA cross attention at 1024²: 2048 queries, 20 heads of 112, 20–300 keys. Gemma-2: 300 queries, 8 heads over 4, d = 256.
 // Tiles    block = 64 queries of a head against tiles of 64 keys (32 and 32 where d > 128), 16×16 threads of 4×4 (2×2) scores and 4 (2)
-// rows
-//          of sums. Queries, then keys and values in turn, lie in shared memory as f32, with rows of w + 4 so that vector loads of 8
+//          rows of sums. Queries, then keys and values in turn, lie in shared memory as f32, with rows of w + 4 so that vector loads of 8
 //          neighbouring rows meet all banks.
 // Traffic  q and y once, k and v once for every 64 queries (from the second-level cache).
-// Roofline bound by compute: 2048·20·112·300·4 = 5.5 GFLOP = 0.1 ms at 60 TFLOP/s in f32; tensor cores would make it bound by memory.
+// Roofline bound by compute: SANA's cross attention at 1024² is 5.5 GFLOP = 0.1 ms at 60 TFLOP/s.
 // Accuracy f32 throughout. Tiles count from the segment's start, so a query's bits depend on nothing but its own segment.
+#include "kernels/cuda/softmax_attention.h"
+
 #include <math_constants.h>
 
 #include "kernels/cuda/common.cuh"
@@ -20,31 +20,9 @@ namespace linea {
 namespace cuda {
 namespace {
 
-constexpr int kMembersPerLaunch = 64;
-
-template <class T> struct AttentionParams {
-  const T *q, *k, *v;
-  T* y;
-  int64_t q_batch, q_token, q_head, y_batch, y_token, y_head, k_token, k_head, v_token, v_head;
-  int d, queries, heads, heads_per_key_head;
-  float scale, softcap;
-  int64_t window;  // 0 = all
-  bool causal;
-  int64_t key_offsets[kMembersPerLaunch + 1];
-};
-
-struct Range {
-  int64_t begin, end;
-};
-
-// The keys of a segment that a query may see.
-template <class T> __device__ Range visible_keys(const AttentionParams<T>& p, int64_t query, int64_t keys) {
-  return {p.window > 0 ? max(query - p.window + 1, int64_t{0}) : 0, p.causal ? min(query + 1, keys) : keys};
-}
-
 // blockIdx: x = query block, y = head, z = member
-template <int kWidth, int kTile, class T>
-__global__ void __launch_bounds__(kTileThreads) attention_kernel(const __grid_constant__ AttentionParams<T> p) {
+template <int kWidth, int kTile>
+__global__ void __launch_bounds__(kTileThreads) attention_kernel(const __grid_constant__ AttentionParams p) {
   constexpr int kRows = kTile / 16, kChunks = kWidth / 64, kPitch = kWidth + 4, kScorePitch = kTile + 4;
   extern __shared__ __align__(16) float shared[];
   float* queries = shared;                 // [query][kPitch]
@@ -54,9 +32,9 @@ __global__ void __launch_bounds__(kTileThreads) attention_kernel(const __grid_co
   const int head = static_cast<int>(blockIdx.y), key_head = head / p.heads_per_key_head, member = static_cast<int>(blockIdx.z);
   const int first_query = static_cast<int>(blockIdx.x) * kTile, count = min(kTile, p.queries - first_query);
   const int64_t segment = p.key_offsets[member], key_count = p.key_offsets[member + 1] - segment;
-  const T* q = p.q + member * p.q_batch + head * p.q_head + first_query * p.q_token;
-  const T* k = p.k + segment * p.k_token + key_head * p.k_head;
-  const T* v = p.v + segment * p.v_token + key_head * p.v_head;
+  const float* q = static_cast<const float*>(p.q) + member * p.q_batch + head * p.q_head + first_query * p.q_token;
+  const float* k = static_cast<const float*>(p.k) + segment * p.k_token + key_head * p.k_head;
+  const float* v = static_cast<const float*>(p.v) + segment * p.v_token + key_head * p.v_head;
   const auto same = [](float a) { return a; };
   const float scale = p.scale;
   load_tile<kTile, kWidth>(queries, kPitch, q, p.q_token, count, p.d, [scale](float a) { return a * scale; });
@@ -141,7 +119,7 @@ __global__ void __launch_bounds__(kTileThreads) attention_kernel(const __grid_co
     }
   }
 
-  T* y = p.y + member * p.y_batch + head * p.y_head + first_query * p.y_token;
+  float* y = static_cast<float*>(p.y) + member * p.y_batch + head * p.y_head + first_query * p.y_token;
 #pragma unroll
   for (int r = 0; r < kRows; ++r) {
     const int query = ty * kRows + r;
@@ -152,68 +130,74 @@ __global__ void __launch_bounds__(kTileThreads) attention_kernel(const __grid_co
 #pragma unroll
       for (int j = 0; j < 4; ++j) {
         const int c = m * 64 + tx * 4 + j;
-        if (c < p.d) y[query * p.y_token + c] = from_float<T>(sums[r][m][j] * inverse);
+        if (c < p.d) y[query * p.y_token + c] = sums[r][m][j] * inverse;
       }
     }
   }
 }
 
-template <int kWidth, int kTile, class T> void launch(cudaStream_t stream, const AttentionParams<T>& p, int64_t members) {
+template <int kWidth, int kTile> void launch(cudaStream_t stream, const AttentionParams& p, int64_t members) {
   constexpr int kShared = (2 * kTile * (kWidth + 4) + kTile * (kTile + 4)) * static_cast<int>(sizeof(float));
-  allow_shared(attention_kernel<kWidth, kTile, T>, kShared, "softmax_attention");
+  allow_shared(attention_kernel<kWidth, kTile>, kShared, "softmax_attention");
   const dim3 grid(static_cast<unsigned>(ceil_div(p.queries, kTile)), static_cast<unsigned>(p.heads), static_cast<unsigned>(members));
   attention_kernel<kWidth, kTile><<<grid, kTileThreads, kShared, stream>>>(p);
   check_launch("softmax_attention");
 }
 
+// Whether every head of every row is a run of whole aligned vectors.
+bool is_vectorised(const Tensor& t) {
+  bool whole = reinterpret_cast<uintptr_t>(t.raw()) % 16 == 0 && t.dim(-1) % 8 == 0;
+  for (int i = 0; i + 1 < t.rank(); ++i) whole = whole && t.stride(i) % 8 == 0;
+  return whole;
+}
+
 }  // namespace
+
+void attention_f32(cudaStream_t stream, const AttentionParams& p, int64_t members) {
+  if (p.d <= 64) return launch<64, 64>(stream, p, members);
+  if (p.d <= 128) return launch<128, 64>(stream, p, members);
+  launch<256, 32>(stream, p, members);
+}
+
 }  // namespace cuda
 
 using namespace cuda;
 
 void CudaBackend::softmax_attention(Context& ctx, const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& y,
                                     const AttentionArgs& args) {
-  const int64_t batch = q.dim(0), d = q.dim(3);
+  const int64_t batch = q.dim(0), d = q.dim(3), element = bytes_of(q.dtype());
   LINEA_ASSERT(d <= 256);
   if (ctx.planning() || q.elements() == 0) return;
   const cudaStream_t stream = enter();
-  with_type(q.dtype(), "softmax_attention", [&](auto tag) {
-    using T = typename decltype(tag)::type;
-    for (int64_t first = 0; first < batch; first += kMembersPerLaunch) {
-      const int64_t members = std::min<int64_t>(kMembersPerLaunch, batch - first);
-      cuda::AttentionParams<T> p = {.q = pointer<T>(q) + first * q.stride(0),
-                                    .k = pointer<T>(k),
-                                    .v = pointer<T>(v),
-                                    .y = pointer<T>(y) + first * y.stride(0),
-                                    .q_batch = q.stride(0),
-                                    .q_token = q.stride(1),
-                                    .q_head = q.stride(2),
-                                    .y_batch = y.stride(0),
-                                    .y_token = y.stride(1),
-                                    .y_head = y.stride(2),
-                                    .k_token = k.stride(0),
-                                    .k_head = k.stride(1),
-                                    .v_token = v.stride(0),
-                                    .v_head = v.stride(1),
-                                    .d = static_cast<int>(d),
-                                    .queries = static_cast<int>(q.dim(1)),
-                                    .heads = static_cast<int>(q.dim(2)),
-                                    .heads_per_key_head = static_cast<int>(q.dim(2) / k.dim(1)),
-                                    .scale = args.scale,
-                                    .softcap = args.softcap,
-                                    .window = args.window,
-                                    .causal = args.causal,
-                                    .key_offsets = {}};
-      std::copy_n(args.key_offsets.begin() + first, members + 1, p.key_offsets);
-      if (d <= 64) {
-        launch<64, 64>(stream, p, members);
-      } else if (d <= 128) {
-        launch<128, 64>(stream, p, members);
-      } else {
-        launch<256, 32>(stream, p, members);
-      }
-    }
-  });
+  for (int64_t first = 0; first < batch; first += kMembersPerLaunch) {
+    const int64_t members = std::min<int64_t>(kMembersPerLaunch, batch - first);
+    cuda::AttentionParams p = {.q = static_cast<const char*>(q.raw()) + first * q.stride(0) * element,
+                               .k = k.raw(),
+                               .v = v.raw(),
+                               .y = static_cast<char*>(y.raw()) + first * y.stride(0) * element,
+                               .q_batch = q.stride(0),
+                               .q_token = q.stride(1),
+                               .q_head = q.stride(2),
+                               .y_batch = y.stride(0),
+                               .y_token = y.stride(1),
+                               .y_head = y.stride(2),
+                               .k_token = k.stride(0),
+                               .k_head = k.stride(1),
+                               .v_token = v.stride(0),
+                               .v_head = v.stride(1),
+                               .d = static_cast<int>(d),
+                               .queries = static_cast<int>(q.dim(1)),
+                               .heads = static_cast<int>(q.dim(2)),
+                               .heads_per_key_head = static_cast<int>(q.dim(2) / k.dim(1)),
+                               .scale = args.scale,
+                               .softcap = args.softcap,
+                               .window = args.window,
+                               .causal = args.causal,
+                               .vectorised = is_vectorised(q) && is_vectorised(k) && is_vectorised(v) && is_vectorised(y),
+                               .key_offsets = {}};
+    std::copy_n(args.key_offsets.begin() + first, members + 1, p.key_offsets);
+    q.dtype() == DType::kF32 ? attention_f32(stream, p, members) : attention_16(stream, q.dtype(), p, members);
+  }
 }
 
 }  // namespace linea

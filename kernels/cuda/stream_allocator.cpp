@@ -4,6 +4,7 @@
 
 #include "core/error.h"
 #include "kernels/cuda/check.h"
+#include "kernels/cuda/graph.h"
 
 namespace linea::cuda {
 
@@ -31,11 +32,13 @@ void StreamAllocator::release(void* pointer) noexcept {
 
 // The source may be used again at return: pageable memory is staged before.
 void StreamAllocator::copy_from_host(void* to, const void* from, int64_t bytes) {
+  LINEA_ASSERT(!recording_stream());  // it would happen now, and not again with the recorded work
   check(cudaSetDevice(index_), "upload", "cudaSetDevice");
   check(cudaMemcpyAsync(to, from, static_cast<size_t>(bytes), cudaMemcpyHostToDevice, stream_), "upload", "cudaMemcpyAsync");
 }
 
 void StreamAllocator::copy_to_host(void* to, const void* from, int64_t bytes) {
+  LINEA_ASSERT(!recording_stream());
   check(cudaSetDevice(index_), "download", "cudaSetDevice");
   check(cudaMemcpyAsync(to, from, static_cast<size_t>(bytes), cudaMemcpyDeviceToHost, stream_), "download", "cudaMemcpyAsync");
   check(cudaStreamSynchronize(stream_), "download", "cudaStreamSynchronize");

@@ -55,6 +55,10 @@ class Process {
     std::ofstream(workspace / "stdin", std::ios::binary) << input;
     pid_ = fork();
     if (pid_ != 0) return;
+    // Library and cache of the user stay untouched.
+    setenv("XDG_DATA_HOME", (workspace / "data").c_str(), 1);
+    setenv("XDG_CACHE_HOME", (workspace / "cache").c_str(), 1);
+    unsetenv("LINEA_LIBRARY");
     if (!freopen((workspace / "stdin").c_str(), "r", stdin) || !freopen((workspace / "stdout").c_str(), "w", stdout) ||
         !freopen((workspace / "stderr").c_str(), "w", stderr)) {
       _exit(127);
@@ -66,16 +70,23 @@ class Process {
     _exit(127);
   }
   void signal(int number) const { kill(pid_, number); }
-  Outcome wait() {
+  bool ended() {  // without waiting
     int status = 0;
-    waitpid(pid_, &status, 0);
-    return {WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), read_file(workspace_ / "stdout"),
+    if (!ended_ && waitpid(pid_, &status, WNOHANG) == pid_) ended_ = true, status_ = status;
+    return ended_;
+  }
+  Outcome wait() {
+    if (!ended_) waitpid(pid_, &status_, 0);
+    ended_ = true;
+    return {WIFEXITED(status_) ? WEXITSTATUS(status_) : 128 + WTERMSIG(status_), read_file(workspace_ / "stdout"),
             read_file(workspace_ / "stderr")};
   }
 
  private:
   const Workspace& workspace_;
   pid_t pid_ = -1;
+  bool ended_ = false;
+  int status_ = 0;
 };
 
 inline Outcome run(const Workspace& workspace, const std::vector<std::string>& arguments, const std::string& input = {}) {

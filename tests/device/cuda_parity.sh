@@ -4,15 +4,17 @@
 #   cuda_parity.sh pack BUILD ARCHIVE   puts the stripped test programs of a build with LINEA_CUDA=ON, and the shared libraries that they
 #                                       need besides glibc's, libstdc++ and CUDA's, into ARCHIVE (.tar.xz, about 15 MB)
 #   cuda_parity.sh run ARCHIVE          runs them here: every op against the CPU backend, then the models' golden tests on cuda:0
+#   cuda_parity.sh bench ARCHIVE        decoding and reading speed of RWKV-7 and Mamba-2 in their published sizes, beside the copy rate
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
-programs=(linea_cuda_tests linea_dit_tests linea_vae_tests)
+programs=(linea_cuda_tests linea_dit_tests linea_vae_tests linea_lm_tests)
+bench=linea_lm_bench
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 
 pack() {
   local build=$1 archive=$2 program library
-  for program in "${programs[@]}"; do
+  for program in "${programs[@]}" "$bench"; do
     strip -o "$folder/$program" "$build/bin/$program"
     ldd "$build/bin/$program" | awk '$3 ~ /^\// {print $3}' | while read -r library; do
       case ${library##*/} in
@@ -25,15 +27,20 @@ pack() {
   du -h "$archive"
 }
 
-run() {
-  local archive=$1 cublas program failed=0
+unpack() {
+  local archive=$1 cublas
   tar -C "$folder" -xJf "$archive"
   # The toolkit's cuBLASLt, or the one that came with a Python package.
   cublas=$(ldconfig -p | awk '/libcublasLt.so.13/ && !found {print $NF; found = 1}')
   [[ -n $cublas ]] || cublas=$(find /usr/local /opt -name libcublasLt.so.13 -print -quit 2>/dev/null)
   export LD_LIBRARY_PATH=$folder:${cublas%/*}:${LD_LIBRARY_PATH:-}
-  export LINEA_TEST_DEVICE=cuda:0 LINEA_TEST_DATA=$root/tests/data
   nvidia-smi --query-gpu=name,memory.free,driver_version --format=csv
+}
+
+run() {
+  local program failed=0
+  unpack "$1"
+  export LINEA_TEST_DEVICE=cuda:0 LINEA_TEST_DATA=$root/tests/data
   for program in "${programs[@]}"; do
     echo "== $program"
     "$folder/$program" --gtest_brief=1 || failed=1
@@ -41,11 +48,20 @@ run() {
   return $failed
 }
 
+bench() {
+  local model
+  unpack "$1"
+  for model in rwkv7-7.2b rwkv7-2.9b mamba2-2.7b; do
+    "$folder/$bench" cuda:0 "$model" f16 4096
+  done
+}
+
 case ${1:-} in
   pack) pack "$2" "$3" ;;
   run) run "$2" ;;
+  bench) bench "$2" ;;
   *)
-    sed -n '2,7s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
+    sed -n '2,8s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
     exit 2
     ;;
 esac

@@ -8,7 +8,9 @@
 #include <cstring>
 #include <fstream>
 #include <map>
+#include <thread>
 
+#include "core/safetensors.h"
 #include "core/threads.h"
 #include "tests/support/compare.h"
 #include "tests/support/golden.h"
@@ -230,6 +232,101 @@ TEST_F(PipelineTest, AnIncompleteFolderIsOneClearError) {
     const std::string from = part[0] == 't' && part[1] != 'r' ? std::string("textenc/") + part : std::string("pipeline/model/") + part;
     fs::create_directory_symlink(test::data_path(from), folder_ / part);
   }
+}
+
+// Every step of every order of solver, through a file.
+TEST_F(PipelineTest, GoesOnFromAnyStepWithTheSameBits) {
+  SanaPipeline pipeline = open();
+  for (const char* scheduler : {"dpm++", "euler"}) {
+    PictureRequest r = request(6, 4.5);
+    r.scheduler = scheduler;
+    std::vector<DenoiseState> states;
+    std::vector<Tensor> previews;
+    GenerateCallbacks callbacks;
+    callbacks.step = [&](const DenoiseStep& step) {
+      states.push_back(step.state());
+      previews.push_back(step.data());
+      EXPECT_EQ(step.step, static_cast<int>(states.size()));
+      EXPECT_EQ(step.steps, 6);
+    };
+    const SanaPipeline::Text text = pipeline.encode(r, {});
+    const Tensor undisturbed = pipeline.denoise(r, text, 0, {});
+    EXPECT_TRUE(test::same_bits(pipeline.denoise(r, text, 0, callbacks), undisturbed));
+    ASSERT_EQ(states.size(), 6u);
+    EXPECT_TRUE(test::same_bits(states.back().latents, undisturbed));
+    EXPECT_LE(test::relative_l2(previews.back(), undisturbed), 1e-5);  // the last step's prediction is the result
+    EXPECT_GT(test::relative_l2(previews.front(), undisturbed), 1e-3);
+    for (size_t i = 0; i + 1 < states.size(); ++i) {
+      write_denoise_state(folder_ / "state", states[i], "this picture");
+      const DenoiseState back = read_denoise_state(folder_ / "state", "this picture");
+      EXPECT_EQ(back.step, states[i].step);
+      EXPECT_TRUE(test::same_bits(pipeline.denoise(r, text, 0, {}, &back), undisturbed)) << scheduler << " from step " << back.step;
+    }
+  }
+}
+
+TEST_F(PipelineTest, StatesOfOtherPicturesAreRefused) {
+  SanaPipeline pipeline = open();
+  PictureRequest r = request(6, 4.5);
+  std::optional<DenoiseState> state;
+  GenerateCallbacks callbacks;
+  callbacks.step = [&](const DenoiseStep& step) {
+    if (step.step == 3) state = step.state();
+  };
+  const SanaPipeline::Text text = pipeline.encode(r, {});
+  pipeline.denoise(r, text, 0, callbacks);
+  write_denoise_state(folder_ / "state", *state, "this picture");
+  EXPECT_THROW(read_denoise_state(folder_ / "state", "another picture"), Error);
+  EXPECT_THROW(read_denoise_state(folder_ / "nowhere", "this picture"), Error);
+  std::ofstream(folder_ / "state") << "no state";
+  EXPECT_THROW(read_denoise_state(folder_ / "state", "this picture"), Error);
+  write_safetensors(folder_ / "state", {{"latents", state->latents}},
+                    {{"format", "linea.denoise/1"}, {"fingerprint", "this picture"}, {"step", "-1"}});
+  EXPECT_THROW(read_denoise_state(folder_ / "state", "this picture"), Error);
+
+  DenoiseState other = *state;
+  other.history.pop_back();
+  EXPECT_THROW(pipeline.denoise(r, text, 0, {}, &other), Error);
+  other = *state;
+  other.step = 6;
+  EXPECT_THROW(pipeline.denoise(r, text, 0, {}, &other), Error);
+  r.size = {64, 64};
+  EXPECT_THROW(pipeline.denoise(r, text, 0, {}, &*state), Error);
+}
+
+TEST_F(PipelineTest, SiblingsInThreadsMakeTheSamePictures) {
+  SanaPipeline pipeline = open();
+  PictureRequest r = request(3, 4.5);
+  r.count = 3;
+  const std::vector<Picture> alone = run(pipeline, r).pictures;
+  const SanaPipeline fresh = open();  // nothing loaded: the siblings race to load
+  std::vector<std::vector<Picture>> results(3);
+  std::vector<std::thread> threads;
+  for (size_t t = 0; t < results.size(); ++t) {
+    threads.emplace_back([&, t] {
+      set_thread_count(1);
+      const std::unique_ptr<SanaPipeline> sibling = fresh.sibling();
+      results[t] = run(*sibling, r).pictures;
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  for (const std::vector<Picture>& pictures : results) {
+    ASSERT_EQ(pictures.size(), 3u);
+    for (size_t k = 0; k < 3; ++k) EXPECT_EQ(pictures[k].image, alone[k].image);
+  }
+}
+
+TEST_F(PipelineTest, ThePlanSaysWhatEachStageTakes) {
+  SanaPipeline pipeline = open();
+  const SanaPipeline::Memory small = pipeline.plan_memory(request(20, 4.5)), unguided = pipeline.plan_memory(request(20, 1.0));
+  PictureRequest r = request(20, 4.5);
+  r.size = {128, 128};
+  const SanaPipeline::Memory large = pipeline.plan_memory(r);
+  EXPECT_GT(small.weights, 0);
+  EXPECT_GT(small.text, 0);
+  EXPECT_GT(small.denoise, unguided.denoise);
+  EXPECT_GT(large.denoise, small.denoise);
+  EXPECT_GT(large.decode, small.decode);
 }
 
 }  // namespace

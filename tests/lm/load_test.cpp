@@ -32,10 +32,10 @@ Tensor run(const Tensors& tensors, const std::string& name, const Json* config =
   if (config) file = folder.path() / "config.json";
   test::TestContext ctx;
   const auto model = load_language_model(*ctx, Checkpoint::open_folder(folder.path(), "model"), file);
-  const Tensor logits({1, model->vocabulary_size()}, DType::kF32);
+  const Tensor logits({1, model->vocabulary_size()}, DType::kF32, test::test_device());
   State state = model->initial_state(*ctx);
   model->prefill(*ctx, std::vector<int32_t>{5, 17, 60, 3}, state, logits);
-  return logits;
+  return logits.to(kCpuDevice);
 }
 
 std::string error_of(const Tensors& tensors, const std::string& name) {

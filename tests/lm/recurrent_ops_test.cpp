@@ -16,7 +16,11 @@ namespace {
 using test::random_tensor;
 using test::relative_l2;
 using test::same_bits;
-using test::TestContext;
+
+// On the CPU: tests/kernels compares the other devices' ops with these.
+struct TestContext : test::TestContext {
+  TestContext() : test::TestContext(DType::kF32, int64_t{64} << 20, kCpuDevice) {}
+};
 
 struct Family {
   const char* name;

@@ -23,8 +23,8 @@ Tensor Golden::operator[](const std::string& name) const {
   return found->second;
 }
 
-TestContext::TestContext(DType dtype, int64_t arena_bytes) : arena_(backend_of(test_device()).device(), arena_bytes) {
-  context_.backend = &backend_of(test_device());
+TestContext::TestContext(DType dtype, int64_t arena_bytes, Device device) : arena_(backend_of(device).device(), arena_bytes) {
+  context_.backend = &backend_of(device);
   context_.arena = &arena_;
   context_.dtype = dtype;
 }

@@ -24,10 +24,10 @@ class Golden {
   SafetensorsFile file_;
 };
 
-// A context on the test device with an arena large enough for the tests' small models.
+// A context with an arena large enough for the tests' small models; on the test device if no other is named.
 class TestContext {
  public:
-  explicit TestContext(DType dtype = DType::kF32, int64_t arena_bytes = int64_t{512} << 20);
+  explicit TestContext(DType dtype = DType::kF32, int64_t arena_bytes = int64_t{512} << 20, Device device = test_device());
   Context& operator*() { return context_; }
   Context* operator->() { return &context_; }
 

@@ -78,7 +78,7 @@ TEST(TokenizerErrors, WrongMembers) {
   EXPECT_THAT(error_of_patch("/model/dropout", 0.1), HasSubstr("dropout"));
   EXPECT_THAT(error_of_patch("/normalizer", Json{{"type", "NFKC"}}), HasSubstr("unsupported normalizer \"NFKC\""));
   EXPECT_THAT(error_of_patch("/normalizer", Json{{"type", "Replace"}, {"pattern", {{"Regex", "x"}}}, {"content", ""}}), HasSubstr("Regex"));
-  EXPECT_THAT(error_of_patch("/pre_tokenizer", Json{{"type", "ByteLevel"}}), HasSubstr("unsupported pre-tokenizer \"ByteLevel\""));
+  EXPECT_THAT(error_of_patch("/pre_tokenizer", Json{{"type", "BertPreTokenizer"}}), HasSubstr("unsupported pre-tokenizer \"BertPre"));
   EXPECT_THAT(error_of_patch("/post_processor", Json{{"type", "Bert"}}), HasSubstr("unsupported post-processor \"Bert\""));
   EXPECT_THAT(error_of_patch("/decoder", Json{{"type", "WordPiece"}}), HasSubstr("unsupported decoder \"WordPiece\""));
   EXPECT_THAT(error_of_patch("/added_tokens", Json::object()), HasSubstr("added_tokens: expected a list"));

@@ -1,7 +1,9 @@
-"""Writes the properties of code points that textenc/unicode needs (the tables named *.inc here), taken from this Python's own Unicode data.
+"""Writes the properties of code points that tokenizers/unicode needs (the tables named *.inc here), taken from this Python's own Unicode
+data, except for the categories, which come from the package unicodedata2 in the version of the regular expressions of `tokenizers` (16).
 
     python3 make_tables.py classes > tables.inc
     python3 make_tables.py normal_forms > normal_forms.inc
+    python3 make_tables.py categories > categories.inc
 """
 
 import sys
@@ -92,5 +94,24 @@ def print_normal_forms() -> None:
     show("kDecompositions", "Decomposition", pairs)
 
 
+def print_categories() -> None:
+    import unicodedata2
+
+    names = "Lu Ll Lt Lm Lo Mn Mc Me Nd Nl No Pc Pd Ps Pe Pi Pf Po Sm Sc Sk So Zs Zl Zp Cc Cf Cs Co Cn".split()
+    rows, last = [], None
+    for c in range(0x110000):
+        category = names.index(unicodedata2.category(chr(c)))
+        if category != last:
+            rows.append(c << 5 | category)
+            last = category
+    print(f"// Made by make_tables.py from Unicode {unicodedata2.unidata_version}. Do not edit.")
+    print("// Where a run of one category begins, times 32, plus the category: " + " ".join(names) + ".")
+    print("constexpr uint32_t kCategoryRuns[] = {")
+    cells = [f"0x{row:x}," for row in rows]
+    for i in range(0, len(cells), 14):
+        print("    " + " ".join(cells[i : i + 14]))
+    print("};")
+
+
 if __name__ == "__main__":
-    print_classes() if sys.argv[1:] == ["classes"] else print_normal_forms()
+    {"classes": print_classes, "normal_forms": print_normal_forms, "categories": print_categories}[sys.argv[1]]()

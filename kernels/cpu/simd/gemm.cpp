@@ -12,14 +12,15 @@
 namespace linea::cpu::LINEA_ISA {
 namespace {
 
-template <class T> void gemm_task(const GemmParams& p, int64_t row, int64_t rows, int64_t column, int64_t columns, float* scratch) {
+template <class T, class W>
+void gemm_task(const GemmParams& p, int64_t row, int64_t rows, int64_t column, int64_t columns, float* scratch) {
   float* panel = scratch;                           // [depth, kGemmColumns]
   float* left = panel + kGemmDepth * kGemmColumns;  // [rows, kGemmDepth]
   float* sums = left + kGemmRows * kGemmDepth;      // [rows, kGemmColumns]
   const int64_t padded = round_up(columns);
   for (int64_t k = 0; k < p.in; k += kGemmDepth) {
     const int64_t depth = p.in - k < kGemmDepth ? p.in - k : kGemmDepth;
-    transpose_matrix(static_cast<const T*>(p.w) + column * p.in + k, p.in, columns, depth, panel, kGemmColumns);
+    transpose_matrix(static_cast<const W*>(p.w) + column * p.in + k, p.in, columns, depth, panel, kGemmColumns);
     for (int64_t r = 0; r < rows; ++r) {
       const T* x = static_cast<const T*>(p.x) + (row + r) * p.x_pitch + k;
       for_vectors(depth, [&](int64_t i, auto lanes) { store(left + r * kGemmDepth + i, load(x + i, lanes)); });
@@ -50,7 +51,7 @@ template <class T> void gemm_task(const GemmParams& p, int64_t row, int64_t rows
 }  // namespace
 
 void gemm_block(const GemmParams& p, int64_t row, int64_t rows, int64_t column, int64_t columns, float* scratch) {
-  with_type(p.type, [&](auto type) { gemm_task<TypeOf<decltype(type)>>(p, row, rows, column, columns, scratch); });
+  with_types(p, [&](auto type, auto w) { gemm_task<TypeOf<decltype(type)>, TypeOf<decltype(w)>>(p, row, rows, column, columns, scratch); });
 }
 
 }  // namespace linea::cpu::LINEA_ISA

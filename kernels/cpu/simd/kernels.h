@@ -14,6 +14,8 @@
 namespace linea::cpu {
 
 enum class Element : uint8_t { kF32, kBF16, kF16 };
+// The block-quantised types of core/dtype.h.
+enum class Block : uint8_t { kQ4_0, kQ4_1, kQ5_0, kQ5_1, kQ8_0, kIQ4_NL, kQ2_K, kQ3_K, kQ4_K, kQ5_K, kQ6_K };
 enum class Act : uint8_t { kNone, kRelu, kSilu, kGeluTanh };  // the values of linea::Activation
 
 struct LayerNormParams {
@@ -84,7 +86,7 @@ struct RotaryParams {  // cos, sin [N, half] of each row's angles
   Element type;
 };
 
-// y[m, n] = epilogue(Σ_k x[m, k] w[n, k]), all of one type.
+// y[m, n] = epilogue(Σ_k x[m, k] w[n, k]); x, y and the residual have one type, w that or 16 bits where it is f32.
 struct GemmParams {
   const void *x, *w, *residual;
   void* y;
@@ -92,7 +94,27 @@ struct GemmParams {
   int64_t x_pitch, residual_pitch, y_pitch, gate_pitch, rows_per_gate;
   int64_t rows, in, out;
   Act act;
+  Element type, w_type;
+};
+
+// x [rows, in] ≈ scales ⊙ codes, a scale for 32 elements; sums are those of 16, part_sums those of 32 elements of that approximation. in is
+// a multiple of 32.
+struct QuantizeParams {
+  const void* x;
+  int16_t* codes;
+  float *scales, *sums, *part_sums;
+  int64_t x_pitch, in;
   Element type;
+};
+
+// y = epilogue(x Wᵀ) of what QuantizeParams made and block-quantised w; of `out`, x and w are not used.
+struct QuantizedLinearParams {
+  const int16_t* x;
+  const float *x_scales, *x_sums, *x_part_sums;
+  const uint8_t* w;
+  int64_t row_bytes, in;
+  Block block;
+  GemmParams out;
 };
 
 struct GroupedLinearParams {
@@ -241,6 +263,10 @@ inline constexpr int64_t kOutputBlock = 16;                            // output
 inline constexpr int64_t kGemmRows = 192, kGemmColumns = 128, kGemmDepth = 256;
 inline constexpr int64_t kGemmScratch = kGemmDepth * kGemmColumns + kGemmRows * (kGemmDepth + kGemmColumns);  // floats
 
+inline constexpr int64_t kQuantizedRows = 256, kQuantizedColumns = 64, kQuantizedDepth = 256;  // of one block of quantized_gemm
+inline constexpr int64_t kQuantizedScratch =
+    (kQuantizedDepth / 2 + 2 * kQuantizedDepth / 16 + kQuantizedRows) * kQuantizedColumns;  // floats
+
 struct Kernels {
   const char* name;
   int lanes;  // floats in a vector
@@ -257,6 +283,10 @@ struct Kernels {
   void (*small_linear)(const GemmParams&, int64_t block_begin, int64_t block_end);  // few rows; blocks of kOutputBlock outputs
   // Up to kGemmRows × kGemmColumns of y, with kGemmScratch floats.
   void (*gemm_block)(const GemmParams&, int64_t row, int64_t rows, int64_t column, int64_t columns, float* scratch);
+  void (*quantize_activations)(const QuantizeParams&, int64_t row_begin, int64_t row_end);
+  void (*quantized_dot)(const QuantizedLinearParams&, int64_t block_begin, int64_t block_end);  // few rows; blocks of kOutputBlock outputs
+  // Up to kQuantizedRows × kQuantizedColumns of y, with kQuantizedScratch floats.
+  void (*quantized_gemm)(const QuantizedLinearParams&, int64_t row, int64_t rows, int64_t column, int64_t columns, float* scratch);
   void (*grouped_linear)(const GroupedLinearParams&, int64_t row_begin, int64_t row_end);
   // Rows of one image, channels of y.
   void (*depthwise)(const DepthwiseParams&, int64_t image, int64_t row_begin, int64_t row_end, int64_t channel_begin, int64_t channel_end);

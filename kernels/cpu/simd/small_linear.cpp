@@ -6,14 +6,15 @@
 #include "kernels/cpu/simd/declare.h"
 #include "kernels/cpu/simd/gemm_tile.h"
 #include "kernels/cpu/simd/math.h"
+#include "kernels/cpu/simd/transpose.h"
 
 namespace linea::cpu::LINEA_ISA {
 namespace {
 
-// sums[i][j] = x row (m + i) · w row (n + j)
-template <int kRows, int kColumns, class T> void dot_tile(const GemmParams& p, int64_t m, int64_t n, float* sums) {
+// totals[i · kOutputBlock + j] = x row (m + i) · w row (n + j), spread over the lanes
+template <int kRows, int kColumns, class T, class W> void dot_tile(const GemmParams& p, int64_t m, int64_t n, F32s* totals) {
   const T* x = static_cast<const T*>(p.x) + m * p.x_pitch;
-  const T* w = static_cast<const T*>(p.w) + n * p.in;
+  const W* w = static_cast<const W*>(p.w) + n * p.in;
   F32s chain[kRows][kColumns] = {};
   for_vectors(p.in, [&](int64_t k, auto lanes) {
     F32s right[kColumns];
@@ -29,26 +30,35 @@ template <int kRows, int kColumns, class T> void dot_tile(const GemmParams& p, i
 #pragma GCC unroll 16
   for (int i = 0; i < kRows; ++i) {
 #pragma GCC unroll 16
-    for (int j = 0; j < kColumns; ++j) sums[i * kOutputBlock + j] = horizontal_sum(chain[i][j]);
+    for (int j = 0; j < kColumns; ++j) totals[i * kOutputBlock + j] = chain[i][j];
   }
 }
 
 constexpr int kDotRows = kBytes == 64 ? 4 : 2;  // by 4 columns: 16 + 5 of 32 registers, or 8 + 5 of 16
 
-template <class T> void small_linear_blocks(const GemmParams& p, int64_t block_begin, int64_t block_end) {
+template <class T, class W> void small_linear_blocks(const GemmParams& p, int64_t block_begin, int64_t block_end) {
   for (int64_t block = block_begin; block < block_end; ++block) {
     const int64_t n = block * kOutputBlock;
     const int64_t outputs = p.out - n < kOutputBlock ? p.out - n : kOutputBlock;
     int64_t rows = kDotRows;
     for (int64_t m = 0; m < p.rows; m += rows) {
       rows = m + kDotRows <= p.rows ? kDotRows : 1;
-      float sums[kDotRows * kOutputBlock] = {};
+      F32s totals[kDotRows * kOutputBlock];
       int64_t j = 0;
       for (; j + 4 <= outputs; j += 4) {
-        rows == 1 ? dot_tile<1, 4, T>(p, m, n + j, sums + j) : dot_tile<kDotRows, 4, T>(p, m, n + j, sums + j);
+        rows == 1 ? dot_tile<1, 4, T, W>(p, m, n + j, totals + j) : dot_tile<kDotRows, 4, T, W>(p, m, n + j, totals + j);
       }
       for (; j < outputs; ++j) {
-        rows == 1 ? dot_tile<1, 1, T>(p, m, n + j, sums + j) : dot_tile<kDotRows, 1, T>(p, m, n + j, sums + j);
+        rows == 1 ? dot_tile<1, 1, T, W>(p, m, n + j, totals + j) : dot_tile<kDotRows, 1, T, W>(p, m, n + j, totals + j);
+      }
+      float sums[kDotRows * kOutputBlock];
+      for (int64_t i = 0; i < rows; ++i) {
+        for (j = 0; j < outputs; j += kLanes) {
+          F32s lanes[kLanes];
+#pragma GCC unroll 16
+          for (int l = 0; l < kLanes; ++l) lanes[l] = j + l < outputs ? totals[i * kOutputBlock + j + l] : F32s{};
+          store(sums + i * kOutputBlock + j, lane_sums(lanes));
+        }
       }
       for (int64_t i = 0; i < rows; ++i) {
         const int64_t r = m + i;
@@ -72,7 +82,7 @@ template <class T> void small_linear_blocks(const GemmParams& p, int64_t block_b
 }  // namespace
 
 void small_linear(const GemmParams& p, int64_t block_begin, int64_t block_end) {
-  with_type(p.type, [&](auto type) { small_linear_blocks<TypeOf<decltype(type)>>(p, block_begin, block_end); });
+  with_types(p, [&](auto type, auto w) { small_linear_blocks<TypeOf<decltype(type)>, TypeOf<decltype(w)>>(p, block_begin, block_end); });
 }
 
 void grouped_linear(const GroupedLinearParams& p, int64_t row_begin, int64_t row_end) {

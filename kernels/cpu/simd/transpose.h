@@ -31,6 +31,17 @@ inline void transpose(F32s (&rows)[kLanes]) {
   if constexpr (kLanes >= 16) transpose_stage<8>(rows);
 }
 
+// Lane j of the result is horizontal_sum(rows[j]), bit by bit, for less work than one by one.
+inline F32s lane_sums(F32s (&rows)[kLanes]) {
+  transpose(rows);
+#pragma GCC unroll 16
+  for (int width = kLanes / 2; width > 0; width /= 2) {
+#pragma GCC unroll 16
+    for (int j = 0; j < width; ++j) rows[j] += rows[j + width];
+  }
+  return rows[0];
+}
+
 // out[c · pitch + r] = rows[r][c] for r < kLanes, c < lanes.count; rows beyond `count` read as zeros.
 template <class T, class Lanes>
 inline void transpose_block(const T* in, int64_t in_pitch, int64_t count, Lanes lanes, float* out, int64_t out_pitch) {

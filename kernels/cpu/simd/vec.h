@@ -60,7 +60,14 @@ constexpr int64_t round_up(int64_t n) { return (n + kLanes - 1) / kLanes * kLane
 
 // ---- Sixteen-bit conversions, to nearest even --------------------------------------------------------------------------------------
 
-inline F32s widen_bf16(U16s h) { return bits<F32s>(__builtin_convertvector(h, U32s) << 16); }
+// GCC 12 widens sixteen of them in two halves, hence the intrinsic.
+inline F32s widen_bf16(U16s h) {
+#if defined(__AVX512F__)
+  return bits<F32s>((U32s)_mm512_cvtepu16_epi32((__m256i)h) << 16);
+#else
+  return bits<F32s>(__builtin_convertvector(h, U32s) << 16);
+#endif
+}
 
 inline U16s narrow_bf16(F32s v) {
   const U32s u = bits<U32s>(v);
@@ -211,6 +218,11 @@ template <class Body> inline void with_type(Element type, Body body) {
     case Element::kBF16: return body(static_cast<BF16*>(nullptr));
     case Element::kF16: return body(static_cast<F16*>(nullptr));
   }
+}
+// The types of x and w of a product: body(null x, null w).
+template <class Body> inline void with_types(const GemmParams& p, Body body) {
+  if (p.type == p.w_type) return with_type(p.type, [&](auto type) { body(type, type); });
+  with_type(p.w_type, [&](auto w) { body(static_cast<float*>(nullptr), w); });
 }
 // The element type of the null pointer that with_type passes.
 template <class P> struct Pointee;

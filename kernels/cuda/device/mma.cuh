@@ -27,6 +27,14 @@ __device__ inline void load_matrices(uint32_t (&r)[4], const void* row) {
                : "memory");
 }
 
+// The same with each matrix transposed: a lane gets two neighbours of a column instead of a row.
+__device__ inline void load_matrices_transposed(uint32_t (&r)[4], const void* row) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
+               : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+               : "r"(shared_address(row))
+               : "memory");
+}
+
 // c += a b, a [16, 16] by rows, b [16, 8] by columns. A lane holds of c: row lane / 4 (c0, c1) and that plus 8 (c2, c3), columns
 // 2 (lane mod 4) and the next.
 template <class T> __device__ inline void multiply(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {

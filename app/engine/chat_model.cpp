@@ -1,0 +1,109 @@
+#include "app/engine/chat_model.h"
+
+#include <algorithm>
+#include <vector>
+
+#include "app/engine/model_folders.h"
+#include "kernels/backend.h"
+
+namespace linea {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kDefaultFamily = "rwkv7";  // in the name of the default built-in model
+
+// Folders of built-in models that hold a language model, the default first.
+std::vector<fs::path> built_in_models() {
+  std::vector<fs::path> folders;
+  std::error_code ignored;
+  for (const fs::directory_entry& entry : fs::directory_iterator(assets_folder() / "models", ignored)) {
+    for (const fs::directory_entry& file : fs::directory_iterator(entry.path(), ignored)) {
+      if (file.path().extension() != ".gguf") continue;
+      folders.push_back(entry.path());
+      break;
+    }
+  }
+  std::sort(folders.begin(), folders.end(), [](const fs::path& a, const fs::path& b) {
+    const auto rank = [](const fs::path& p) { return std::pair(p.filename().string().find(kDefaultFamily) == std::string::npos, p); };
+    return rank(a) < rank(b);
+  });
+  return folders;
+}
+
+Context context_for(Device device, std::optional<DType> dtype) {
+  Context context;
+  context.backend = &backend_of(device);
+  context.dtype = dtype.value_or(context.backend->preferred_dtype());
+  return context;
+}
+
+std::string piece_of(const Tokenizer& tokenizer, int32_t id) { return id < 0 ? "" : tokenizer.decode({&id, 1}, false); }
+
+ChatTemplate choose_template(const LanguageModelFolder& folder, const fs::path& path, const ChatModelOptions& options) {
+  if (options.chat_template != "auto") return ChatTemplate::named(options.chat_template, options.thinking);
+  // A converter's makeshift name is no template.
+  if (folder.chat_template.find("{%") != std::string::npos || folder.chat_template.find("{{") != std::string::npos) {
+    if (options.thinking != Thinking::kOff) throw Error(ErrorKind::kUsage, "the model's own chat template has no form for thinking");
+    const SpecialIds& special = folder.tokenizer->special();
+    return ChatTemplate::jinja(folder.chat_template, path.string() + ": chat template", piece_of(*folder.tokenizer, special.bos),
+                               piece_of(*folder.tokenizer, special.eos));
+  }
+  return ChatTemplate::named(folder.family == "rwkv7" ? "g1" : "world", options.thinking);
+}
+
+}  // namespace
+
+fs::path find_language_model(const std::string& name_or_path) {
+  const std::vector<fs::path> built_in = built_in_models();
+  std::string names;
+  for (const fs::path& folder : built_in) names += (names.empty() ? "" : ", ") + folder.filename().string();
+  if (name_or_path.empty()) {
+    if (built_in.empty())
+      throw Error(ErrorKind::kModel, "there is no built-in language model in " + (assets_folder() / "models").string(), "give --model");
+    return built_in.front();
+  }
+  std::error_code error;
+  if (fs::exists(name_or_path, error)) return name_or_path;
+  for (const fs::path& folder : built_in) {
+    if (folder.filename() == name_or_path) return folder;
+  }
+  throw Error(ErrorKind::kModel, "--model: " + name_or_path + ": no such file or folder",
+              "give a folder, .safetensors, .pth or .gguf file, or a built-in model: " + (names.empty() ? "none" : names));
+}
+
+LoadedLanguageModel::LoadedLanguageModel(const fs::path& path, Device device, std::optional<DType> dtype)
+    : path_(path), context_(context_for(device, dtype)) {
+  Arena arena(device, int64_t{64} << 20);  // for loading alone: the runner brings its own
+  context_.arena = &arena;
+  folder_ = open_language_model(context_, path);
+  context_.arena = nullptr;
+  runner_ = std::make_unique<Runner>(*folder_.model, context_);
+}
+
+const Tokenizer& LoadedLanguageModel::tokenizer() const {
+  if (!folder_.tokenizer) {
+    throw Error(ErrorKind::kModel, path_.string() + ": there is no tokenizer beside the model",
+                "put tokenizer.json or the vocabulary of RWKV World beside it");
+  }
+  return *folder_.tokenizer;
+}
+
+ChatModel::ChatModel(const fs::path& path, const ChatModelOptions& options)
+    : loaded_(path, options.device, options.dtype),
+      vocabulary_(loaded_.tokenizer(), loaded_.folder().model->vocabulary_size(), loaded_.folder().stop_ids),
+      template_(choose_template(loaded_.folder(), path, options)),
+      cache_(options.cache_bytes) {
+  for (const std::string& piece : template_.end_pieces()) vocabulary_.add_end(piece);
+}
+
+ChatSession ChatModel::new_session() {
+  return ChatSession({&loaded_.runner(), &vocabulary_, &template_, &cache_, loaded_.folder().content_hash});
+}
+
+std::shared_ptr<GrammarMatcher> ChatModel::matcher(Grammar grammar) {
+  if (!trie_) trie_ = std::make_shared<const TokenTrie>(vocabulary_);
+  return std::make_shared<GrammarMatcher>(std::move(grammar), vocabulary_, trie_);
+}
+
+}  // namespace linea

@@ -1,0 +1,74 @@
+// Matrix products with block-quantised weights, which stay as they lie in the file: simd/quantized_linear.cpp does the work.
+#include "kernels/cpu/common.h"
+#include "kernels/cpu/cpu_backend.h"
+
+namespace linea {
+
+using namespace cpu;
+
+namespace {
+
+constexpr int64_t kFewRows = 4;  // beyond them repacking into panels pays
+
+Block block_of(DType type) {
+  switch (type) {
+    case DType::kQ4_0: return Block::kQ4_0;
+    case DType::kQ4_1: return Block::kQ4_1;
+    case DType::kQ5_0: return Block::kQ5_0;
+    case DType::kQ5_1: return Block::kQ5_1;
+    case DType::kQ8_0: return Block::kQ8_0;
+    case DType::kIQ4_NL: return Block::kIQ4_NL;
+    case DType::kQ2_K: return Block::kQ2_K;
+    case DType::kQ3_K: return Block::kQ3_K;
+    case DType::kQ4_K: return Block::kQ4_K;
+    case DType::kQ5_K: return Block::kQ5_K;
+    case DType::kQ6_K: return Block::kQ6_K;
+    default: throw Error(ErrorKind::kInternal, std::string(name_of(type)) + " is not block-quantised");
+  }
+}
+
+}  // namespace
+
+void CpuBackend::quantized_linear(Context& ctx, const Tensor& x, const Weight& w, const Tensor& y, const GemmParams& out) {
+  const int64_t rows = x.rows(), in = w.shape[1];
+  const bool few_rows = (x.rank() >= 3 && x.dim(0) > 0 ? rows / x.dim(0) : rows) <= kFewRows;
+  const Arena::Scope scope(*ctx.arena);
+  const Tensor codes = ctx.allocate({rows, in}, DType::kI16), scales = ctx.allocate({rows, in / 32}, DType::kF32);
+  const Tensor sums = ctx.allocate({rows, in / 16}, DType::kF32), part_sums = ctx.allocate({rows, in / 32}, DType::kF32);
+  ThreadBuffers buffers(ctx, few_rows ? 0 : kQuantizedScratch);
+  if (ctx.planning() || y.elements() == 0) return;
+
+  const QuantizeParams q = {.x = x.raw(),
+                            .codes = codes.data<int16_t>(),
+                            .scales = scales.data<float>(),
+                            .sums = sums.data<float>(),
+                            .part_sums = part_sums.data<float>(),
+                            .x_pitch = x.row_pitch(),
+                            .in = in,
+                            .type = element_of(x)};
+  parallel_for(rows, grain_of(in), [&](int64_t begin, int64_t end) { kernels_.quantize_activations(q, begin, end); });
+  const QuantizedLinearParams p = {.x = q.codes,
+                                   .x_scales = q.scales,
+                                   .x_sums = q.sums,
+                                   .x_part_sums = q.part_sums,
+                                   .w = static_cast<const uint8_t*>(w.data.raw()),
+                                   .row_bytes = bytes_for(w.data.dtype(), in),
+                                   .in = in,
+                                   .block = block_of(w.data.dtype()),
+                                   .out = out};
+  if (few_rows) {
+    parallel_for(ceil_div(out.out, kOutputBlock), grain_of(kOutputBlock * in / 4),
+                 [&](int64_t begin, int64_t end) { kernels_.quantized_dot(p, begin, end); });
+    return;
+  }
+  const int64_t row_blocks = ceil_div(rows, kQuantizedRows), column_blocks = ceil_div(out.out, kQuantizedColumns);
+  parallel_for(row_blocks * column_blocks, 1, [&](int64_t begin, int64_t end) {
+    float* scratch = buffers.take();
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t row = i % row_blocks * kQuantizedRows, column = i / row_blocks * kQuantizedColumns;
+      kernels_.quantized_gemm(p, row, std::min(kQuantizedRows, rows - row), column, std::min(kQuantizedColumns, out.out - column), scratch);
+    }
+  });
+}
+
+}  // namespace linea

@@ -1,0 +1,21 @@
+// kernels/cuda/depthwise.h: what the kernels of depthwise convolution share.
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include "kernels/ops.h"
+
+namespace linea::cuda {
+
+// What happens to x on its way in: act(x + bias). Zero padding stays zero.
+struct DepthwiseInput {
+  Tensor bias{};  // [C] f32
+  Activation activation = Activation::kNone;
+};
+
+// Whether the kernel of small filters and 16-bit types takes this call; it alone knows DepthwiseInput.
+bool is_tiled_depthwise(const Tensor& x, const Tensor& w, const Tensor& y, const DepthwiseArgs& args, const DepthwiseInput& input);
+void tiled_depthwise(cudaStream_t stream, const Tensor& x, const Tensor& w, const Tensor& y, const DepthwiseArgs& args,
+                     const DepthwiseInput& input);
+
+}  // namespace linea::cuda

@@ -1,0 +1,23 @@
+// kernels/cuda/linear_attention.h: what the kernels of ReLU linear attention share.
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include <cstdint>
+
+namespace linea::cuda {
+
+struct LinearAttentionParams {
+  const void *q, *k, *v;
+  void* y;
+  float* states;  // [B, H, blocks, d + 1, d]: M, then z; at last the first block's holds the sums of all
+  int64_t q_batch, q_token, q_head, k_batch, k_token, k_head, v_batch, v_token, v_head, y_batch, y_token, y_head;  // strides in elements
+  int tokens, heads, d, blocks, block_tokens;
+  float eps;
+};
+
+// For bf16, d = 32, and heads that start at multiples of 16 bytes: the blocks' states, and y from the summed state.
+void linear_attention_state_bf16(cudaStream_t stream, const LinearAttentionParams& p, int members);
+void linear_attention_apply_bf16(cudaStream_t stream, const LinearAttentionParams& p, int members);
+
+}  // namespace linea::cuda

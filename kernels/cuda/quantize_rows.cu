@@ -1,0 +1,72 @@
+// kernels/cuda/quantize_rows.cu: rows of a 16-bit matrix as 8-bit floats (e4m3) with a scale each.
+//
+// Maths    s_r = max_i |x[r, i]| / 448;   y[r, i] = round(x[r, i] / s_r)
+// Shape    SANA-1.6B at 1024²: 2048 rows of 2240 and of 5600.
+// Tiles    block = one row, kept in the registers of 128 threads.
+// Traffic  a row is read once and written at half its size.
+// Roofline bound by memory: 14 MB = 5 µs at 2.98 TB/s for rows of 2240.
+// Accuracy the largest value of a row is exact, the others lose 2^-4 of themselves at most.
+#include "kernels/cuda/quantize_rows.h"
+
+#include <cuda_fp8.h>
+
+#include "kernels/cuda/common.cuh"
+#include "kernels/cuda/device/math.cuh"
+
+namespace linea::cuda {
+namespace {
+
+constexpr int kThreads = 128, kVectors = 8;
+constexpr float kLargest = 448.0f;  // of e4m3
+
+template <class T>
+__global__ void __launch_bounds__(kThreads) quantize_kernel(const T* x, int64_t pitch, int dim, uint8_t* y, float* scales) {
+  __shared__ float maxima[kThreads / 32];
+  const T* row = x + blockIdx.x * pitch;
+  float v[kVectors][kVector];
+  float largest = 0;
+#pragma unroll
+  for (int i = 0; i < kVectors; ++i) {
+    const int c = (i * kThreads + static_cast<int>(threadIdx.x)) * kVector;
+    if (c >= dim) continue;
+    load(row + c, v[i]);
+#pragma unroll
+    for (int j = 0; j < kVector; ++j) largest = fmaxf(largest, fabsf(v[i][j]));
+  }
+  largest = max_lanes(largest);
+  if (threadIdx.x % 32 == 0) maxima[threadIdx.x / 32] = largest;
+  __syncthreads();
+#pragma unroll
+  for (int i = 0; i < kThreads / 32; ++i) largest = fmaxf(largest, maxima[i]);
+  const float inverse = largest > 0 ? kLargest / largest : 0.0f;
+  if (threadIdx.x == 0) scales[blockIdx.x] = largest / kLargest;
+#pragma unroll
+  for (int i = 0; i < kVectors; ++i) {
+    const int c = (i * kThreads + static_cast<int>(threadIdx.x)) * kVector;
+    if (c >= dim) continue;
+    __nv_fp8x2_storage_t pairs[kVector / 2];
+#pragma unroll
+    for (int j = 0; j < kVector; j += 2) {
+      pairs[j / 2] = __nv_cvt_float2_to_fp8x2({v[i][j] * inverse, v[i][j + 1] * inverse}, __NV_SATFINITE, __NV_E4M3);
+    }
+    *reinterpret_cast<uint2*>(y + static_cast<int64_t>(blockIdx.x) * dim + c) = {pairs[0] | static_cast<uint32_t>(pairs[1]) << 16,
+                                                                                 pairs[2] | static_cast<uint32_t>(pairs[3]) << 16};
+  }
+}
+
+}  // namespace
+
+void quantize_rows(cudaStream_t stream, const Tensor& x, const Tensor& y, const Tensor& scales) {
+  const int64_t dim = x.dim(-1);
+  static_assert(kThreads * kVectors * kVector == kLongestQuantizedRow);
+  LINEA_ASSERT(dim % kVector == 0 && dim <= kLongestQuantizedRow);
+  if (x.rows() == 0) return;
+  with_type(x.dtype(), "quantize_rows", [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    quantize_kernel<T><<<static_cast<unsigned>(x.rows()), kThreads, 0, stream>>>(pointer<T>(x), x.row_pitch(), static_cast<int>(dim),
+                                                                                 pointer<uint8_t>(y), scales.data<float>());
+    check_launch("quantize_rows");
+  });
+}
+
+}  // namespace linea::cuda

@@ -1,0 +1,14 @@
+// kernels/cuda/small_linear.h: matrix products of a few rows, as decoding and embeddings of time steps have them.
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include "kernels/ops.h"
+
+namespace linea::cuda {
+
+// y = residual + gate ⊙ act(x Wᵀ + bias), w [out, in] contiguous. A row's bits do not depend on the other rows or their number.
+// False, and nothing submitted, when the rows are many or the layout has no 16-byte vectors.
+bool small_linear(const char* op, cudaStream_t stream, const Tensor& x, const Tensor& w, const Tensor& y, const LinearArgs& args);
+
+}  // namespace linea::cuda

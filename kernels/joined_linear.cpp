@@ -1,0 +1,59 @@
+#include "kernels/joined_linear.h"
+
+#include <cstring>
+#include <numeric>
+
+#include "kernels/backend.h"
+
+namespace linea {
+namespace {
+
+// The tensors' rows one after the other, in host memory.
+Tensor joined_rows(const WeightLoader& w, const std::vector<std::string>& names, const std::vector<int64_t>& outs, Shape shape,
+                   DType dtype) {
+  Tensor joined(shape, dtype);
+  char* to = static_cast<char*>(joined.raw());
+  for (size_t i = 0; i < names.size(); ++i) {
+    shape[0] = outs[i];
+    const Tensor part = w.checkpoint().load(w.prefix() + names[i], shape, dtype);
+    std::memcpy(to, part.raw(), static_cast<size_t>(part.bytes()));
+    to += part.bytes();
+  }
+  return joined;
+}
+
+std::vector<std::string> with_ending(std::vector<std::string> names, const char* ending) {
+  for (std::string& name : names) name += ending;
+  return names;
+}
+
+}  // namespace
+
+JoinedLinear JoinedLinear::load(const WeightLoader& w, const std::vector<std::string>& names, const std::vector<int64_t>& outs, int64_t in,
+                                bool has_bias) {
+  JoinedLinear joined;
+  joined.outputs = std::accumulate(outs.begin(), outs.end(), int64_t{0});
+  Context& ctx = w.context();
+  if (ctx.backend->device().is_cpu()) {
+    for (size_t i = 0; i < names.size(); ++i) {
+      joined.parts.push_back({w.linear(names[i] + ".weight", outs[i], in), has_bias ? w.vector(names[i] + ".bias", {outs[i]}) : Tensor()});
+    }
+    return joined;
+  }
+  const Tensor matrix = joined_rows(w, with_ending(names, ".weight"), outs, {joined.outputs, in}, ctx.dtype);
+  Tensor bias;
+  if (has_bias) bias = joined_rows(w, with_ending(names, ".bias"), outs, {joined.outputs}, DType::kF32).to(ctx.backend->device());
+  joined.parts.push_back({prepare_linear(ctx, matrix), bias});
+  return joined;
+}
+
+void joined_linear(Context& ctx, const Tensor& x, const JoinedLinear& w, const Tensor& y) {
+  int64_t first = 0;
+  for (const JoinedLinear::Part& part : w.parts) {
+    const int64_t out = part.weight.shape[0];
+    linear(ctx, x, part.weight, y.slice(-1, first, out), {.bias = part.bias});
+    first += out;
+  }
+}
+
+}  // namespace linea
