@@ -44,8 +44,9 @@ void BatchView::picture(const PictureResult& result, const std::string& file) {
   const double left = seconds_left();
   if (style_ == ProgressStyle::kBar) draw_bar("");
   if (style_ == ProgressStyle::kPlain) {
-    std::fprintf(stderr, "%s  %lld/%lld  %s  %.2f s/picture  %s left\n", now_text().c_str(), static_cast<long long>(there_ + made_),
-                 static_cast<long long>(pictures_), file.c_str(), 1 / pictures_per_second(), duration_text(left).c_str());
+    const std::string count = std::to_string(there_ + made_) + "/" + std::to_string(pictures_);
+    std::fprintf(stderr, "%s  %s  %s  %.2f s/picture  %s left\n", now_text().c_str(), count.c_str(), file.c_str(),
+                 1 / pictures_per_second(), duration_text(left).c_str());
   } else if (style_ == ProgressStyle::kJson) {
     const nlohmann::ordered_json json = {
         {"event", "picture"}, {"time", now_text()},  {"done", there_ + made_},  {"pictures", pictures_},     {"failed", failed_},

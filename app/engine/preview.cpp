@@ -57,7 +57,7 @@ Image preview_picture(const PreviewMap& map, const Tensor& latents) {
     }
     for (size_t k = 0; k < 3; ++k) {
       const float level = std::clamp(rgb[k] * 127.5f + 127.5f, 0.0f, 255.0f);
-      image.pixels[static_cast<size_t>(pixel) * 3 + k] = static_cast<uint8_t>(level + 0.5f);
+      image.pixels[static_cast<size_t>(pixel) * 3 + k] = static_cast<uint8_t>(std::lround(level));
     }
   }
   return image;

@@ -4,6 +4,7 @@
 #include <map>
 #include <set>
 
+#include "app/engine/chat_model.h"
 #include "app/engine/model_folders.h"
 #include "core/checkpoint.h"
 #include "core/dtype.h"
@@ -107,11 +108,10 @@ bool looks_like_model(const fs::path& path) {
   std::error_code ignored;
   if (!fs::is_directory(path, ignored)) return is_weights_file(path);
   if (there(path / "model_index.json") || there(path / "transformer" / "config.json")) return true;
-  if (!there(path / "config.json")) return false;
-  for (const fs::directory_entry& file : fs::directory_iterator(path, ignored)) {
-    if (is_weights_file(file.path())) return true;
-  }
-  return false;
+  // A folder of one file of weights is that model; a folder of several holds models, unless a config says that they are parts.
+  const auto weights = std::count_if(fs::directory_iterator(path, ignored), fs::directory_iterator(),
+                                     [](const fs::directory_entry& file) { return is_weights_file(file.path()); });
+  return weights == 1 || (weights > 1 && there(path / "config.json"));
 }
 
 class Finder {
@@ -141,6 +141,18 @@ std::vector<fs::path> children(const fs::path& folder) {
   return paths;
 }
 
+// The chat model that the command line takes when none is named comes before the others.
+std::vector<fs::path> built_in_models() {
+  std::vector<fs::path> paths = children(assets_folder() / "models");
+  std::erase_if(paths, [](const fs::path& path) { return !looks_like_model(path); });
+  try {
+    const fs::path first = find_language_model("");
+    std::stable_partition(paths.begin(), paths.end(), [&](const fs::path& path) { return path == first; });
+  } catch (const Error&) {  // none is built in
+  }
+  return paths;
+}
+
 }  // namespace
 
 ModelEntry look_at_model(const fs::path& path) {
@@ -164,9 +176,7 @@ ModelEntry look_at_model(const fs::path& path) {
 
 std::vector<ModelEntry> find_models(const std::vector<std::string>& folders) {
   Finder finder;
-  for (const fs::path& path : children(assets_folder() / "models")) {
-    if (looks_like_model(path)) finder.add(path, path.filename().string(), true);
-  }
+  for (const fs::path& path : built_in_models()) finder.add(path, path.filename().string(), true);
   for (const std::string& folder : folders) {
     if (looks_like_model(folder)) {
       finder.add(folder, folder, false);

@@ -5,6 +5,7 @@
 
 #include "app/library/library.h"
 #include "tests/studio/gui.h"
+#include "tests/support/golden.h"
 
 namespace linea::test {
 namespace {
@@ -55,8 +56,19 @@ class ChatGui : public StudioTest {
 };
 
 TEST_F(ChatGui, SaysHowToAddAModel) {
-  expect_success(home_.run("wait idle\nview chat\nwait text \"No chat model yet\"\n" + shot("chat-none") +
-                           "click \"Open Models\"\nwait item #models/path\n"));
+  const std::filesystem::path assets = home_ / "assets";  // without models
+  std::filesystem::create_directories(assets);
+  std::filesystem::create_directory_symlink(test::assets_path("fonts"), assets / "fonts");
+  expect_success(home_.run(
+      "wait idle\nview chat\nwait text \"No chat model yet\"\n" + shot("chat-none") + "click \"Open Models\"\nwait item #models/path\n", {},
+      {{"LINEA_ASSETS", assets.string()}}));
+}
+
+TEST_F(ChatGui, TheBuiltInModelAnswers) {
+  expect_success(
+      home_.run("wait idle\nview chat\nclick #chat/input\ntype \"What is the capital of France?\"\nkey Enter\n"
+                "wait item \"Regenerate\"\nexpect text \"What is the capital of France?\"\n" +
+                shot("chat-answer") + "click \"Regenerate\"\nwait value \"version\" \"2/2\"\n"));
 }
 
 TEST_F(ChatGui, MarkdownVersionsTreeAndExport) {

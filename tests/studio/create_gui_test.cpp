@@ -140,8 +140,7 @@ key Ctrl+L
 key Ctrl+A
 type "a red apple"
 wait text "/ 300 tokens"
-wait text " of "
-expect item #create/plan
+wait item #create/plan
 )"));
 }
 

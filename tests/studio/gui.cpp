@@ -89,12 +89,13 @@ StudioOutcome StudioHome::wait(pid_t pid) {
   return {WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), content_of(folder_ / "stdout"), content_of(folder_ / "stderr")};
 }
 
-StudioOutcome StudioHome::run(const std::string& script, const std::vector<std::string>& arguments) {
+StudioOutcome StudioHome::run(const std::string& script, const std::vector<std::string>& arguments,
+                              const std::map<std::string, std::string>& environment) {
   std::ofstream(folder_ / "test.script") << script;
   std::vector<std::string> command = {LINEA_STUDIO_PROGRAM};
   command.insert(command.end(), arguments.begin(), arguments.end());
   command.insert(command.end(), {"--script", (folder_ / "test.script").string()});
-  return wait(start(command));
+  return wait(start(command, environment));
 }
 
 fs::path screenshot(const std::string& name) {

@@ -39,7 +39,8 @@ class StudioHome {
   std::filesystem::path pictures() const { return folder_ / "Pictures" / "Linea"; }
 
   // Runs the script to its end. `arguments` before it.
-  StudioOutcome run(const std::string& script, const std::vector<std::string>& arguments = {"--window", "1280x800", "--scale", "1"});
+  StudioOutcome run(const std::string& script, const std::vector<std::string>& arguments = {"--window", "1280x800", "--scale", "1"},
+                    const std::map<std::string, std::string>& environment = {});
   // Starts any program in this home; pid.
   pid_t start(const std::vector<std::string>& command, const std::map<std::string, std::string>& environment = {});
   StudioOutcome wait(pid_t pid);

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "tests/support/golden.h"
 #include "tests/support/temporary_folder.h"
@@ -19,6 +20,20 @@ TEST(ModelCatalogue, FindsTheBuiltInModel) {
   EXPECT_EQ(mini->family, "SANA");
   EXPECT_EQ(mini->native_side, 512);
   EXPECT_GT(mini->parameters, 10000000);
+}
+
+TEST(ModelCatalogue, FindsTheBuiltInChatModels) {
+  const auto models = find_models({});
+  for (const auto& [name, family] : {std::pair{"rwkv7-chat", "RWKV-7"}, std::pair{"mamba2-chat", "Mamba-2"}}) {
+    const auto chat = std::find_if(models.begin(), models.end(), [&](const ModelEntry& m) { return m.name == name; });
+    ASSERT_NE(chat, models.end()) << name;
+    EXPECT_EQ(chat->kind, ModelKind::kChat);
+    EXPECT_TRUE(chat->built_in);
+    EXPECT_TRUE(chat->ready()) << chat->problem;
+    EXPECT_EQ(chat->family, family);
+  }
+  const auto first = std::find_if(models.begin(), models.end(), [](const ModelEntry& m) { return m.kind == ModelKind::kChat; });
+  EXPECT_EQ(first->name, "rwkv7-chat");  // the command line's default
 }
 
 TEST(ModelCatalogue, SaysWhatIsMissing) {
