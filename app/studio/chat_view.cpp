@@ -234,7 +234,7 @@ void ChatView::draw_input(Ui& ui, const Rect& rect) {
     if (button(ui, "chat/stop", send_place, "Stop", {.icon = Icon::kStop, .look = ButtonLook::kOutlined, .shortcut = "Esc"}).clicked)
       worker_->stop_answer();
   } else {
-    const bool able = entry && trimmed(input_.text()).size() > 0;
+    const bool able = entry && !trimmed(input_.text()).empty();
     if (button(ui, "chat/send", send_place, "Send",
                {.icon = Icon::kSend,
                 .look = ButtonLook::kPrimary,

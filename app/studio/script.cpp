@@ -87,7 +87,7 @@ KeyChord parse_chord(const std::string& text) {
   if (const auto named = kKeys.find(rest); named != kKeys.end()) {
     chord.key = named->second;
   } else if (rest.size() == 1 && ((rest[0] >= 'A' && rest[0] <= 'Z') || (rest[0] >= '0' && rest[0] <= '9'))) {
-    chord.key = rest[0];
+    chord.key = static_cast<unsigned char>(rest[0]);
   } else if (rest.size() >= 2 && rest[0] == 'F' && rest.find_first_not_of("0123456789", 1) == std::string::npos && rest.size() <= 3) {
     chord.key = 289 + std::stoi(rest.substr(1));
   } else {

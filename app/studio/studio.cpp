@@ -393,11 +393,11 @@ void Studio::frame() {
   const std::optional<fs::path> screenshot = script_ ? script_->take_screenshot() : std::nullopt;
   Image image;
   window_.end_frame(palette().window, screenshot ? &image : nullptr);
-  if (screenshot) keep_screenshot(std::move(image), *screenshot);
+  if (screenshot) keep_screenshot(image, *screenshot);
   if (frames_++ == 0) first_frame_ = now_seconds();
 }
 
-void Studio::keep_screenshot(Image image, const fs::path& path) {
+void Studio::keep_screenshot(const Image& image, const fs::path& path) {
   const AllowWaiting allow;
   write_image(path, image, {.png_level = 6, .webp_lossless = false, .webp_quality = 86});
 }

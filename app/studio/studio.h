@@ -64,7 +64,7 @@ class Studio {
   void open_files(const std::vector<std::filesystem::path>& files);
   void go(ViewKind view);
   void save_settings_soon();
-  void keep_screenshot(Image image, const std::filesystem::path& path);
+  void keep_screenshot(const Image& image, const std::filesystem::path& path);
   double wait_seconds(double now) const;
   bool idle() const;
   float scale() const;

@@ -47,7 +47,7 @@ void Ui::traverse() {
 }
 
 ImU32 Ui::color(uint32_t rgb, float alpha) const {
-  return IM_COL32(rgb >> 16 & 255, rgb >> 8 & 255, rgb & 255, static_cast<int>(alpha * ImGui::GetStyle().Alpha * 255 + 0.5f));
+  return IM_COL32(rgb >> 16 & 255, rgb >> 8 & 255, rgb & 255, static_cast<int>(std::lround(alpha * ImGui::GetStyle().Alpha * 255)));
 }
 
 void Ui::draw_text(ImVec2 at, std::string_view text, Face face, uint32_t rgb, float alpha) {

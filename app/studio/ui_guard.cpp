@@ -77,13 +77,15 @@ AllowWaiting::~AllowWaiting() { --allowed; }
 
 }  // namespace linea::studio
 
-// The C library's calls that can sleep, before it in the order of symbols.
+// The C library's calls that can sleep, before it in the order of symbols. Parameters and arguments bring their own parentheses.
+// NOLINTBEGIN(bugprone-macro-parentheses)
 #define LINEA_WATCHED(result, name, parameters, arguments)                     \
   extern "C" __attribute__((visibility("default"))) result name parameters {   \
     static const auto real = linea::studio::next<result(*) parameters>(#name); \
     const linea::studio::Watch watch(#name);                                   \
     return real arguments;                                                     \
   }
+// NOLINTEND(bugprone-macro-parentheses)
 
 LINEA_WATCHED(int, pthread_mutex_lock, (pthread_mutex_t * m), (m))
 LINEA_WATCHED(int, pthread_cond_wait, (pthread_cond_t * c, pthread_mutex_t* m), (c, m))

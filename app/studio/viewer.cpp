@@ -24,8 +24,8 @@ void Viewer::show(Pyramid picture, const std::filesystem::path& path) {
   preview_.reset();
   if (picture == current_pyramid_) return;
   if (current_) other_ = std::move(current_), other_pyramid_ = current_pyramid_;
-  current_pyramid_ = picture;
   current_ = picture ? std::make_unique<PictureTexture>(picture) : nullptr;
+  current_pyramid_ = std::move(picture);
   path_ = path;
   difference_.reset();
   if (mode_ == Mode::kDifference) start_difference();
@@ -37,8 +37,8 @@ void Viewer::show_preview(std::shared_ptr<const Image> preview, int64_t width, i
 }
 
 void Viewer::compare_with(Pyramid other) {
-  other_pyramid_ = other;
   other_ = std::make_unique<PictureTexture>(other);
+  other_pyramid_ = std::move(other);
   difference_.reset();
   mode_ = Mode::kSlider;
 }
