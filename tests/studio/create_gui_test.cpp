@@ -187,8 +187,11 @@ key Ctrl+2
 wait item "Search prompts"
 key Ctrl+1
 wait item "Generate"
+wait enabled "Expand"
 key Ctrl+L
 expect focus #create/prompt
+key Tab
+key Tab
 key Tab
 expect focus #create/negative-fold
 key Enter
