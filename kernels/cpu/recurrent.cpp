@@ -3,6 +3,7 @@
 
 #include "kernels/cpu/common.h"
 #include "kernels/cpu/cpu_backend.h"
+#include "kernels/recurrence_layout.h"
 
 namespace linea {
 
@@ -22,39 +23,8 @@ const char* row_at(const Tensor& x, int64_t row) { return static_cast<const char
 
 void CpuBackend::linear_recurrence(Context&, const Tensor& q, const Tensor& k, const Tensor& v, const RecurrenceArgs& args,
                                    const Tensor& state, const Tensor& y) {
-  const bool decays = args.log_decay.defined(), erases = args.a.defined();
-  const RecurrenceParams p = {.q = q.raw(),
-                              .k = k.raw(),
-                              .v = v.raw(),
-                              .a = args.a.raw(),
-                              .b = args.b.raw(),
-                              .y = y.raw(),
-                              .log_decay = floats(args.log_decay),
-                              .value_scale = floats(args.value_scale),
-                              .skip = floats(args.skip),
-                              .state = state.data<float>(),
-                              .q_token = q.stride(0),
-                              .q_head = q.stride(1),
-                              .k_token = k.stride(0),
-                              .k_head = k.stride(1),
-                              .v_token = v.stride(0),
-                              .v_head = v.stride(1),
-                              .a_token = erases ? args.a.stride(0) : 0,
-                              .a_head = erases ? args.a.stride(1) : 0,
-                              .b_token = erases ? args.b.stride(0) : 0,
-                              .b_head = erases ? args.b.stride(1) : 0,
-                              .y_token = y.stride(0),
-                              .y_head = y.stride(1),
-                              .decay_token = decays && args.log_decay.dim(0) > 1 ? args.log_decay.stride(0) : 0,
-                              .decay_head = decays ? args.log_decay.stride(1) : 0,
-                              .scale_token = args.value_scale.defined() ? args.value_scale.stride(0) : 0,
-                              .tokens = q.dim(0),
-                              .key_dim = q.dim(2),
-                              .value_dim = v.dim(2),
-                              .heads_per_group = v.dim(1) / q.dim(1),
-                              .decay_per_channel = decays && args.log_decay.dim(2) > 1,
-                              .read_before_write = args.read_before_write,
-                              .type = element_of(q)};
+  auto p = recurrence_layout<RecurrenceParams>(q, k, v, args, state, y);
+  p.type = element_of(q);
   LINEA_ASSERT(p.key_dim <= kMaxHeadDim);
   parallel_for(v.dim(1), grain_of(p.tokens * p.key_dim * p.value_dim),
                [&](int64_t begin, int64_t end) { kernels_.linear_recurrence(p, begin, end); });

@@ -10,6 +10,7 @@
 //          chain (sum, butterfly, update), about 200 cycles.
 // Accuracy f32. A token's arithmetic does not depend on where a call began: equal bits for any split of a sequence.
 #include "kernels/cuda/common.cuh"
+#include "kernels/recurrence_layout.h"
 
 namespace linea {
 
@@ -289,41 +290,11 @@ bool heads_have_vectors(const Tensor& t) {
 
 RecurrenceParams recurrence_params(const Tensor& q, const Tensor& k, const Tensor& v, const RecurrenceArgs& args, const Tensor& state,
                                    const Tensor& y) {
-  const bool decays = args.log_decay.defined(), erases = args.a.defined();
-  return {.type = q.dtype(),
-          .q = q.raw(),
-          .k = k.raw(),
-          .v = v.raw(),
-          .a = args.a.raw(),
-          .b = args.b.raw(),
-          .y = y.raw(),
-          .log_decay = floats(args.log_decay),
-          .value_scale = floats(args.value_scale),
-          .skip = floats(args.skip),
-          .state = state.data<float>(),
-          .q_token = q.stride(0),
-          .q_head = q.stride(1),
-          .k_token = k.stride(0),
-          .k_head = k.stride(1),
-          .v_token = v.stride(0),
-          .v_head = v.stride(1),
-          .a_token = erases ? args.a.stride(0) : 0,
-          .a_head = erases ? args.a.stride(1) : 0,
-          .b_token = erases ? args.b.stride(0) : 0,
-          .b_head = erases ? args.b.stride(1) : 0,
-          .y_token = y.stride(0),
-          .y_head = y.stride(1),
-          .decay_token = decays && args.log_decay.dim(0) > 1 ? args.log_decay.stride(0) : 0,
-          .decay_head = decays ? args.log_decay.stride(1) : 0,
-          .scale_token = args.value_scale.defined() ? args.value_scale.stride(0) : 0,
-          .tokens = q.dim(0),
-          .key_dim = static_cast<int>(q.dim(2)),
-          .value_dim = static_cast<int>(v.dim(2)),
-          .heads_per_group = static_cast<int>(v.dim(1) / q.dim(1)),
-          .decay_per_channel = decays && args.log_decay.dim(2) > 1,
-          .read_before_write = args.read_before_write,
-          .vectorised_keys = heads_have_vectors(q) && heads_have_vectors(k) && heads_have_vectors(args.a) && heads_have_vectors(args.b),
-          .vectorised_values = v.dim(2) % kThreadColumns == 0 && is_aligned(state.raw(), 0)};
+  auto p = recurrence_layout<RecurrenceParams>(q, k, v, args, state, y);
+  p.type = q.dtype();
+  p.vectorised_keys = heads_have_vectors(q) && heads_have_vectors(k) && heads_have_vectors(args.a) && heads_have_vectors(args.b);
+  p.vectorised_values = v.dim(2) % kThreadColumns == 0 && is_aligned(state.raw(), 0);
+  return p;
 }
 
 }  // namespace
