@@ -17,19 +17,22 @@ namespace {
 
 constexpr int64_t kMostStateBytes = int64_t{256} << 20;  // of states in a saved conversation
 
-// An answer begins with a space or line break that belongs to the template, not to the text.
+// An answer begins and ends with spaces and line breaks that belong to the template, not to the text: they wait for what follows.
 class AnswerPrinter {
  public:
   void operator()(const std::string& text) {
-    const size_t begin = started_ ? 0 : text.find_first_not_of(" \n");
-    if (begin == std::string::npos) return;
+    waiting_ += text;
+    const size_t begin = started_ ? 0 : waiting_.find_first_not_of(" \n"), last = waiting_.find_last_not_of(" \n");
+    if (last == std::string::npos) return;
     started_ = true;
-    std::fwrite(text.data() + begin, 1, text.size() - begin, stdout);
+    std::fwrite(waiting_.data() + begin, 1, last + 1 - begin, stdout);
     std::fflush(stdout);
+    waiting_.erase(0, last + 1);
   }
 
  private:
   bool started_ = false;
+  std::string waiting_;
 };
 
 ProgressStyle reading_style(bool quiet) { return !quiet && isatty(STDERR_FILENO) ? ProgressStyle::kBar : ProgressStyle::kNone; }

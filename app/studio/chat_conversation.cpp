@@ -4,19 +4,12 @@
 #include <chrono>
 #include <map>
 
+#include "app/studio/json_read.h"
+
 namespace linea::studio {
 namespace {
 
 double clock_seconds() { return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count(); }
-
-template <class T> void read(const Json& json, const char* key, T& value) {
-  const auto found = json.find(key);
-  if (found == json.end()) return;
-  try {
-    value = found->get<T>();
-  } catch (const Json::exception&) {  // another type: the default stays
-  }
-}
 
 std::string title_of(const std::string& text) {
   std::string title;

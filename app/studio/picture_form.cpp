@@ -4,19 +4,11 @@
 #include <charconv>
 #include <cmath>
 
+#include "app/studio/json_read.h"
 #include "core/metadata.h"
 
 namespace linea::studio {
 namespace {
-
-template <class T> void read(const Json& json, const char* key, T& value) {
-  const auto found = json.find(key);
-  if (found == json.end()) return;
-  try {
-    value = found->get<T>();
-  } catch (const Json::exception&) {  // another type: the default stays
-  }
-}
 
 int put_side(double side) { return std::clamp(static_cast<int>(std::lround(side / kSideStep)) * kSideStep, kMinSide, kMaxSide); }
 

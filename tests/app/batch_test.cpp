@@ -66,15 +66,7 @@ class Batch : public testing::Test {
     return std::count(text.begin(), text.end(), '\n');
   }
 
-  // Nothing was made, one line on standard error.
-  void expect_refused(const Outcome& outcome, int status, const std::string& part) {
-    EXPECT_EQ(outcome.status, status) << outcome.err;
-    EXPECT_THAT(outcome.err, StartsWith("linea: "));
-    EXPECT_THAT(outcome.err, HasSubstr(part));
-    EXPECT_EQ(std::count(outcome.err.begin(), outcome.err.end(), '\n'), 1) << outcome.err;
-    EXPECT_EQ(outcome.out, "");
-    EXPECT_TRUE(fs::is_empty(work_ / "out"));
-  }
+  void expect_refused(const Outcome& outcome, int status, const std::string& part) { test::expect_refused(work_, outcome, status, part); }
 
   test::Workspace work_;
 };

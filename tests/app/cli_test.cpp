@@ -28,15 +28,7 @@ class Cli : public testing::Test {
   std::string out(const std::string& name = "a.png") { return work_ / ("out/" + name); }
   bool nothing_written() { return fs::is_empty(work_ / "out"); }
 
-  // One line on standard error, the given status, no output and no file.
-  void expect_refused(const Outcome& outcome, int status, const std::string& part) {
-    EXPECT_EQ(outcome.status, status) << outcome.err;
-    EXPECT_THAT(outcome.err, StartsWith("linea: "));
-    EXPECT_THAT(outcome.err, HasSubstr(part));
-    EXPECT_EQ(std::count(outcome.err.begin(), outcome.err.end(), '\n'), 1) << outcome.err;
-    EXPECT_EQ(outcome.out, "");
-    EXPECT_TRUE(nothing_written());
-  }
+  void expect_refused(const Outcome& outcome, int status, const std::string& part) { test::expect_refused(work_, outcome, status, part); }
 
   test::Workspace work_;
 };

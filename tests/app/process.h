@@ -1,9 +1,12 @@
 // tests/app/process.h: the program as a user runs it.
 #pragma once
 
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdlib>
 #include <filesystem>
@@ -91,6 +94,16 @@ class Process {
 
 inline Outcome run(const Workspace& workspace, const std::vector<std::string>& arguments, const std::string& input = {}) {
   return Process(workspace, arguments, input).wait();
+}
+
+// One line on standard error that holds `part`, the given status, no output and no file.
+inline void expect_refused(const Workspace& workspace, const Outcome& outcome, int status, const std::string& part) {
+  EXPECT_EQ(outcome.status, status) << outcome.err;
+  EXPECT_THAT(outcome.err, testing::StartsWith("linea: "));
+  EXPECT_THAT(outcome.err, testing::HasSubstr(part));
+  EXPECT_EQ(std::count(outcome.err.begin(), outcome.err.end(), '\n'), 1) << outcome.err;
+  EXPECT_EQ(outcome.out, "");
+  EXPECT_TRUE(std::filesystem::is_empty(workspace / "out"));
 }
 
 }  // namespace linea::test

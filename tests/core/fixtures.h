@@ -16,34 +16,9 @@
 #include <vector>
 
 #include "core/error.h"
+#include "tests/support/temporary_folder.h"
 
 namespace linea::test {
-
-// A folder of its own, removed with all its content.
-class TemporaryFolder {
- public:
-  TemporaryFolder() {
-    std::string name = (std::filesystem::temp_directory_path() / "linea-test-XXXXXX").string();
-    if (!::mkdtemp(name.data())) throw std::runtime_error("no temporary folder");
-    path_ = name;
-  }
-  ~TemporaryFolder() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-  TemporaryFolder(const TemporaryFolder&) = delete;
-  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
-
-  const std::filesystem::path& path() const { return path_; }
-  std::filesystem::path operator/(const std::string& name) const { return path_ / name; }
-  int64_t entries() const {
-    const std::filesystem::directory_iterator begin(path_);
-    return std::distance(begin, std::filesystem::directory_iterator());
-  }
-
- private:
-  std::filesystem::path path_;
-};
 
 // A file in memory only, for tests that replace one thousands of times.
 class MemoryFile {

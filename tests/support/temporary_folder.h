@@ -1,11 +1,12 @@
-// tests/support/temporary_folder.h: a folder of its own for one test, removed at the end.
+// tests/support/temporary_folder.h: a folder of its own for one test, removed at the end with all its content.
 #pragma once
 
-#include <unistd.h>
-
-#include <atomic>
+#include <cstdint>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
+#include <stdexcept>
 #include <string>
 
 namespace linea::test {
@@ -13,10 +14,9 @@ namespace linea::test {
 class TemporaryFolder {
  public:
   TemporaryFolder() {
-    static std::atomic<int> count{0};
-    const std::string name = "linea-textenc-" + std::to_string(::getpid()) + "-" + std::to_string(count++);
-    path_ = std::filesystem::temp_directory_path() / name;
-    std::filesystem::create_directories(path_);
+    std::string name = (std::filesystem::temp_directory_path() / "linea-test-XXXXXX").string();
+    if (!::mkdtemp(name.data())) throw std::runtime_error("no temporary folder");
+    path_ = name;
   }
   ~TemporaryFolder() {
     std::error_code ignored;
@@ -26,6 +26,11 @@ class TemporaryFolder {
   TemporaryFolder& operator=(const TemporaryFolder&) = delete;
 
   const std::filesystem::path& path() const { return path_; }
+  std::filesystem::path operator/(const std::string& name) const { return path_ / name; }
+  int64_t entries() const {
+    const std::filesystem::directory_iterator begin(path_);
+    return std::distance(begin, std::filesystem::directory_iterator());
+  }
   void write(const std::string& name, const std::string& content) const {
     std::filesystem::create_directories((path_ / name).parent_path());
     std::ofstream(path_ / name, std::ios::binary) << content;
