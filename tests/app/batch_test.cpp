@@ -22,7 +22,6 @@ using test::Outcome;
 using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::Not;
-using testing::StartsWith;
 
 class Batch : public testing::Test {
  protected:
