@@ -26,7 +26,6 @@ class Cli : public testing::Test {
     return arguments;
   }
   std::string out(const std::string& name = "a.png") { return work_ / ("out/" + name); }
-  bool nothing_written() { return fs::is_empty(work_ / "out"); }
 
   void expect_refused(const Outcome& outcome, int status, const std::string& part) { test::expect_refused(work_, outcome, status, part); }
 
