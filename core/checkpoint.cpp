@@ -10,6 +10,7 @@
 #include "core/gguf.h"
 #include "core/json.h"
 #include "core/mapped_file.h"
+#include "core/planning_memory.h"
 #include "core/quantized.h"
 #include "core/text.h"
 #include "core/threads.h"
@@ -156,10 +157,12 @@ Tensor random_weights(const std::string& name, Shape shape, DType dtype) {
     run.data<float>()[i] = centre + size * (static_cast<float>(state >> 40) * 0x1p-23f - 1.0f);
   }
   const Tensor converted = run.to(dtype);
-  for (int64_t first = 0; first < tensor.elements(); first += kRun) {
-    const int64_t count = std::min(kRun, tensor.elements() - first);
-    std::memcpy(static_cast<char*>(tensor.raw()) + first * bytes_of(dtype), converted.raw(), static_cast<size_t>(count * bytes_of(dtype)));
-  }
+  parallel_for((tensor.elements() + kRun - 1) / kRun, 16, [&](int64_t begin, int64_t end) {
+    for (int64_t first = begin * kRun; first < std::min(end * kRun, tensor.elements()); first += kRun) {
+      const int64_t count = std::min(kRun, tensor.elements() - first);
+      std::memcpy(static_cast<char*>(tensor.raw()) + first * bytes_of(dtype), converted.raw(), static_cast<size_t>(count * bytes_of(dtype)));
+    }
+  });
   return tensor;
 }
 
@@ -279,16 +282,19 @@ std::vector<std::string> Checkpoint::names() const {
 }
 
 Tensor Checkpoint::load(const std::string& name, Shape shape, DType dtype) const {
-  if (random_) return random_weights(name, shape, dtype);
+  const bool planning = PlanningMemory::active() != nullptr;
+  if (random_) return planning ? PlanningMemory::placeholder(shape, dtype, /*counts=*/true) : random_weights(name, shape, dtype);
   const Tensor& tensor = find(name);
   const auto fail = [&](const std::string& what) {
     throw Error(ErrorKind::kModel, shown(files_.at(name)) + ": tensor " + printable(name) + ": " + what);
   };
   if (tensor.shape() != shape) fail("expected shape " + shape.to_string() + ", found " + tensor.shape().to_string());
   used_.insert(name);
+  const bool as_stored = tensor.dtype() == dtype, dequantizes = is_quantized(tensor.dtype()) && is_convertible(dtype);
+  if (planning && (as_stored || dequantizes || is_convertible(dtype))) return PlanningMemory::placeholder(shape, dtype, !as_stored);
   prefetch(tensor.raw(), tensor.bytes());
-  if (tensor.dtype() == dtype) return tensor;
-  if (is_quantized(tensor.dtype()) && is_convertible(dtype)) return dequantized(tensor, dtype);
+  if (as_stored) return tensor;
+  if (dequantizes) return dequantized(tensor, dtype);
   if (!is_convertible(tensor.dtype()) || !is_convertible(dtype)) {
     fail("is " + std::string(name_of(tensor.dtype())) + ", which cannot become " + std::string(name_of(dtype)));
   }

@@ -7,6 +7,8 @@
 #include <mutex>
 
 #include "core/error.h"
+#include "core/memory_use.h"
+#include "core/planning_memory.h"
 
 namespace linea {
 namespace {
@@ -18,11 +20,18 @@ class CpuAllocator final : public Allocator {
     const int64_t padded = (bytes + kAlignment - 1) / kAlignment * kAlignment;
     void* pointer = std::aligned_alloc(kAlignment, static_cast<size_t>(padded > 0 ? padded : kAlignment));
     if (!pointer) throw Error(ErrorKind::kMemory, "out of memory: " + std::to_string(bytes >> 20) + " MiB on cpu");
+    meter_.took(pointer, bytes);
     return pointer;
   }
-  void release(void* pointer) noexcept override { std::free(pointer); }
+  void release(void* pointer) noexcept override {
+    meter_.gave_back(pointer);
+    std::free(pointer);
+  }
   void copy_from_host(void* to, const void* from, int64_t bytes) override { std::memcpy(to, from, static_cast<size_t>(bytes)); }
   void copy_to_host(void* to, const void* from, int64_t bytes) override { std::memcpy(to, from, static_cast<size_t>(bytes)); }
+
+ private:
+  MemoryMeter& meter_ = memory_meter(kCpuDevice);
 };
 
 struct Registry {
@@ -53,6 +62,8 @@ Device parse_device(const std::string& name) {
 
 Allocator& allocator_of(Device device) {
   static CpuAllocator cpu;
+  PlanningMemory* planning = PlanningMemory::active();
+  if (planning && planning->device() == device) return planning->allocator();
   if (device.is_cpu()) return cpu;
   Registry& r = registry();
   const std::lock_guard lock(r.mutex);

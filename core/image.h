@@ -7,6 +7,7 @@
 #include <array>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <span>
 #include <string>
 #include <utility>
@@ -27,8 +28,16 @@ struct Image {
 
 using ImageText = std::vector<std::pair<std::string, std::string>>;  // keyword (1 to 79 ASCII characters), UTF-8 text
 
+// A picture that is being read: its first `rows` rows are there, with 3 or 4 bytes a pixel.
+struct ImageRows {
+  int64_t width = 0, height = 0, rows = 0;
+  int64_t channels = 3;
+  const uint8_t* pixels = nullptr;
+};
+
 struct ImageReadOptions {
   std::array<uint8_t, 3> background = {255, 255, 255};  // shows through transparent pixels
+  std::function<void(const ImageRows&)> on_rows{};      // called now and then while a PNG that is not interlaced is read
 };
 
 struct ImageWriteOptions {

@@ -4,6 +4,7 @@
 // that set the jump; those hold plain variables only.
 #include <png.h>
 
+#include <algorithm>
 #include <csetjmp>
 #include <cstdio>
 #include <cstring>
@@ -19,7 +20,7 @@ struct Reader {
   png_infop info = nullptr;
   Bytes rest;  // not yet consumed
   char message[128] = "";
-  bool has_alpha = false;
+  bool has_alpha = false, interlaced = false;
   int64_t width = 0, height = 0;
   int bits_per_pixel = 0;  // as stored
 
@@ -50,7 +51,7 @@ bool read_header(Reader* reader) {
   png_set_expand(reader->png);  // palettes, small greys and tRNS to 8 bits a channel
   png_set_scale_16(reader->png);
   png_set_gray_to_rgb(reader->png);
-  png_set_interlace_handling(reader->png);
+  reader->interlaced = png_set_interlace_handling(reader->png) > 1;
   png_read_update_info(reader->png, reader->info);
   reader->has_alpha = png_get_channels(reader->png, reader->info) == 4;
   return true;
@@ -60,6 +61,26 @@ bool read_pixels(Reader* reader, png_bytepp rows) {
   if (setjmp(png_jmpbuf(reader->png))) return false;
   png_read_image(reader->png, rows);
   png_read_end(reader->png, nullptr);
+  return true;
+}
+
+bool read_rows(Reader* reader, png_bytepp rows, int64_t from, int64_t to) {
+  if (setjmp(png_jmpbuf(reader->png))) return false;
+  png_read_rows(reader->png, rows + from, nullptr, static_cast<png_uint_32>(to - from));
+  if (to == reader->height) png_read_end(reader->png, nullptr);
+  return true;
+}
+
+// In bands, which `on_rows` hears of.
+bool read_bands(Reader* reader, png_bytepp rows, const ImageReadOptions& options) {
+  constexpr int64_t kBand = 64;
+  const int64_t channels = reader->has_alpha ? 4 : 3;
+  for (int64_t done = 0; done < reader->height;) {
+    const int64_t next = std::min(done + kBand, reader->height);
+    if (!read_rows(reader, rows, done, next)) return false;
+    done = next;
+    options.on_rows({.width = reader->width, .height = reader->height, .rows = done, .channels = channels, .pixels = rows[0]});
+  }
   return true;
 }
 
@@ -88,7 +109,8 @@ Image decode_png(Bytes bytes, const std::string& source, const ImageReadOptions&
   std::vector<uint8_t> pixels(static_cast<size_t>(reader.width * reader.height * channels));
   std::vector<png_bytep> rows(static_cast<size_t>(reader.height));
   for (size_t y = 0; y < rows.size(); ++y) rows[y] = pixels.data() + static_cast<int64_t>(y) * reader.width * channels;
-  if (!read_pixels(&reader, rows.data())) fail_with_message();
+  const bool in_bands = options.on_rows && !reader.interlaced;
+  if (!(in_bands ? read_bands(&reader, rows.data(), options) : read_pixels(&reader, rows.data()))) fail_with_message();
 
   if (reader.has_alpha) {  // in place: an RGB row never overtakes the RGBA row it comes from
     for (int64_t y = 0; y < reader.height; ++y) {

@@ -4,12 +4,44 @@
 
 #include <algorithm>
 #include <exception>
+#include <memory>
 #include <mutex>
 #include <string>
+#include <utility>
 
 #include "core/error.h"
+#include "core/thread_crew.h"
 
 namespace linea {
+namespace {
+
+constexpr int64_t kPiecesPerThread = 4;  // so that a thread which other programs hold up keeps little from the rest
+
+thread_local ThreadCrew* crew_at_hand = nullptr;
+thread_local bool inside_a_piece = false;
+
+// A value of this thread for as long as a scope lasts.
+template <class T> class Within {
+ public:
+  Within(T& variable, T value) : variable_(variable), before_(std::exchange(variable, value)) {}
+  ~Within() { variable_ = before_; }
+  Within(const Within&) = delete;
+  Within& operator=(const Within&) = delete;
+
+ private:
+  T& variable_;
+  T before_;
+};
+
+void serve_by(ThreadCrew& crew, int64_t count, int64_t grain, const std::function<void(int64_t, int64_t)>& body) {
+  const int64_t pieces = std::min((crew.helpers() + 1) * kPiecesPerThread, (count + grain - 1) / grain);
+  crew.run(count, pieces, [&](int64_t begin, int64_t end) {
+    const Within<bool> piece(inside_a_piece, true);
+    body(begin, end);
+  });
+}
+
+}  // namespace
 
 int thread_count() { return omp_get_max_threads(); }
 
@@ -18,13 +50,26 @@ void set_thread_count(int threads) {
   omp_set_num_threads(threads == 0 ? omp_get_num_procs() : threads);
 }
 
+int thread_index() { return std::max(ThreadCrew::index_of_this_thread(), omp_get_thread_num()); }
+
+void with_helpers(const std::function<void()>& work) {
+  static std::mutex mutex;
+  static std::unique_ptr<ThreadCrew> crew;
+  const std::unique_lock lock(mutex, std::try_to_lock);
+  if (!lock || thread_count() == 1 || crew_at_hand || inside_a_piece || omp_in_parallel()) return work();
+  if (!crew || crew->helpers() != thread_count() - 1) {
+    crew.reset();
+    crew = std::make_unique<ThreadCrew>(thread_count() - 1);
+  }
+  const Within<ThreadCrew*> at_hand(crew_at_hand, crew.get());
+  work();
+}
+
 void parallel_for(int64_t count, int64_t grain, const std::function<void(int64_t, int64_t)>& body) {
   if (count <= 0) return;
   const int64_t wanted = std::min<int64_t>(thread_count(), (count + grain - 1) / std::max<int64_t>(grain, 1));
-  if (wanted <= 1 || omp_in_parallel()) {
-    body(0, count);
-    return;
-  }
+  if (wanted <= 1 || inside_a_piece || omp_in_parallel()) return body(0, count);
+  if (crew_at_hand) return serve_by(*crew_at_hand, count, std::max<int64_t>(grain, 1), body);
   std::exception_ptr failure;
   std::mutex mutex;
 #pragma omp parallel num_threads(static_cast <int>(wanted))

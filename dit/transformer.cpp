@@ -1,6 +1,7 @@
 #include "dit/transformer.h"
 
 #include <cmath>
+#include <optional>
 
 namespace linea {
 namespace {
@@ -42,15 +43,16 @@ SanaTransformer::Text SanaTransformer::encode_text(Context& ctx, const Tensor& e
     text.values.push_back(ctx.allocate({L, heads, width}));
   }
   const Arena::Scope scope(*ctx.arena);
-  const Tensor e = ctx.allocate(embeddings.shape());
-  cast(ctx, embeddings, e);
+  const Tensor e = ctx.allocate({1, L, embeddings.dim(-1)});  // one member, whose bits do not depend on how the product was tuned
+  cast(ctx, embeddings.reshape(e.shape()), e);
   const Tensor caption = apply(ctx, caption_2_, apply(ctx, caption_1_, e, Activation::kGeluTanh));
   rms_norm(ctx, caption, caption_norm_, caption, {.eps = kCaptionNormEps});
   tap(ctx, "caption", caption);
 
-  for (size_t i = 0; i < blocks_.size(); ++i) {
-    const SanaCrossAttention& w = blocks_[i].cross_attention;
-    const Tensor k = text.keys[i].reshape({L, config_.dim()}), v = text.values[i].reshape({L, config_.dim()});
+  LayerStore<SanaTextLayer>::Pass layers(ctx, text_layers_, /*cycles=*/false);
+  for (size_t i = 0; i < text_layers_.size(); ++i) {
+    const SanaTextLayer& w = layers[i];
+    const Tensor k = text.keys[i].reshape({1, L, config_.dim()}), v = text.values[i].reshape({1, L, config_.dim()});
     linear(ctx, caption, w.k.weight, k, {.bias = w.k.bias});
     linear(ctx, caption, w.v.weight, v, {.bias = w.v.bias});
     if (w.norm_k.defined()) rms_norm(ctx, k, w.norm_k, k, {.eps = kQkNormEps});
@@ -100,9 +102,11 @@ void SanaTransformer::forward(Context& ctx, const Inputs& in, const Tensor& velo
 
   const Tensor x = embed_patches(ctx, in.latents, in.positions);
   const Time time = embed_time(ctx, times);
+  std::optional<Blocks::Pass> own;
+  Blocks::Pass& blocks = in.blocks ? *in.blocks : own.emplace(ctx, blocks_, /*cycles=*/false);
   for (size_t i = 0; i < blocks_.size(); ++i) {
     ctx.cancel.throw_if_cancelled();
-    forward_block(ctx, i, time, *in.text, grid, x);
+    forward_block(ctx, blocks[i], i, time, *in.text, grid, x);
     tap(ctx, "transformer_blocks." + std::to_string(i), x);
   }
   project_out(ctx, x, time, velocity);
@@ -151,9 +155,9 @@ SanaTransformer::Time SanaTransformer::embed_time(Context& ctx, const Tensor& ti
   return time;
 }
 
-void SanaTransformer::forward_block(Context& ctx, size_t index, const Time& time, const Text& text, Grid grid, const Tensor& x) const {
+void SanaTransformer::forward_block(Context& ctx, const SanaBlock& w, size_t index, const Time& time, const Text& text, Grid grid,
+                                    const Tensor& x) const {
   const Arena::Scope scope(*ctx.arena);
-  const SanaBlock& w = blocks_[index];
   const int64_t B = x.dim(0), D = config_.dim();
   const Tensor m = ctx.allocate({B, 6, D}, DType::kF32);
   add_rows(ctx, time.modulation, w.scale_shift_table, m);

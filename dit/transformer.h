@@ -1,7 +1,7 @@
 // dit/transformer.h: the SANA linear diffusion transformer (arXiv 2410.10629, 2501.18427), a velocity model on DC-AE latents.
 //
 // Reference: SanaTransformer2DModel of diffusers; golden tests in tests/dit. Weights are read-only after load and may be shared by threads,
-// each with its own Context.
+// each with its own Context. Blocks that the device has no room for are streamed (kernels/weight_streaming.h).
 #pragma once
 
 #include <span>
@@ -11,6 +11,7 @@
 #include "dit/config.h"
 #include "kernels/glu_mbconv.h"
 #include "kernels/joined_linear.h"
+#include "kernels/weight_streaming.h"
 
 namespace linea {
 
@@ -26,8 +27,14 @@ struct SanaSelfAttention {
 };
 
 struct SanaCrossAttention {
-  LinearLayer q, k, v, out;
-  Tensor norm_q, norm_k;
+  LinearLayer q, out;
+  Tensor norm_q;
+};
+
+// What makes a block's keys and values of the text.
+struct SanaTextLayer {
+  LinearLayer k, v;
+  Tensor norm_k;
 };
 
 struct SanaBlock {
@@ -37,13 +44,35 @@ struct SanaBlock {
   GluMbConv feed_forward;
 };
 
+template <> struct LayerTensors<SanaTextLayer> {
+  static void visit(SanaTextLayer& layer, const auto& visit) {
+    for (LinearLayer* linear : {&layer.k, &layer.v}) visit(linear->weight), visit(linear->bias);
+    visit(layer.norm_k);
+  }
+};
+
+template <> struct LayerTensors<SanaBlock> {
+  static void visit(SanaBlock& block, const auto& visit) {
+    visit(block.scale_shift_table);
+    for (JoinedLinear::Part& part : block.self_attention.qkv.parts) visit(part.weight), visit(part.bias);
+    for (LinearLayer* linear : {&block.self_attention.out, &block.cross_attention.q, &block.cross_attention.out}) {
+      visit(linear->weight), visit(linear->bias);
+    }
+    for (Tensor* norm : {&block.self_attention.norm_q, &block.self_attention.norm_k, &block.cross_attention.norm_q}) visit(*norm);
+    GluMbConv& ff = block.feed_forward;
+    visit(ff.inverted), visit(ff.inverted_bias), visit(ff.depthwise), visit(ff.depthwise_bias), visit(ff.point);
+  }
+};
+
 struct SanaTimeEmbedding {
   LinearLayer timestep_1, timestep_2, guidance_1, guidance_2, modulation;
 };
 
 class SanaTransformer {
  public:
-  static SanaTransformer load(Context& ctx, const Checkpoint& checkpoint, const SanaConfig& config);
+  static constexpr int64_t kAllLayers = -1;
+  // `resident`: blocks that stay on the device; the others are streamed.
+  static SanaTransformer load(Context& ctx, const Checkpoint& checkpoint, const SanaConfig& config, int64_t resident = kAllLayers);
 
   // Keys and values of every block's cross attention: they depend on the prompt alone, so they are computed once a prompt.
   struct Text {
@@ -62,6 +91,13 @@ class SanaTransformer {
   Shape times_shape(int64_t batch) const { return {config_.guidance_embeds ? 2 : 1, batch, kSinusoids}; }
   void encode_times(Context& ctx, std::span<const float> timesteps, float guidance, const Tensor& times) const;
 
+  using Blocks = LayerStore<SanaBlock>;
+  // A way through the blocks for many steps, so that the next step's first block is on its way while the last one computes. Takes the
+  // slots of streamed blocks from ctx.arena.
+  Blocks::Pass open_blocks(Context& ctx) const { return Blocks::Pass(ctx, blocks_, /*cycles=*/true); }
+  bool is_streamed() const { return blocks_.streamed() > 0; }
+  int64_t streamed_bytes() const { return static_cast<int64_t>(blocks_.streamed()) * blocks_.slot_bytes(); }  // of a step
+
   struct Inputs {
     Tensor latents;                      // [B, h, w, in_channels] of the context's type
     std::span<const float> timesteps{};  // of encode_times, unless `times` is there
@@ -69,6 +105,7 @@ class SanaTransformer {
     const Text* text = nullptr;
     Tensor positions{};  // positional_table of the patch grid
     Tensor times{};      // what encode_times made, f32: with it forward reads nothing of the host's, so that a step can be captured
+    Blocks::Pass* blocks = nullptr;  // of open_blocks; null: this call's own
   };
   // velocity [B, h, w, out_channels] of the context's type: noise - data, to be integrated from sigma 1 to 0.
   void forward(Context& ctx, const Inputs& inputs, const Tensor& velocity) const;
@@ -87,7 +124,7 @@ class SanaTransformer {
   };
   Tensor embed_patches(Context& ctx, const Tensor& latents, const Tensor& positions) const;
   Time embed_time(Context& ctx, const Tensor& times) const;
-  void forward_block(Context& ctx, size_t index, const Time& time, const Text& text, Grid grid, const Tensor& x) const;
+  void forward_block(Context& ctx, const SanaBlock& w, size_t index, const Time& time, const Text& text, Grid grid, const Tensor& x) const;
   void self_attention(Context& ctx, const SanaSelfAttention& w, const Tensor& a, const Tensor& gate, const Tensor& x) const;
   void cross_attention(Context& ctx, const SanaCrossAttention& w, const Text& text, size_t index, const Tensor& x) const;
   void project_out(Context& ctx, const Tensor& x, const Time& time, const Tensor& velocity) const;
@@ -97,7 +134,8 @@ class SanaTransformer {
   SanaTimeEmbedding time_;
   LinearLayer caption_1_, caption_2_;
   Tensor caption_norm_;
-  std::vector<SanaBlock> blocks_;
+  Blocks blocks_;
+  LayerStore<SanaTextLayer> text_layers_;
   Tensor scale_shift_table_;  // [2, D]
   LinearLayer proj_out_;
 };

@@ -1,4 +1,5 @@
 // The checkpoint's names and shapes of a SANA transformer, in one place.
+#include <algorithm>
 #include <cstring>
 
 #include "dit/transformer.h"
@@ -22,19 +23,22 @@ SanaBlock load_block(const WeightLoader& w, const SanaConfig& c) {
 
   SanaCrossAttention& cross = block.cross_attention;
   cross.q = load_linear(w, "attn2.to_q", D, D);
-  cross.k = load_linear(w, "attn2.to_k", D, D);
-  cross.v = load_linear(w, "attn2.to_v", D, D);
   cross.out = load_linear(w, "attn2.to_out.0", D, D);
 
   if (c.qk_norm) {
     self.norm_q = w.vector("attn1.norm_q.weight", {D});
     self.norm_k = w.vector("attn1.norm_k.weight", {D});
     cross.norm_q = w.vector("attn2.norm_q.weight", {D});
-    cross.norm_k = w.vector("attn2.norm_k.weight", {D});
   }
 
   block.feed_forward = GluMbConv::load(w.scope("ff"), D, H);
   return block;
+}
+
+SanaTextLayer load_text_layer(const WeightLoader& w, const SanaConfig& c) {
+  const int64_t D = c.dim();
+  return {load_linear(w, "attn2.to_k", D, D), load_linear(w, "attn2.to_v", D, D),
+          c.qk_norm ? w.vector("attn2.norm_k.weight", {D}) : Tensor()};
 }
 
 // A convolution whose stride is its kernel is a matrix product on patches in the order of pixel_unshuffle: (channel, row, column).
@@ -84,7 +88,7 @@ SanaTimeEmbedding load_time_embedding(const WeightLoader& w, const SanaConfig& c
 
 }  // namespace
 
-SanaTransformer SanaTransformer::load(Context& ctx, const Checkpoint& checkpoint, const SanaConfig& config) {
+SanaTransformer SanaTransformer::load(Context& ctx, const Checkpoint& checkpoint, const SanaConfig& config, int64_t resident) {
   const WeightLoader w(ctx, checkpoint);
   const int64_t D = config.dim();
   SanaTransformer model;
@@ -94,9 +98,11 @@ SanaTransformer SanaTransformer::load(Context& ctx, const Checkpoint& checkpoint
   model.caption_1_ = load_linear(w, "caption_projection.linear_1", D, config.caption_channels);
   model.caption_2_ = load_linear(w, "caption_projection.linear_2", D, D);
   model.caption_norm_ = w.vector("caption_norm.weight", {D});
-  for (int64_t i = 0; i < config.num_layers; ++i) {
-    model.blocks_.push_back(load_block(w.scope("transformer_blocks." + std::to_string(i)), config));
-  }
+  const auto layers = static_cast<size_t>(config.num_layers);
+  const size_t kept = resident == kAllLayers ? layers : static_cast<size_t>(std::clamp<int64_t>(resident, 0, config.num_layers));
+  const auto block = [&](size_t i) { return w.scope("transformer_blocks." + std::to_string(i)); };
+  model.blocks_.load(ctx, layers, kept, [&](size_t i) { return load_block(block(i), config); });
+  model.text_layers_.load(ctx, layers, kept, [&](size_t i) { return load_text_layer(block(i), config); });
   model.scale_shift_table_ = w.vector("scale_shift_table", {2, D});
   model.proj_out_ = load_proj_out(w, config);
   checkpoint.check_all_used({"pos_embed", "patch_embed.pos_embed"});

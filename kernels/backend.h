@@ -31,6 +31,7 @@ class Backend {
   // Whether `linear` takes weights, and embedding_lookup tables, in the block-quantised types of core/quantized.h; otherwise they are
   // dequantised when a model loads.
   virtual bool multiplies_quantized() const { return false; }
+  virtual bool looks_up_quantized() const { return multiplies_quantized(); }
   // Whether `linear` takes weights of 16 bits for activations in f32.
   virtual bool multiplies_narrow() const { return false; }
 
@@ -48,6 +49,9 @@ class Backend {
   // Calls `work`, records what it submits and does none of it; null, without a call, where the device has no such thing. The work must have
   // run once before, and must neither wait nor read or write host memory: see kernels/replay.h, which takes care of that.
   virtual std::unique_ptr<CapturedWork> capture(const std::function<void()>& /*work*/) { return nullptr; }
+
+  // Calls `work`, a long sequence of ops that may each be short: the CPU keeps its threads awake between them.
+  virtual void run_sequence(const std::function<void()>& work) { work(); }
 
   virtual Weight prepare_linear(const Tensor& w) = 0;
   virtual Weight prepare_conv2d(const Tensor& w) = 0;
@@ -87,6 +91,8 @@ class Backend {
   virtual void add_channel_mean(Context&, const Tensor& x, const Tensor& y) = 0;
   virtual void add_channel_repeat(Context&, const Tensor& x, const Tensor& y) = 0;
 
+  // Whether the ops of recurrent models take states of several sequences; otherwise ops.cpp calls them for one at a time.
+  virtual bool takes_sequences() const { return false; }
   // A device may lack the ops of recurrent models.
   virtual void linear_recurrence(Context&, const Tensor& /*q*/, const Tensor& /*k*/, const Tensor& /*v*/, const RecurrenceArgs&,
                                  const Tensor& /*state*/, const Tensor& /*y*/) {
@@ -125,6 +131,10 @@ class Backend {
   // scratch
   virtual void rwkv7_inputs(Context&, const Rwkv7Inputs& in);
   virtual void rwkv7_outputs(Context&, const Rwkv7Outputs& args, const Tensor& y);
+  // scratch
+  virtual void rwkv7_heads(Context& ctx, const Rwkv7Inputs& in, const Tensor& state, const Rwkv7Outputs& out, const Tensor& y);
+  // scratch
+  virtual void mamba2_heads(Context& ctx, const Mamba2Heads& in, const Tensor& state, const Tensor& y);
 
  private:
   [[noreturn]] void missing(const char* op) const {

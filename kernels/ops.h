@@ -140,8 +140,9 @@ struct Term {
 void linear_combination(Context& ctx, std::span<const Term> terms, const Tensor& y);
 
 // ---- Recurrent language models ---------------------------------------------------------------------------------------------------
-// One sequence a call; states are f32 and are replaced by the state after the last token. Each token is computed the same way wherever the
-// calls are split, so these ops give equal bits for any division of a sequence.
+// States are f32 and are replaced by the state after the last token. Each token is computed the same way wherever the calls are split, so
+// these ops give equal bits for any division of a sequence. A state may have a leading dimension B that is not written below: then the rows
+// are B sequences of T tokens each, one after the other, which know nothing of each other.
 
 // One head h of the family of linear attentions, with the state held transposed, S [dk, dv]:
 //   S_t = (diag(w_t) - b_t a_tᵀ) S_{t-1} + k_t (s_t v_t)ᵀ,   y_t = S_tᵀ q_t + D v_t        w_t = exp(log_decay_t)
@@ -241,6 +242,18 @@ struct Rwkv7Outputs {
   float eps = 64e-5f;
 };
 void rwkv7_outputs(Context& ctx, const Rwkv7Outputs& args, const Tensor& y);
+
+// All between RWKV-7's projections into its heads and the one out of them: rwkv7_inputs, linear_recurrence with a = kk and b = rate, and
+// rwkv7_outputs, whose k and v are the inputs'.   y [T, H·d]; state [H, d, d] f32
+void rwkv7_heads(Context& ctx, const Rwkv7Inputs& in, const Tensor& state, const Rwkv7Outputs& out, const Tensor& y);
+
+// All between Mamba-2's convolution and its gated norm: with s = softplus(step + step_bias), linear_recurrence with log_decay = s · rate
+// and value_scale = s, then y ← y ⊙ silu(gate).   q, k, v, y, skip and state as linear_recurrence's; step [T, H] and gate like v [T, H,
+// dv]; step_bias, rate [H] f32, rates negative
+struct Mamba2Heads {
+  Tensor q, k, v, step, gate, step_bias, rate, skip;
+};
+void mamba2_heads(Context& ctx, const Mamba2Heads& in, const Tensor& state, const Tensor& y);
 
 // y_h += v_h · Σ_i q_{h,i} k_{h,i} u_{h,i}, what a token gives to itself in RWKV-5 to 7.   all [T, H·d]; u [H, d] f32
 void add_bonus(Context& ctx, const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& u, const Tensor& y);

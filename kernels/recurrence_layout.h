@@ -5,6 +5,9 @@
 
 namespace linea {
 
+// How many sequences a state is of: its first dimension where it has one more than the state of one sequence.
+inline int64_t sequences_of(const Tensor& state, int rank_of_one) { return state.rank() > rank_of_one ? state.dim(0) : 1; }
+
 // The fields that the backends' parameters share, by their common names: addresses, strides (0 = one value for all), sizes and forms.
 template <class Params>
 Params recurrence_layout(const Tensor& q, const Tensor& k, const Tensor& v, const RecurrenceArgs& args, const Tensor& state,

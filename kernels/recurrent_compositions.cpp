@@ -45,4 +45,25 @@ void Backend::rwkv7_outputs(Context& ctx, const Rwkv7Outputs& args, const Tensor
   linea::multiply_activated(ctx, args.g, y, y, Activation::kNone);
 }
 
+void Backend::rwkv7_heads(Context& ctx, const Rwkv7Inputs& in, const Tensor& state, const Rwkv7Outputs& out, const Tensor& y) {
+  const int64_t T = y.dim(0), H = in.heads;
+  const auto heads = [&](const Tensor& t) { return t.reshape({T, H, y.dim(1) / H}); };
+  linea::rwkv7_inputs(ctx, in);
+  linea::linear_recurrence(ctx, heads(out.q), heads(in.k), heads(in.v),
+                           {.log_decay = heads(in.decay), .a = heads(in.kk), .b = heads(in.rate)}, state, heads(y));
+  linea::rwkv7_outputs(ctx, out, y);
+}
+
+void Backend::mamba2_heads(Context& ctx, const Mamba2Heads& in, const Tensor& state, const Tensor& y) {
+  const Arena::Scope scope(*ctx.arena);
+  const int64_t T = in.v.dim(0), H = in.v.dim(1), inner = H * in.v.dim(2);
+  const Tensor delta = ctx.allocate({T, H}, DType::kF32), log_decay = ctx.allocate({T, H}, DType::kF32);
+  linea::elementwise(ctx, in.step, delta, {.function = Function::kSoftplus, .bias = in.step_bias});
+  linea::elementwise(ctx, delta, log_decay, {.scale = in.rate});
+  linea::linear_recurrence(ctx, in.q, in.k, in.v, {.log_decay = log_decay.reshape({T, H, 1}), .value_scale = delta, .skip = in.skip}, state,
+                           y);
+  const Tensor rows = y.reshape({T, inner});
+  linea::multiply_activated(ctx, in.gate.reshape({T, inner}), rows, rows, Activation::kSilu);
+}
+
 }  // namespace linea

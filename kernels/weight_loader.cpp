@@ -43,7 +43,9 @@ Tensor WeightLoader::vector(const std::string& name, Shape shape) const {
 Tensor WeightLoader::optional_vector(const std::string& name, Shape shape) const { return contains(name) ? vector(name, shape) : Tensor(); }
 
 Tensor WeightLoader::table(const std::string& name, int64_t rows, int64_t columns) const {
-  return load(name, {rows, columns}, type_of(name, ctx_.dtype)).to(ctx_.backend->device());
+  const DType stored = type_of(name, ctx_.dtype);
+  const DType type = is_quantized(stored) && !ctx_.backend->looks_up_quantized() ? ctx_.dtype : stored;
+  return load(name, {rows, columns}, type).to(ctx_.backend->device());
 }
 
 }  // namespace linea

@@ -4,6 +4,7 @@
 #include <span>
 #include <string>
 
+#include "kernels/backend.h"
 #include "kernels/ops.h"
 #include "kernels/replay.h"
 #include "lm/state.h"
@@ -11,8 +12,9 @@
 namespace linea {
 
 // `shell` embeds tokens and predicts logits (MambaShell, RwkvShell); layer(i, x) adds layer i to x [T, C]. `name` is what the reference
-// calls its list of layers: taps are "<name>.<i>". A step of one token is replayed where the context keeps such work: all but the embedding
-// depends on nothing but addresses.
+// calls its list of layers: taps are "<name>.<i>". A step of one token (of each sequence) is replayed where the context keeps such work:
+// all but the embedding depends on nothing but addresses. Steps, and quantised models, are sequences of ops that need no library with
+// threads of its own.
 template <class Shell, class Layer>
 void run_layers(Context& ctx, const Shell& shell, std::span<const int32_t> tokens, int64_t layers, const char* name, const State& state,
                 const Tensor& logits, const Layer& layer) {
@@ -27,12 +29,14 @@ void run_layers(Context& ctx, const Shell& shell, std::span<const int32_t> token
     }
     shell.predict(ctx, x, logits);
   };
-  if (tokens.size() > 1 || !ctx.replays) return rest();
+  const bool is_step = static_cast<int64_t>(tokens.size()) == state.sequences();
+  const auto sequence = [&] { is_step || shell.in_blocks() ? ctx.backend->run_sequence(rest) : rest(); };
+  if (!is_step || !ctx.replays) return sequence();
   ReplayCache::Key key = {&shell, x.raw(), logits.raw()};
   for (int64_t i = 0; i < state.layers(); ++i) {
     for (const Tensor& part : state.layer(i)) key.push_back(part.raw());
   }
-  ctx.replays->run(ctx, std::move(key), rest);
+  ctx.replays->run(ctx, std::move(key), sequence);
 }
 
 }  // namespace linea

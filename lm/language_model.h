@@ -22,7 +22,8 @@ class LanguageModel {
 
   // Feeds one or more tokens. logits [1, V] f32 receives the last token's, logits [T, V] those of every token. Temporaries, whose size
   // grows with T, come from ctx.arena; a planning context leaves tokens' values and the state untouched. Throws kModel for an id outside
-  // the vocabulary.
+  // the vocabulary. A state of B sequences (State::repeated) reads B texts of equal length together, one after the other in `tokens`, and
+  // logits [B, V] receives the last token's of each.
   virtual void prefill(Context& ctx, std::span<const int32_t> tokens, State& state, const Tensor& logits) const = 0;
 
   void step(Context& ctx, int32_t token, State& state, const Tensor& logits) const { prefill(ctx, {&token, 1}, state, logits); }

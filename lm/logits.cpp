@@ -5,12 +5,12 @@
 namespace linea {
 
 Tensor predicted_rows(const Tensor& x, const Tensor& logits) {
-  const int64_t rows = logits.dim(0);
-  if (rows != 1 && rows != x.dim(0)) {
+  const int64_t rows = logits.dim(0), tokens = x.dim(0);
+  if (rows == 0 || tokens % rows != 0) {
     throw Error(ErrorKind::kInternal,
-                "logits: expected one row or one for each of " + std::to_string(x.dim(0)) + " tokens, got " + logits.describe());
+                "logits: expected one row for equal parts of " + std::to_string(tokens) + " tokens, got " + logits.describe());
   }
-  return x.slice(0, x.dim(0) - rows, rows);
+  return x.reshape({rows, tokens / rows, x.dim(1)}).select(1, tokens / rows - 1);
 }
 
 void predict_logits(Context& ctx, const Tensor& h, const Weight& head, const Tensor& logits) {

@@ -93,20 +93,17 @@ void Mamba2::mixer(Context& ctx, int64_t layer, const Tensor& x, const State& st
   const int64_t convolved = inner_ + 2 * G * N;
   const Tensor h = ctx.allocate({T, D}), projected = ctx.allocate({T, inner_ + convolved + H});
   const Tensor xBC = ctx.allocate({T, convolved}), y = ctx.allocate({T, inner_});
-  const Tensor delta = ctx.allocate({T, H}, DType::kF32), log_decay = ctx.allocate({T, H}, DType::kF32);
 
   group_norm(ctx, x, l.norm, h, {.eps = config_.eps, .centre = false});
   linear(ctx, h, l.in, projected, {.bias = l.in_bias});
   const Tensor z = projected.slice(1, 0, inner_), dt = projected.slice(1, inner_ + convolved, H);
   causal_conv1d(ctx, projected.slice(1, inner_, convolved), l.conv, l.conv_bias, state.part(layer, kWindow), xBC, Activation::kSilu);
-  elementwise(ctx, dt, delta, {.function = Function::kSoftplus, .bias = l.dt_bias});
-  elementwise(ctx, delta, log_decay, {.scale = l.A});
 
   const Tensor v = xBC.slice(1, 0, inner_).reshape({T, H, P});
   const Tensor B = xBC.slice(1, inner_, G * N).reshape({T, G, N}), C = xBC.slice(1, inner_ + G * N, G * N).reshape({T, G, N});
-  linear_recurrence(ctx, C, B, v, {.log_decay = log_decay.reshape({T, H, 1}), .value_scale = delta, .skip = l.skip},
-                    state.part(layer, kMemory), y.reshape({T, H, P}));
-  multiply_activated(ctx, z, y, y, Activation::kSilu);
+  const Mamba2Heads heads = {
+      .q = C, .k = B, .v = v, .step = dt, .gate = z.reshape({T, H, P}), .step_bias = l.dt_bias, .rate = l.A, .skip = l.skip};
+  mamba2_heads(ctx, heads, state.part(layer, kMemory), y.reshape({T, H, P}));
   group_norm(ctx, y, l.gated_norm, y, {.groups = G, .eps = config_.eps, .centre = false});
   const Projection output[] = {{.x = y, .w = &l.out, .y = x, .bias = l.out_bias, .residual = x}};
   project(ctx, output);

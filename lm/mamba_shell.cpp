@@ -32,7 +32,10 @@ MambaShell MambaShell::load(Context& ctx, const Checkpoint& checkpoint, float ep
   shell.eps_ = eps;
   shell.embedding_ = root.table(embedding, V, D);
   shell.norm_ = root.vector(prefix_of(checkpoint) + "norm_f.weight", {D});
-  shell.head_ = root.contains("lm_head.weight") ? root.linear("lm_head.weight", V, D) : prepare_linear(ctx, shell.embedding_);
+  // A tied head is the table itself, but for blocks that a device multiplies and does not look up.
+  const bool own_blocks = is_quantized(root.type_of(embedding, ctx.dtype)) && !is_quantized(shell.embedding_.dtype());
+  const bool has_head = root.contains("lm_head.weight");
+  shell.head_ = has_head || own_blocks ? root.linear(has_head ? "lm_head.weight" : embedding, V, D) : prepare_linear(ctx, shell.embedding_);
   return shell;
 }
 

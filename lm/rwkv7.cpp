@@ -83,25 +83,23 @@ void Rwkv7::time_mix(Context& ctx, int64_t layer, const Tensor& x, const Tensor&
   const Arena::Scope scope(*ctx.arena);
   const Rwkv7Layer& l = layers_[static_cast<size_t>(layer)];
   const Rwkv7TimeMix& m = l.time_mix;
-  const int64_t T = x.dim(0), H = heads_, N = head_dim_, A = H * N;
+  const int64_t T = x.dim(0), H = heads_, A = H * head_dim_;
   const Tensor r = ctx.allocate({T, A}), k = ctx.allocate({T, A}), g = ctx.allocate({T, A}), y = ctx.allocate({T, A});
   const Tensor kk = ctx.allocate({T, A}), eta = ctx.allocate({T, A}), log_w = ctx.allocate({T, A}, DType::kF32);
   const Tensor v = layer == 0 ? v_first : ctx.allocate({T, A}), share = layer == 0 ? Tensor() : y;
   project_inputs(ctx, l, x, state.part(layer, kTimeShift), {.r = r, .k = k, .v = v, .g = g, .log_w = log_w, .eta = eta, .share = share});
-  rwkv7_inputs(ctx, {.k = k,
-                     .v = v,
-                     .rate = eta,
-                     .decay = log_w,
-                     .kk = kk,
-                     .v_first = layer == 0 ? Tensor() : v_first,
-                     .share = share,
-                     .k_k = m.k_k,
-                     .k_a = m.k_a,
-                     .heads = H});
-  const auto heads = [&](const Tensor& t) { return t.reshape({T, H, N}); };
-  linear_recurrence(ctx, heads(r), heads(k), heads(v), {.log_decay = heads(log_w), .a = heads(kk), .b = heads(eta)},
-                    state.part(layer, kMemory), heads(y));
-  rwkv7_outputs(ctx, {.q = r, .k = k, .v = v, .g = g, .u = m.r_k, .w = m.ln_x.weight, .bias = m.ln_x.bias, .eps = heads_eps_}, y);
+  const Rwkv7Inputs in = {.k = k,
+                          .v = v,
+                          .rate = eta,
+                          .decay = log_w,
+                          .kk = kk,
+                          .v_first = layer == 0 ? Tensor() : v_first,
+                          .share = share,
+                          .k_k = m.k_k,
+                          .k_a = m.k_a,
+                          .heads = H};
+  const Rwkv7Outputs out = {.q = r, .k = k, .v = v, .g = g, .u = m.r_k, .w = m.ln_x.weight, .bias = m.ln_x.bias, .eps = heads_eps_};
+  rwkv7_heads(ctx, in, state.part(layer, kMemory), out, y);
   const Projection output[] = {{.x = y, .w = &m.output, .y = x, .residual = x}};
   project(ctx, output);
 }

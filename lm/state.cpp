@@ -17,11 +17,23 @@ std::vector<char> bytes_on_host(const Tensor& t) {
   return bytes;
 }
 
-// Through the host: a copied state is a branch of a conversation, not part of any inner loop.
+// From device to device through the host: a copied state is a branch of a conversation, not part of any inner loop.
+void copy_values(const Tensor& from, const Tensor& to) {
+  LINEA_ASSERT(from.bytes() == to.bytes() && to.is_contiguous());
+  if (from.device() == kCpuDevice) return allocator_of(to.device()).copy_from_host(to.raw(), from.raw(), to.bytes());
+  allocator_of(to.device()).copy_from_host(to.raw(), bytes_on_host(from).data(), to.bytes());
+}
+
 Tensor clone(const Tensor& t) {
   Tensor copy(t.shape(), t.dtype(), t.device());
-  allocator_of(t.device()).copy_from_host(copy.raw(), bytes_on_host(t).data(), t.bytes());
+  copy_values(t, copy);
   return copy;
+}
+
+Shape with_first(int64_t count, const Shape& one) {
+  Shape shape = {count};
+  for (int i = 0; i < one.rank(); ++i) shape.push_back(one[i]);
+  return shape;
 }
 
 }  // namespace
@@ -32,7 +44,33 @@ State::State(int64_t layers, const std::vector<Shape>& parts, Device device) : l
   }
 }
 
-State::State(const State& other) : layers_(other.layers_) {
+State State::repeated(const State& one, int64_t count) {
+  State result;
+  result.sequences_ = count;
+  for (const std::vector<Tensor>& layer : one.layers_) {
+    std::vector<Tensor>& parts = result.layers_.emplace_back();
+    for (const Tensor& part : layer) parts.emplace_back(with_first(count, part.shape()), part.dtype(), part.device());
+  }
+  for (int64_t i = 0; i < count; ++i) result.set_sequence(i, one);
+  return result;
+}
+
+State State::sequence(int64_t index) const {
+  State view;
+  for (const std::vector<Tensor>& layer : layers_) {
+    std::vector<Tensor>& parts = view.layers_.emplace_back();
+    for (const Tensor& part : layer) parts.push_back(part.select(0, index));
+  }
+  return view;
+}
+
+void State::set_sequence(int64_t index, const State& one) {
+  for (size_t i = 0; i < layers_.size(); ++i) {
+    for (size_t j = 0; j < layers_[i].size(); ++j) copy_values(one.layers_[i][j], layers_[i][j].select(0, index));
+  }
+}
+
+State::State(const State& other) : layers_(other.layers_), sequences_(other.sequences_) {
   for (std::vector<Tensor>& layer : layers_) {
     for (Tensor& part : layer) part = clone(part);
   }
@@ -41,6 +79,7 @@ State::State(const State& other) : layers_(other.layers_) {
 State& State::operator=(const State& other) {
   State copy(other);
   std::swap(layers_, copy.layers_);
+  sequences_ = copy.sequences_;
   return *this;
 }
 

@@ -45,8 +45,11 @@ int64_t rank_of(const WeightLoader& w, const std::string& name) {
   return w.contains(name + ".T") ? rows_of(w, name + ".T") : columns_of(w, name);
 }
 
+// Never in 8 bits: the factors of a low-rank map are small, and rounding errors of both meet in it.
 Weight transposed_linear(Context& ctx, const Tensor& matrix, DType dtype) {
-  return prepare_linear(ctx, transposed_matrix(matrix).to(dtype).to(ctx.backend->device()));
+  Context plain = ctx;
+  plain.fp8 = false;
+  return prepare_linear(plain, transposed_matrix(matrix).to(dtype).to(ctx.backend->device()));
 }
 
 Tensor causal_filter(const WeightLoader& w, const std::string& name, int64_t channels, int64_t taps) {

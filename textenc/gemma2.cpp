@@ -1,7 +1,11 @@
 #include "textenc/gemma2.h"
 
 #include <cmath>
+#include <cstring>
+#include <numeric>
 
+#include "core/planning_memory.h"
+#include "kernels/backend.h"
 #include "kernels/weight_loader.h"
 
 namespace linea {
@@ -33,19 +37,39 @@ float embedding_scale(int64_t hidden, DType dtype) {
   return exact;
 }
 
+// The rows are one batch member, so that their bits do not depend on how a device tuned the product.
+void project(Context& ctx, const Tensor& x, const Weight& w, const Tensor& y) {
+  linear(ctx, x.reshape({1, x.dim(0), x.dim(1)}), w, y.reshape({1, y.dim(0), y.dim(1)}));
+}
+
 }  // namespace
 
-Gemma2 Gemma2::load(Context& ctx, const Checkpoint& checkpoint, const Gemma2Config& config) {
+Gemma2 Gemma2::load(Context& ctx, const Checkpoint& checkpoint, const Gemma2Config& config, bool layer_by_layer) {
   const std::string prefix = checkpoint.contains("model.embed_tokens.weight") ? "model." : "";
   const WeightLoader w(ctx, checkpoint, prefix);
+  const auto layer = [config, prefix](Context& c, const Checkpoint& from, size_t i) {
+    return load_layer(WeightLoader(c, from, prefix).scope("layers." + std::to_string(i)), config, config.windows[i]);
+  };
+  const auto layers = static_cast<size_t>(config.layers);
   Gemma2 model;
   model.config_ = config;
   model.softcap_ = config.softcap;
-  model.embedding_ = w.table("embed_tokens.weight", config.vocabulary_size, config.hidden_size);
-  for (int64_t i = 0; i < config.layers; ++i) {
-    model.layers_.push_back(load_layer(w.scope("layers." + std::to_string(i)), config, config.windows[static_cast<size_t>(i)]));
-  }
   model.norm_ = w.vector("norm.weight", {config.hidden_size});
+  if (layer_by_layer) {
+    const std::string table = "embed_tokens.weight";
+    model.embedding_ = checkpoint.load(prefix + table, {config.vocabulary_size, config.hidden_size}, w.type_of(table, ctx.dtype));
+    model.load_layer_ = [layer, checkpoint, fp8 = ctx.fp8](Context& c, size_t i) {
+      Context loading = c;
+      loading.fp8 = fp8;
+      return layer(loading, checkpoint, i);
+    };
+    PlanningMemory unused(ctx.backend->device());  // what is missing or misshapen is told now, without reading it
+    const PlanningMemory::Scope scope(unused);
+    for (size_t i = 0; i < layers; ++i) layer(ctx, checkpoint, i);
+  } else {
+    model.embedding_ = w.table("embed_tokens.weight", config.vocabulary_size, config.hidden_size);
+    for (size_t i = 0; i < layers; ++i) model.layers_.push_back(layer(ctx, checkpoint, i));
+  }
   checkpoint.check_all_used({"lm_head.weight"});
   return model;
 }
@@ -66,16 +90,37 @@ void Gemma2::forward(Context& ctx, std::span<const int32_t> ids, const Tensor& y
   check_ids(ids);
   const Arena::Scope scope(*ctx.arena);
   const Tensor x = ctx.allocate({static_cast<int64_t>(ids.size()), config_.hidden_size});
-  embedding_lookup(ctx, embedding_, ids, x, embedding_scale(config_.hidden_size, ctx.dtype));
+  embed(ctx, ids, x);
   if (ctx.tap) ctx.tap("embed_tokens", x);
-  for (size_t i = 0; i < layers_.size(); ++i) {
+  for (size_t i = 0; i < static_cast<size_t>(config_.layers); ++i) {
     ctx.cancel.throw_if_cancelled();
-    attention(ctx, layers_[i], x);
-    feed_forward(ctx, layers_[i], x);
+    const Gemma2Layer layer = load_layer_ ? load_layer_(ctx, i) : layers_[i];
+    attention(ctx, layer, x);
+    feed_forward(ctx, layer, x);
     if (ctx.tap) ctx.tap("layers." + std::to_string(i), x);
   }
   rms_norm(ctx, x, norm_, y, {.eps = config_.rms_norm_eps, .unit_offset = true});
   if (ctx.tap) ctx.tap("norm", y);
+}
+
+// A table that stayed on the host sends the rows that are asked for.
+void Gemma2::embed(Context& ctx, std::span<const int32_t> ids, const Tensor& x) const {
+  const float scale = embedding_scale(config_.hidden_size, ctx.dtype);
+  if (embedding_.device() == x.device()) return embedding_lookup(ctx, embedding_, ids, x, scale);
+  const Arena::Scope scope(*ctx.arena);
+  const Tensor rows = ctx.allocate({x.dim(0), config_.hidden_size}, embedding_.dtype());
+  std::vector<int32_t> places(ids.size());
+  std::iota(places.begin(), places.end(), 0);
+  if (!ctx.planning()) {
+    const auto row_bytes = static_cast<size_t>(rows.bytes() / rows.dim(0));
+    std::vector<char> gathered(row_bytes * ids.size());
+    for (size_t i = 0; i < ids.size(); ++i) {
+      std::memcpy(gathered.data() + i * row_bytes, static_cast<const char*>(embedding_.raw()) + static_cast<size_t>(ids[i]) * row_bytes,
+                  row_bytes);
+    }
+    allocator_of(x.device()).copy_from_host(rows.raw(), gathered.data(), rows.bytes());
+  }
+  embedding_lookup(ctx, rows, places, x, scale);
 }
 
 // x ← x + Norm_post( W_o · softmax( cap · tanh( R(q) R(k)ᵀ / (√s · cap) ) ) v ),   q, k, v = W_{q,k,v} Norm_in(x), R rotary
@@ -89,15 +134,15 @@ void Gemma2::attention(Context& ctx, const Gemma2Layer& layer, const Tensor& x) 
   const Tensor a = ctx.allocate({1, T, H, d});
 
   rms_norm(ctx, x, layer.input_norm, h, norm);
-  linear(ctx, h, layer.q, q.reshape({T, H * d}));
-  linear(ctx, h, layer.k, k.reshape({T, Hk * d}));
-  linear(ctx, h, layer.v, v.reshape({T, Hk * d}));
+  project(ctx, h, layer.q, q.reshape({T, H * d}));
+  project(ctx, h, layer.k, k.reshape({T, Hk * d}));
+  project(ctx, h, layer.v, v.reshape({T, Hk * d}));
   rotary_embedding(ctx, q, 0, c.rope_theta);
   rotary_embedding(ctx, k, 0, c.rope_theta);
   const AttentionArgs args{
       .scale = static_cast<float>(1 / std::sqrt(c.query_pre_attn_scalar)), .softcap = softcap_, .causal = true, .window = layer.window};
   softmax_attention(ctx, q.reshape({1, T, H, d}), k, v, a, args);
-  linear(ctx, a.reshape({T, H * d}), layer.out, h);
+  project(ctx, a.reshape({T, H * d}), layer.out, h);
 
   RmsNormArgs post = norm;
   post.residual = x;
@@ -114,10 +159,10 @@ void Gemma2::feed_forward(Context& ctx, const Gemma2Layer& layer, const Tensor& 
   const Tensor gate = ctx.allocate({T, c.intermediate_size}), up = ctx.allocate({T, c.intermediate_size});
 
   rms_norm(ctx, x, layer.pre_feedforward_norm, h, norm);
-  linear(ctx, h, layer.gate, gate);
-  linear(ctx, h, layer.up, up);
+  project(ctx, h, layer.gate, gate);
+  project(ctx, h, layer.up, up);
   multiply_activated(ctx, gate, up, gate, c.activation);
-  linear(ctx, gate, layer.down, h);
+  project(ctx, gate, layer.down, h);
 
   RmsNormArgs post = norm;
   post.residual = x;

@@ -6,6 +6,7 @@
 // type.
 #pragma once
 
+#include <functional>
 #include <span>
 #include <vector>
 
@@ -25,7 +26,8 @@ class Gemma2 {
  public:
   // Names with or without the prefix "model."; a language-model head is ignored. The checkpoint's mapping is used where types match.
   // Throws kModel for tensors that are missing, misshapen or unknown.
-  static Gemma2 load(Context& ctx, const Checkpoint& checkpoint, const Gemma2Config& config);
+  // `layer_by_layer`: the device holds one layer at a time, which every forward pass loads anew, and none of the embedding table.
+  static Gemma2 load(Context& ctx, const Checkpoint& checkpoint, const Gemma2Config& config, bool layer_by_layer = false);
 
   // y = last_hidden_state [T, hidden] of the T tokens `ids`, position 0 first, no padding: attention is causal, so what would be padded on
   // the right cannot change these rows. Temporaries come from ctx.arena. Taps: embed_tokens, layers.i, norm.
@@ -38,6 +40,7 @@ class Gemma2 {
 
  private:
   void check_ids(std::span<const int32_t> ids) const;
+  void embed(Context& ctx, std::span<const int32_t> ids, const Tensor& x) const;
   void attention(Context& ctx, const Gemma2Layer& layer, const Tensor& x) const;
   void feed_forward(Context& ctx, const Gemma2Layer& layer, const Tensor& x) const;
 
@@ -45,6 +48,7 @@ class Gemma2 {
   float softcap_ = 0;
   Tensor embedding_, norm_;  // [V, D], [D] f32
   std::vector<Gemma2Layer> layers_;
+  std::function<Gemma2Layer(Context&, size_t)> load_layer_;  // where layers_ is empty
 };
 
 }  // namespace linea

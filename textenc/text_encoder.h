@@ -2,8 +2,10 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <list>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "textenc/gemma2.h"
@@ -32,28 +34,38 @@ class TextEncoder {
   // Reads `model`/tokenizer and `model`/text_encoder; weights go to the context's device in its type. Throws kModel.
   static TextEncoder load(Context& ctx, const std::filesystem::path& model, TextEncoderOptions options = {});
 
+  // `load_model` gives the weights when they are first needed, and again after release_weights.
+  using LoadModel = std::function<Gemma2()>;
+  TextEncoder(std::shared_ptr<const Tokenizer> tokenizer, LoadModel load_model, TextEncoderOptions options);
+  void load_weights();
+  void release_weights() { model_.reset(); }                                          // embeddings that are kept stay
+  bool knows(const Context& ctx, const std::string& prompt, bool is_negative) const;  // encode needs no weights for it
+
   // The embeddings have storage of their own (not the arena's) and stay valid. Negative prompts get no instruction.
   PromptEmbedding encode(Context& ctx, const std::string& prompt, bool is_negative = false);
   // On a planning context: what encode takes from the arena at most.
-  void plan(Context& ctx) const;
+  void plan(Context& ctx);
 
   void set_instruction(std::string instruction) { options_.instruction = std::move(instruction); }
   const std::string& instruction() const { return options_.instruction; }
   const Tokenizer& tokenizer() const { return *tokenizer_; }
-  const Gemma2& model() const { return model_; }
+  const Gemma2& model() const { return *model_; }  // loaded
 
  private:
-  TextEncoder() = default;
-
   struct CacheEntry {
     std::string instruction, prompt;
     DType dtype;
-    PromptEmbedding embedding;
+    PromptEmbedding embedding;  // rows on the host
+    bool is_of(const Context& ctx, const std::string& p, const std::string& i) const {
+      return prompt == p && instruction == i && dtype == ctx.dtype;
+    }
   };
+  std::string instruction_of(bool is_negative) const { return is_negative ? std::string() : options_.instruction; }
 
-  std::unique_ptr<Tokenizer> tokenizer_;
-  Gemma2 model_;
+  std::shared_ptr<const Tokenizer> tokenizer_;
+  LoadModel load_model_;
   TextEncoderOptions options_;
+  std::optional<Gemma2> model_;
   std::list<CacheEntry> cache_;  // most recently used first
 };
 

@@ -106,6 +106,33 @@ RowStrip DcAutoencoder::decode_out(Context& ctx, const RowStrip& x) const {
   return upsample(ctx, decoder_out_, x, config_.in_channels, config_.pixel_shuffle_up, /*shortcut=*/false);
 }
 
+// Rows of the whole map beyond a strip's own that its last convolutions reach: one of the last convolution, two a residual block, one a
+// resampling, halved at each.
+int64_t DcAutoencoder::decoder_halo() const {
+  int64_t halo = 1;
+  for (size_t i = 0; i < strip_stages(config_.decoder); ++i) halo = (halo + 2 * config_.decoder[i].layers + 1) / 2 + 1;
+  return halo;
+}
+
+double DcAutoencoder::strip_work(int64_t latent_height, int64_t strip_rows) const {
+  const size_t strips = strip_stages(config_.decoder);
+  const int64_t height = latent_height << (config_.decoder.size() - 1 - strips), factor = int64_t{1} << strips, halo = decoder_halo();
+  const int64_t step = strip_rows > 0 ? std::max<int64_t>(strip_rows / factor, 1) : height;
+  int64_t rows = 0;
+  for (int64_t row = 0; row < height; row += step)
+    rows += std::min(std::min(row + step, height) + halo, height) - std::max<int64_t>(row - halo, 0);
+  return static_cast<double>(rows) / static_cast<double>(height);
+}
+
+// Four 2×2 filters in place of a 3×3 one.
+int64_t DcAutoencoder::folded_bytes(DType dtype) const {
+  int64_t elements = 0;
+  for (const DcStageWeights& stage : decoder_) {
+    if (stage.resample && !config_.pixel_shuffle_up) elements += stage.resample->weight.shape.elements() / 9 * 16;
+  }
+  return elements * bytes_of(dtype);
+}
+
 void DcAutoencoder::decode(Context& ctx, const Tensor& latents, const Tensor& image, int64_t strip_rows) const {
   const Arena::Scope scope(*ctx.arena);
   if (latents.dim(0) > 1) {  // strips are of one picture, and so is the memory
@@ -116,11 +143,7 @@ void DcAutoencoder::decode(Context& ctx, const Tensor& latents, const Tensor& im
   RowStrip whole = decode_in(ctx, latents);
   for (size_t i = decoder_.size(); i-- > strips;) whole = decode_stage(ctx, i, whole);
 
-  // Rows of `whole` beyond a strip's own that its last convolutions reach: one of the last convolution, two a residual block, one a
-  // resampling, halved at each.
-  int64_t halo = 1;
-  for (size_t i = 0; i < strips; ++i) halo = (halo + 2 * config_.decoder[i].layers + 1) / 2 + 1;
-
+  const int64_t halo = decoder_halo();
   const int64_t factor = image.dim(1) / whole.height;
   const int64_t step = strip_rows > 0 ? std::max<int64_t>(strip_rows / factor, 1) : whole.height;
   for (int64_t row = 0; row < whole.height; row += step) {

@@ -31,6 +31,11 @@ class DcAutoencoder {
   // strip_rows: rows of the image computed at a time in the high-resolution stages, rounded to what the stages allow; 0 = all.
   void decode(Context& ctx, const Tensor& latents, const Tensor& image, int64_t strip_rows = 0) const;
 
+  // Rows that the strips of the high-resolution stages compute, halos included, over those of the map: what strips cost in time.
+  double strip_work(int64_t latent_height, int64_t strip_rows) const;
+  // What a device may make of the decoder's enlarging convolutions at their first use, beside the weights.
+  int64_t folded_bytes(DType dtype) const;
+
   // The inverse, not multiplied by the scaling factor: image of the context's type, height and width multiples of f.
   void encode(Context& ctx, const Tensor& image, const Tensor& latents, int64_t strip_rows = 0) const;
 
@@ -44,6 +49,7 @@ class DcAutoencoder {
   RowStrip decode_out(Context& ctx, const RowStrip& x) const;
   RowStrip encode_in(Context& ctx, const RowStrip& image) const;
   void encode_out(Context& ctx, const Tensor& x, const Tensor& latents) const;
+  int64_t decoder_halo() const;
 
   DcAeConfig config_;
   ConvLayer encoder_in_, encoder_out_, decoder_in_, decoder_out_;

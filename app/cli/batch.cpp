@@ -179,7 +179,8 @@ class BatchRun {
     options.threads = thread_count();
     const int most = static_cast<int>(parse_integer("--lanes", o_.lanes, 0, 64));
     options.lanes = most > 0 ? most : std::min(thread_count(), kMostLanes);
-    options.memory_budget = o_.picture.memory_bytes();
+    options.devices = o_.run.devices();
+    options.memory_budget = o_.picture.memory_bytes(options.devices.front());
     options.previews = false;
     options.kept_finished = 0;
     options.on_event = [this](const EngineEvent& event) { on_event(event); };
@@ -223,10 +224,12 @@ class BatchRun {
       fits = fits && answer->fits;
       const int64_t room = answer->available - plan.weights;
       lanes = static_cast<int>(std::clamp<int64_t>(room / std::max<int64_t>(plan.activations, 1), 1, lanes));
+      if (plan.memory && !plan.memory->all_resident()) lanes = 1;  // weights that come and go are shared badly
       seconds = plan.seconds < 0 || seconds < 0 ? -1 : seconds + plan.seconds * static_cast<double>(group.pictures);
       if (o_.dry_run) print_group(s, plan, group.pictures);
     }
     if (pipeline_options_of(plan_.jobs.back().job.settings).device != kCpuDevice && o_.lanes == "0") lanes = 1;
+    lanes = std::max(lanes, static_cast<int>(o_.run.devices().size()));
     lanes_ = std::min<int64_t>(lanes, std::max<int64_t>(plan_.pictures - plan_.there, 1));
     engine_->set_lanes(static_cast<int>(lanes_));
     if (o_.dry_run) print_total(seconds);
@@ -234,7 +237,7 @@ class BatchRun {
   }
 
   void tell_misfit(const BatchJob& job, const PlanAnswer& answer) const {
-    std::string hint = "allow more with --memory";
+    std::string hint = "allow more with --vram";
     if (answer.nearest_that_fits) {
       hint = std::to_string(answer.nearest_that_fits->width) + "x" + std::to_string(answer.nearest_that_fits->height) + " would fit";
     }

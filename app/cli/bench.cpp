@@ -5,9 +5,13 @@
 #include <memory>
 #include <vector>
 
+#include "app/cli/bench_compare.h"
 #include "app/cli/bench_lm.h"
+#include "app/cli/bench_memory.h"
 #include "app/cli/bench_random.h"
+#include "app/cli/bench_states.h"
 #include "app/cli/commands.h"
+#include "app/cli/lm_options.h"
 #include "app/cli/options.h"
 #include "app/cli/signals.h"
 #include "app/engine/cost.h"
@@ -19,14 +23,18 @@
 namespace linea::cli {
 namespace {
 
-const std::vector<std::string> kSuites = {"picture",    "step-mini",   "decoder-mini", "step-600m",
-                                          "step-1600m", "decoder-512", "decoder-1024", "lm"};
+const std::vector<std::string> kSuites = {"picture",      "step-mini", "decoder-mini", "step-600m", "step-1600m", "decoder-512",
+                                          "decoder-1024", "memory",    "lm",           "context",   "states"};
 
 constexpr const char* kFooter = R"(Suites:
   picture       whole stages of a picture with --model: text, denoising step, decode (the default)
   step-mini, step-600m, step-1600m    every op of a denoising step with guidance, by shape
   decoder-mini, decoder-512, decoder-1024    every op of an autoencoder's decoder
+  memory        one picture under each limit of --vram: plan (resident, offloaded, streamed; text/transformer/decoder), planned and observed
+                peak, times, and whether its bits are the same
   lm            reading and answering of the language model --model
+  context       the same at every power of two up to --tokens, with the memory of the process
+  states        the states of published language models, with random numbers: copying, going back, saving, loading
 
 With --model random:NAME (sana-0.6b, sana-1.6b, sana-4.8b) the picture suite takes the published configuration with random weights made in
 memory, and times every op of every stage.
@@ -37,14 +45,15 @@ Example:
 
 struct BenchOptions {
   RunOptions run;
-  std::string suite = "picture", size, steps = "6", strip_rows = "0";
-  std::vector<std::string> stages;
-  bool json = false;
+  std::string suite = "picture", size, steps = "6", strip_rows = "0", tokens = "262144", batch = "1";
+  std::vector<std::string> stages, vram = {"0"};
+  bool json = false, compare = false;
 };
 
 struct Row {
   std::string name;
   double seconds = 0, flops = 0, floor = 0;
+  double reference = 0;  // seconds of the reference implementation; 0 = not measured
 };
 
 void print_rows(const std::vector<Row>& rows, const bench::Rates& rates, const std::string& title, bool json) {
@@ -57,6 +66,7 @@ void print_rows(const std::vector<Row>& rows, const bench::Rates& rates, const s
                              {"flops", r.flops},
                              {"floor_seconds", r.floor},
                              {"ratio", r.floor > 0 ? r.seconds / r.floor : 0}});
+      if (r.reference > 0) all["rows"].back()["reference_seconds"] = r.reference;
     }
     std::printf("%s\n", all.dump(2).c_str());
     return;
@@ -64,8 +74,10 @@ void print_rows(const std::vector<Row>& rows, const bench::Rates& rates, const s
   std::printf("%d threads: GEMM %.0f GFLOP/s, copy %.1f GB/s\n", thread_count(), 1e-9 * rates.gemm_flops, 1e-9 * rates.copy_bytes);
   std::printf("%-34s %12s %12s %12s %7s\n", title.c_str(), "time", "GFLOP", "floor", "ratio");
   for (const Row& r : rows) {
-    std::printf("%-34s %9.1f ms %12.1f %9.1f ms %7.2f\n", r.name.c_str(), 1e3 * r.seconds, 1e-9 * r.flops, 1e3 * r.floor,
+    std::printf("%-34s %9.1f ms %12.1f %9.1f ms %7.2f", r.name.c_str(), 1e3 * r.seconds, 1e-9 * r.flops, 1e3 * r.floor,
                 r.floor > 0 ? r.seconds / r.floor : 0);
+    if (r.reference > 0) std::printf("   reference %.1f ms, %.2f times that", 1e3 * r.reference, r.reference / r.seconds);
+    std::printf("\n");
   }
 }
 
@@ -105,8 +117,15 @@ std::vector<Row> bench_picture(const BenchOptions& o, const PipelineOptions& opt
   const int64_t f = vae.compression() * dit.patch_size;
   const double step_flops = transformer_step_flops(dit, sizes.rendered.height / f, sizes.rendered.width / f, tokens / 2, 2);
   const double picture_flops = decoder_flops(vae, sizes.rendered.height, sizes.rendered.width);
-  return {{"denoising step, guidance pair", steps[steps.size() / 2], step_flops, step_flops / rates.gemm_flops},
-          {"decode", seconds.at("decode"), picture_flops, picture_flops / rates.gemm_flops}};
+  std::vector<Row> rows = {{"denoising step, guidance pair", steps[steps.size() / 2], step_flops, step_flops / rates.gemm_flops},
+                           {"decode", seconds.at("decode"), picture_flops, picture_flops / rates.gemm_flops}};
+  if (o.compare) {
+    const std::map<std::string, double> reference =
+        reference_seconds(pipeline.folder().string(), sizes.rendered, options.device, pipeline.dtype());
+    rows[0].reference = reference.at("step");
+    rows[1].reference = reference.at("decode");
+  }
+  return rows;
 }
 
 std::vector<Row> bench_ops(Context& ctx, const std::string& suite, const bench::Rates& rates) {
@@ -179,18 +198,39 @@ int bench_random_model(Context& ctx, const std::string& model, const BenchOption
   return 0;
 }
 
+// A prompt that fills the model's positions, so that the plan is made for what is run.
+int run_bench_memory(const BenchOptions& o, const PipelineOptions& options) {
+  PictureRequest request;
+  for (int i = 0; i < kPromptPositions; ++i) request.prompt += "a red apple ";
+  request.negative = request.prompt;
+  request.steps = static_cast<int>(parse_integer("--steps", o.steps, 1, 1000));
+  request.use_bins = false;
+  request.seed = 1;
+  if (!o.size.empty()) request.size = parse_size(o.size);
+  return bench_memory(o.run.model, options, request, o.vram, o.json);
+}
+
 int run_bench(const BenchOptions& o) {
-  const PipelineOptions options = o.run.pipeline_options();
   parse_choice("suite", o.suite, kSuites);
-  Arena arena(options.device, int64_t{1} << 30);
+  RunOptions run = o.run;
+  if (o.suite == "lm") run.dtype = "auto";  // language models have types of their own
+  const PipelineOptions options = run.pipeline_options();
+  if (o.suite == "memory") return run_bench_memory(o, options);
+  const int64_t tokens = parse_integer("--tokens", o.tokens, 1, 1 << 30);
+  if (o.suite == "states") return bench_states(o.json);
+  if (o.suite == "context") return bench_context(o.run.model, options.device, options.dtype, tokens, o.json);
   Context ctx;
-  ctx.backend = &backend_of(options.device);
+  ctx.backend = &backend_of(options.device);  // before any memory of the device is asked for
+  Arena arena(options.device, int64_t{1} << 30);
   ctx.arena = &arena;
   ctx.dtype = options.dtype.value_or(ctx.backend->preferred_dtype());
   ctx.fp8 = ctx.dtype == DType::kF8E4M3;
   if (ctx.fp8) ctx.dtype = DType::kBF16;
   const bench::Rates rates = bench::measure_rates(ctx);
-  if (o.suite == "lm") return bench_language_model(o.run.model, options.device, options.dtype, rates, o.json);
+  if (o.suite == "lm") {
+    const int64_t batch = parse_integer("--batch", o.batch, 1, 4096);
+    return bench_language_model({o.run.model, options.device, parse_language_model_dtype(o.run.dtype), batch, o.json}, rates);
+  }
   if (const auto model = random_model_name(o.run.model); model && o.suite == "picture") return bench_random_model(ctx, *model, o, rates);
   const std::vector<Row> rows = o.suite == "picture" ? bench_picture(o, options, rates) : bench_ops(ctx, o.suite, rates);
   print_rows(rows, rates, o.suite + ", " + dtype_name(ctx.dtype), o.json);
@@ -207,6 +247,12 @@ Action add_bench(CLI::App& app) {
   command->add_option("--steps", o->steps, "of the picture suite")->type_name("N");
   command->add_option("--stages", o->stages, "of a random model: text, step, decode; default: all")->delimiter(',')->type_name("LIST");
   command->add_option("--strip-rows", o->strip_rows, "of a random model's decode; 0 = the whole map")->type_name("N");
+  command->add_option("--tokens", o->tokens, "of the context suite")->type_name("N");
+  command->add_flag("--compare", o->compare, "of the picture suite with a model folder: time the Python reference beside it");
+  command->add_option("--vram", o->vram, "limits of the memory suite, such as 24GiB,8GiB; 0 = what is free")
+      ->delimiter(',')
+      ->type_name("LIST");
+  command->add_option("--batch", o->batch, "of the lm suite: texts that are continued together")->type_name("N");
   command->add_flag("--json", o->json, "as JSON");
   o->run.add_to(*command);
   command->footer(kFooter);

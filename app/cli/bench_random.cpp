@@ -6,6 +6,7 @@
 
 #include "app/cli/options.h"
 #include "app/engine/cost.h"
+#include "dit/pipeline/model_source.h"
 #include "dit/transformer.h"
 #include "kernels/replay.h"
 #include "textenc/gemma2.h"
@@ -16,40 +17,6 @@ namespace {
 
 constexpr int64_t kTextTokens = 300;
 constexpr int kWarmUps = 3, kRuns = 11, kProfiled = 3;
-
-// SANA's published transformers (arXiv 2410.10629 and 2501.18427) for a picture of this size.
-SanaConfig transformer_config(const std::string& name, PictureSize size) {
-  SanaConfig c;
-  if (name == "sana-0.6b") {
-    c.num_attention_heads = 36;
-    c.num_layers = 28;
-    c.num_cross_attention_heads = 16;
-    c.cross_attention_head_dim = 72;
-  } else if (name == "sana-4.8b") {
-    c.num_layers = 60;
-    c.qk_norm = true;
-  }
-  c.sample_size = std::max(size.width, size.height) / 32;
-  if (c.sample_size > 32) c.interpolation_scale = static_cast<double>(c.sample_size) / 64;  // the 2K and 4K models
-  return c;
-}
-
-// DC-AE f32c32 as all SANA models have it.
-DcAeConfig autoencoder_config() {
-  DcAeConfig c;
-  const std::vector<int64_t> channels = {128, 256, 512, 512, 1024, 1024};
-  for (size_t i = 0; i < channels.size(); ++i) {
-    DcStage stage;
-    stage.channels = channels[i];
-    stage.kind = i < 3 ? DcStageKind::kResidual : DcStageKind::kEfficientVit;
-    if (i >= 3) stage.multiscales = {5};
-    stage.layers = i < 3 ? 2 : 3;
-    c.encoder.push_back(stage);
-    stage.layers = 3;
-    c.decoder.push_back(stage);
-  }
-  return c;
-}
 
 Tensor random_activations(Context& ctx, Shape shape) {
   return Checkpoint::random().load("activations", shape, DType::kF32).to(ctx.dtype).to(ctx.backend->device());
@@ -100,8 +67,7 @@ StageTimes time_stage(Context& ctx, const std::string& name, double flops, const
 }
 
 StageTimes time_text(Context& ctx, const bench::Rates& rates) {
-  Gemma2Config config;
-  for (size_t i = 0; i < config.windows.size(); i += 2) config.windows[i] = 4096;
+  const Gemma2Config config = random_text_config();
   const Gemma2 model = Gemma2::load(ctx, Checkpoint::random(), config);
   std::vector<int32_t> ids(kTextTokens);
   std::iota(ids.begin(), ids.end(), 2);
@@ -114,7 +80,7 @@ StageTimes time_text(Context& ctx, const bench::Rates& rates) {
 }
 
 StageTimes time_step(Context& ctx, const std::string& name, PictureSize size, const bench::Rates& rates) {
-  const SanaConfig config = transformer_config(name, size);
+  const SanaConfig config = random_transformer_config(name, std::max(size.width, size.height));
   const SanaTransformer model = SanaTransformer::load(ctx, Checkpoint::random(), config);
   const int64_t h = size.height / 32, w = size.width / 32, C = config.in_channels;
   const Tensor embeddings = random_activations(ctx, {2 * kTextTokens, config.caption_channels}),
@@ -139,7 +105,7 @@ StageTimes time_step(Context& ctx, const std::string& name, PictureSize size, co
 }
 
 StageTimes time_decode(Context& ctx, PictureSize size, int64_t strip_rows, const bench::Rates& rates) {
-  const DcAeConfig config = autoencoder_config();
+  const DcAeConfig config = random_autoencoder_config();
   const DcAutoencoder model = DcAutoencoder::load(ctx, Checkpoint::random(), config, DcAutoencoder::kDecoderOnly);
   const Tensor latents = random_activations(ctx, {1, size.height / 32, size.width / 32, config.latent_channels});
   return time_stage(ctx, "decode", decoder_flops(config, size.height, size.width), rates, true, [&](Context& c) {

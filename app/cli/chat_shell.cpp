@@ -193,7 +193,7 @@ void ChatShell::print_help() const {
   }
   std::printf(
       "A backslash at the end of a line goes on in the next; \"\"\" alone opens and closes a text of several lines.\n"
-      "Ctrl-C stops an answer.\n");
+      "Ctrl-C stops an answer, or drops the line; twice on an empty line, or Ctrl-D, ends.\n");
   std::fflush(stdout);
 }
 
@@ -203,7 +203,9 @@ size_t ChatShell::message_number(const std::string& text) const {
 
 void ChatShell::command_save(const std::string& argument) {
   if (argument.empty() && settings_.state_file.empty()) throw Error(ErrorKind::kUsage, "/save needs a file");
-  session_.save(argument.empty() ? settings_.state_file : argument, kMostStateBytes);
+  const std::string& file = argument.empty() ? settings_.state_file : argument;
+  session_.save(file, kMostStateBytes);
+  note("saved in " + file);
 }
 
 void ChatShell::command_load(const std::string& argument) {
@@ -230,10 +232,13 @@ void ChatShell::command_edit(const std::string& argument) {
   const bool is_last_question =
       conversation.nodes()[static_cast<size_t>(path[number - 1])].role == Role::kUser && number + 1 >= path.size();
   conversation.edit(number - 1, argument.substr(space + 1), !is_last_question);
-  if (is_last_question) print_answer(false);
+  is_last_question ? print_answer(false) : note("changed; what follows is read again with your next message");
 }
 
-void ChatShell::command_system(const std::string& argument) { set_system(argument); }
+void ChatShell::command_system(const std::string& argument) {
+  set_system(argument);
+  note(argument.empty() ? "no system prompt now" : "the system prompt is changed");
+}
 
 void ChatShell::run_command(const std::string& line) {
   const size_t space = std::min(line.find_first_of(" \n"), line.size());

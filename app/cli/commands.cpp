@@ -74,8 +74,9 @@ int run(int argc, const char* const* argv) {
   app.set_version_flag("--version", std::string("linea ") + kVersion + (*kCommit ? std::string(" (") + kCommit + ")" : ""));
   app.footer(kExamples);
   app.require_subcommand(1);
-  const Action actions[] = {add_generate(app),    add_chat(app), add_complete(app), add_perplexity(app), add_batch(app),  add_verify(app),
-                            add_reconstruct(app), add_info(app), add_bench(app),    add_convert(app),    add_doctor(app), add_studio(app)};
+  const Action actions[] = {add_generate(app), add_chat(app),        add_complete(app), add_perplexity(app), add_batch(app),
+                            add_verify(app),   add_reconstruct(app), add_info(app),     add_plan(app),       add_bench(app),
+                            add_convert(app),  add_doctor(app),      add_studio(app)};
   try {
     app.parse(argc, const_cast<char**>(argv));
   } catch (const CLI::Success& success) {  // --help, --version

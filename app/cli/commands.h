@@ -19,6 +19,7 @@ Action add_batch(CLI::App& app);
 Action add_verify(CLI::App& app);
 Action add_reconstruct(CLI::App& app);
 Action add_info(CLI::App& app);
+Action add_plan(CLI::App& app);
 Action add_bench(CLI::App& app);
 Action add_convert(CLI::App& app);
 Action add_doctor(CLI::App& app);

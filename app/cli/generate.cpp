@@ -16,6 +16,7 @@
 #include "app/engine/preview.h"
 #include "app/library/library.h"
 #include "core/atomic_file.h"
+#include "core/cache_folder.h"
 #include "core/threads.h"
 
 namespace linea::cli {
@@ -31,7 +32,7 @@ struct GenerateOptions {
   RunOptions run;
   PictureOptions picture;
   std::string prompt, seed, count = "1", output, trace;
-  bool json = false;
+  bool json = false, trace_memory = false;
 };
 
 void add_options(CLI::App& command, GenerateOptions& o) {
@@ -42,6 +43,7 @@ void add_options(CLI::App& command, GenerateOptions& o) {
   o.picture.add_to(command);
   command.add_flag("--json", o.json, "print one JSON object a picture on standard output");
   command.add_option("--trace", o.trace, "write intermediate tensors of the first picture to DIR/trace.safetensors")->type_name("DIR");
+  command.add_flag("--trace-memory", o.trace_memory, "print the planned and the observed peak of the device's memory");
   o.run.add_to(command);
   command.footer(kExamples);
 }
@@ -119,7 +121,8 @@ class GenerateRun {
     options.durable_queue = false;
     options.checkpoint_folder = cache_folder() / "checkpoints";
     options.threads = thread_count();
-    options.memory_budget = o_.picture.memory_bytes();
+    options.devices = o_.run.devices();
+    options.memory_budget = o_.picture.memory_bytes(options.devices.front());
     options.previews = false;
     options.on_event = [this](const EngineEvent& event) { on_event(event); };
     if (trace_.enabled()) options.trace = [this](const std::string& name, const Tensor& value) { trace_.add(name, value); };
@@ -179,6 +182,10 @@ class GenerateRun {
   void print(const PictureResult& result) {
     view_.clear();
     view_.set_item(++printed_, job_.count);
+    if (o_.trace_memory) {
+      std::fprintf(stderr, "memory: planned %lld bytes, observed %lld\n", static_cast<long long>(result.planned_bytes),
+                   static_cast<long long>(result.observed_bytes));
+    }
     if (o_.json) {
       const nlohmann::ordered_json line = {{"file", result.path.string()},
                                            {"seed", result.seed},

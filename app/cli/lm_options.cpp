@@ -50,7 +50,10 @@ std::string text_or_file(const std::string& option, const std::string& value, bo
 void LanguageModelOptions::add_to(CLI::App& command) {
   command.add_option("--model", model, "folder or file of a language model (.gguf, .safetensors, .pth), or name of a built-in one")
       ->type_name("MODEL");
-  command.add_option("--dtype", dtype, "fp32, bf16, fp16, or auto = the fastest that keeps quality on this device")->type_name("TYPE");
+  command
+      .add_option("--dtype", dtype,
+                  "fp32, bf16, fp16; fp8, int8 or int4 to quantise matrices while loading; or auto = the fastest that keeps quality here")
+      ->type_name("TYPE");
   command.add_option("--device", device, "cpu, cuda, cuda:N, or auto")->type_name("DEVICE");
   command.add_option("--threads", threads, "CPU threads; 0 = all")->type_name("N");
   command.add_flag("-q,--quiet", quiet, "print nothing but the answer and errors");
@@ -61,11 +64,16 @@ Device LanguageModelOptions::parsed_device() const {
   return device == "auto" ? best_device() : parse_device(device);
 }
 
-std::optional<DType> LanguageModelOptions::parsed_dtype() const {
-  if (dtype == "auto") return std::nullopt;
-  parse_choice("--dtype", dtype, {"fp32", "bf16", "fp16", "f32", "f16", "auto"});
-  return parse_float_dtype(dtype);
+std::optional<DType> parse_language_model_dtype(const std::string& name) {
+  if (name == "auto") return std::nullopt;
+  parse_choice("--dtype", name, {"fp32", "bf16", "fp16", "fp8", "int8", "int4", "f32", "f16", "auto"});
+  if (name == "fp8") return DType::kF8E4M3;
+  if (name == "int8") return DType::kQ8_0;
+  if (name == "int4") return DType::kQ4_K;
+  return parse_float_dtype(name);
 }
+
+std::optional<DType> LanguageModelOptions::parsed_dtype() const { return parse_language_model_dtype(dtype); }
 
 void SamplingFlags::add_to(CLI::App& command) {
   command.add_option("--preset", preset, "rwkv (temperature 1, top-p 0.3, decaying penalties), llama, plain (no filters) or greedy")

@@ -11,6 +11,9 @@
 
 namespace linea::cli {
 
+// fp32, bf16, fp16, or of matrices alone: fp8 (e4m3), int8 (Q8_0), int4 (Q4_K). Nothing for auto; throws kUsage.
+std::optional<DType> parse_language_model_dtype(const std::string& name);
+
 // Which model, and on what it runs.
 struct LanguageModelOptions {
   std::string model, dtype = "auto", device = "auto", threads = "0";

@@ -76,7 +76,8 @@ void RunOptions::add_to(CLI::App& command) {
       .add_option("--dtype", dtype,
                   "fp32, bf16, fp16, fp8 (bf16 with FP8 matrices), or auto = the fastest that keeps quality on this device")
       ->type_name("TYPE");
-  command.add_option("--device", device, "cpu, cuda, cuda:N, or auto")->type_name("DEVICE");
+  command.add_option("--device", device, "cpu, cuda, cuda:N, or auto; several with commas share the pictures of a call")
+      ->type_name("DEVICE");
   command.add_option("--threads", threads, "CPU threads; 0 = all")->type_name("N");
   command.add_option("--progress", progress, "auto, bar, plain, json or none (on standard error)")->type_name("STYLE");
   command.add_flag("-q,--quiet", quiet, "print nothing but errors");
@@ -84,7 +85,7 @@ void RunOptions::add_to(CLI::App& command) {
 
 PipelineOptions RunOptions::pipeline_options() const {
   PipelineOptions options;
-  options.device = device == "auto" ? best_device() : parse_device(device);
+  options.device = devices().front();
   if (dtype != "auto") {
     const std::vector<std::string> names = {"fp32", "bf16", "fp16", "fp8", "f32", "f16", "auto"};
     parse_choice("--dtype", dtype, names);
@@ -92,6 +93,17 @@ PipelineOptions RunOptions::pipeline_options() const {
   }
   set_thread_count(static_cast<int>(parse_integer("--threads", threads, 0, 4096)));
   return options;
+}
+
+std::vector<Device> RunOptions::devices() const {
+  std::vector<Device> list;
+  for (size_t first = 0; first <= device.size();) {
+    const size_t comma = std::min(device.find(',', first), device.size());
+    const std::string name = device.substr(first, comma - first);
+    list.push_back(name == "auto" ? best_device() : parse_device(name));
+    first = comma + 1;
+  }
+  return list;
 }
 
 std::string dtype_name(DType dtype) {

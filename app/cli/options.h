@@ -27,7 +27,8 @@ struct RunOptions {
   bool quiet = false;
 
   void add_to(CLI::App& command);
-  PipelineOptions pipeline_options() const;  // sets the number of threads; throws kUsage
+  PipelineOptions pipeline_options() const;  // of the first device; sets the number of threads; throws kUsage
+  std::vector<Device> devices() const;       // several, separated by commas, share the pictures of a call; throws kUsage
   ProgressStyle progress_style() const { return quiet ? ProgressStyle::kNone : parse_progress_style(progress); }
 };
 

@@ -1,8 +1,6 @@
 #include "app/cli/picture_options.h"
 
-#include <array>
-#include <charconv>
-
+#include "app/cli/memory_option.h"
 #include "app/engine/picture_models.h"
 
 namespace linea::cli {
@@ -21,7 +19,7 @@ void PictureOptions::add_to(CLI::App& command) {
   command.add_option("--instruction", instruction, "text file read before the prompt, or none; default: the model's")
       ->type_name("FILE|none");
   command.add_option("--softcap", softcap, "cap the text encoder's attention logits, as its paper does")->type_name("on|off");
-  command.add_option("--memory", memory, "most memory for the model and its work, such as 8GiB; 0 = what is free")->type_name("BYTES");
+  add_vram_option(command, memory);
   command.add_flag("--no-metadata", no_metadata, "write no settings into the pictures");
   command.add_flag("--no-library", no_library, "do not list the pictures in the library");
 }
@@ -40,40 +38,15 @@ PictureSettings PictureOptions::settings(const RunOptions& run) const {
   r.joint_noise = joint_noise;
   s.model = run.model;
   s.dtype = run.dtype;
-  s.device = run.device;
+  const std::vector<Device> devices = run.devices();
+  s.device = devices.size() > 1 ? devices.front().name() : run.device;
   s.softcap = parse_choice("--softcap", softcap, {"on", "off"}) == 0;
   if (!instruction.empty()) s.instruction_file = instruction;
-  memory_bytes();
-  run.pipeline_options();  // the type, the device and the threads
-  pipeline_options_of(s);  // and the instruction
+  memory_bytes(run.pipeline_options().device);  // with the type, the device and the threads
+  pipeline_options_of(s);                       // and the instruction
   return s;
 }
 
-int64_t PictureOptions::memory_bytes() const { return parse_bytes("--memory", memory); }
-
-int64_t parse_bytes(const std::string& option, const std::string& text) {
-  struct Unit {
-    const char* name;
-    double bytes;
-  };
-  constexpr std::array<Unit, 10> kUnits = {{{"", 1},
-                                            {"B", 1},
-                                            {"kB", 1e3},
-                                            {"KiB", 0x1p10},
-                                            {"MB", 1e6},
-                                            {"MiB", 0x1p20},
-                                            {"GB", 1e9},
-                                            {"GiB", 0x1p30},
-                                            {"TB", 1e12},
-                                            {"TiB", 0x1p40}}};
-  double number = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  const std::string unit(error == std::errc() ? end : text.data(), text.data() + text.size());
-  for (const Unit& known : kUnits) {
-    const double bytes = number * known.bytes;
-    if (error == std::errc() && unit == known.name && bytes >= 0 && bytes < 0x1p62) return static_cast<int64_t>(bytes);
-  }
-  throw Error(ErrorKind::kUsage, option + ": '" + text + "' is not an amount of memory", "for example 8GiB or 500MB");
-}
+int64_t PictureOptions::memory_bytes(Device device) const { return memory == "0" ? 0 : vram_bytes(memory, device); }
 
 }  // namespace linea::cli

@@ -17,10 +17,7 @@ struct PictureOptions {
   void add_to(CLI::App& command);
   // Everything but prompt, seed and count. Throws kUsage.
   PictureSettings settings(const RunOptions& run) const;
-  int64_t memory_bytes() const;  // 0 = what is free
+  int64_t memory_bytes(Device device) const;  // of each device; 0 = what is free
 };
-
-// "8GiB", "500MB", "0.5GB" or bytes. Throws kUsage.
-int64_t parse_bytes(const std::string& option, const std::string& text);
 
 }  // namespace linea::cli

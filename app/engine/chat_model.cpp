@@ -34,8 +34,19 @@ std::vector<fs::path> built_in_models() {
 Context context_for(Device device, std::optional<DType> dtype) {
   Context context;
   context.backend = &backend_of(device);
-  context.dtype = dtype.value_or(context.backend->preferred_dtype());
+  context.fp8 = dtype == DType::kF8E4M3;
+  if (context.fp8 && !context.backend->multiplies_fp8()) {
+    throw Error(ErrorKind::kUsage, "--dtype fp8: " + device.name() + " does not multiply FP8 matrices", "choose int8 or int4");
+  }
+  const bool only_matrices = dtype && (context.fp8 || is_quantized(*dtype));
+  context.dtype = dtype && !only_matrices ? *dtype : context.backend->preferred_dtype();
   return context;
+}
+
+// A GPU's matrix products want many rows.
+Runner::Limits limits_for(Device device) {
+  if (device.is_cpu()) return {};
+  return {.memory = int64_t{1} << 30, .longest_piece = 2048};
 }
 
 std::string piece_of(const Tokenizer& tokenizer, int32_t id) { return id < 0 ? "" : tokenizer.decode({&id, 1}, false); }
@@ -73,12 +84,12 @@ fs::path find_language_model(const std::string& name_or_path) {
 }
 
 LoadedLanguageModel::LoadedLanguageModel(const fs::path& path, Device device, std::optional<DType> dtype)
-    : path_(path), context_(context_for(device, dtype)) {
+    : path_(path), context_(context_for(device, dtype)), matrix_dtype_(dtype.value_or(context_.dtype)) {
   Arena arena(device, int64_t{64} << 20);  // for loading alone: the runner brings its own
   context_.arena = &arena;
-  folder_ = open_language_model(context_, path);
+  folder_ = open_language_model(context_, path, {.quantize = is_quantized(matrix_dtype_) ? dtype : std::nullopt});
   context_.arena = nullptr;
-  runner_ = std::make_unique<Runner>(*folder_.model, context_);
+  runner_ = std::make_unique<Runner>(*folder_.model, context_, limits_for(device));
 }
 
 const Tokenizer& LoadedLanguageModel::tokenizer() const {

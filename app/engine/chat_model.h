@@ -15,7 +15,9 @@ namespace linea {
 // there is none, naming the built-in models.
 std::filesystem::path find_language_model(const std::string& name_or_path);
 
-// The weights with the memory to run them: all that reading tokens needs.
+// The weights with the memory to run them: all that reading tokens needs. `dtype` is of activations and matrices (nothing = the device's
+// preferred one); e4m3 or a block-quantised type is of matrices alone, which become so while loading. Throws kUsage where the device does
+// not multiply those.
 class LoadedLanguageModel {
  public:
   LoadedLanguageModel(const std::filesystem::path& path, Device device, std::optional<DType> dtype);
@@ -24,18 +26,20 @@ class LoadedLanguageModel {
   const LanguageModelFolder& folder() const { return folder_; }
   const std::filesystem::path& path() const { return path_; }
   DType dtype() const { return context_.dtype; }
-  const Tokenizer& tokenizer() const;  // throws kModel when there is none
+  DType matrix_dtype() const { return matrix_dtype_; }  // asked for; a file of blocks keeps its own
+  const Tokenizer& tokenizer() const;                   // throws kModel when there is none
 
  private:
   std::filesystem::path path_;
   Context context_;
+  DType matrix_dtype_;
   LanguageModelFolder folder_;
   std::unique_ptr<Runner> runner_;
 };
 
 struct ChatModelOptions {
   Device device = kCpuDevice;
-  std::optional<DType> dtype{};        // the device's preferred one
+  std::optional<DType> dtype{};        // as LoadedLanguageModel's
   std::string chat_template = "auto";  // the model's own, else what its family uses; or a name of ChatTemplate
   Thinking thinking = Thinking::kOff;
   int64_t cache_bytes = int64_t{1} << 30;  // of kept states

@@ -1,5 +1,7 @@
 #include "app/engine/cost.h"
 
+#include <algorithm>
+
 namespace linea {
 namespace {
 
@@ -44,6 +46,43 @@ double decoder_flops(const DcAeConfig& c, int64_t height, int64_t width) {
     if (stage.layers > 0 && i + 1 < stages.size()) flops += 2 * pixels * taps * number(stage.channels * stages[i + 1].channels);
   }
   return flops + 2 * pixels * 4 * 9 * number(c.latent_channels * stages.back().channels);
+}
+
+namespace {
+
+constexpr int64_t kUsualPromptTokens = 60;
+// Weights from a mapped file that is in memory, and prepared layers from pinned memory; both over PCIe.
+constexpr double kLoadBytesPerSecond = 10e9, kStreamBytesPerSecond = 40e9;
+
+double steps_flops(const SanaPipeline& pipeline, const PictureRequest& request, PictureSize rendered) {
+  const SanaConfig& dit = pipeline.transformer_config();
+  const int64_t f = pipeline.vae_config().compression() * dit.patch_size;
+  return request.steps *
+         transformer_step_flops(dit, rendered.height / f, rendered.width / f, kUsualPromptTokens, request.guidance > 1 ? 2 : 1);
+}
+
+}  // namespace
+
+double picture_flops(const SanaPipeline& pipeline, const PictureRequest& request) {
+  const PictureSize rendered = pipeline.resolve_size(request).rendered;
+  return steps_flops(pipeline, request, rendered) + decoder_flops(pipeline.vae_config(), rendered.height, rendered.width);
+}
+
+StageSeconds expected_seconds(const SanaPipeline& pipeline, const PictureRequest& request, const MemoryPlan& plan,
+                              double flops_per_second) {
+  const int prompts = request.guidance > 1 ? 2 : 1;
+  const double steps = steps_flops(pipeline, request, plan.rendered) / flops_per_second;
+  const double copies = request.steps * number(plan.transformer.streamed_bytes) / kStreamBytesPerSecond;  // beside the steps
+  const double decode = decoder_flops(pipeline.vae_config(), plan.rendered.height, plan.rendered.width) / flops_per_second;
+  return {.text = (number(plan.text.loaded_bytes) + prompts * number(plan.text.streamed_bytes)) / kLoadBytesPerSecond,
+          .steps = number(plan.transformer.loaded_bytes) / kLoadBytesPerSecond + std::max(steps, copies),
+          .decode = number(plan.decoder.loaded_bytes) / kLoadBytesPerSecond + decode * plan.decoder.strip_work};
+}
+
+double nominal_flops(Device device, DType dtype) {
+  constexpr double kCpu = 0.3e12, kGpu16 = 400e12, kGpu32 = 40e12;
+  if (device.is_cpu()) return kCpu;
+  return dtype == DType::kF32 ? kGpu32 : kGpu16;
 }
 
 }  // namespace linea

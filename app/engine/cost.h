@@ -4,6 +4,7 @@
 #pragma once
 
 #include "dit/config.h"
+#include "dit/pipeline/pipeline.h"
 #include "vae/config.h"
 
 namespace linea {
@@ -13,5 +14,16 @@ double transformer_step_flops(const SanaConfig& config, int64_t height, int64_t 
 
 // Decoding a picture of height × width pixels. The enlarging convolutions count as what they need (four 2×2 convolutions of the small map).
 double decoder_flops(const DcAeConfig& config, int64_t height, int64_t width);
+
+// FLOPs of one picture: steps and decoder, with a prompt of usual length.
+double picture_flops(const SanaPipeline& pipeline, const PictureRequest& request);
+
+// Seconds of one picture made by a plan, by stage. `flops_per_second`: measured, or nominal_flops of the device.
+struct StageSeconds {
+  double text = 0, steps = 0, decode = 0;
+  double whole() const { return text + steps + decode; }
+};
+StageSeconds expected_seconds(const SanaPipeline& pipeline, const PictureRequest& request, const MemoryPlan& plan, double flops_per_second);
+double nominal_flops(Device device, DType dtype);  // of products, for a device that nothing was measured on
 
 }  // namespace linea

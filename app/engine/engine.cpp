@@ -1,6 +1,7 @@
 #include "app/engine/engine.h"
 
 #include "app/engine/engine_impl.h"
+#include "kernels/devices.h"
 
 namespace linea {
 
@@ -12,7 +13,8 @@ const JobView* QueueSnapshot::find(JobId id) const {
 }
 
 Engine::Engine(EngineOptions options) {
-  memory_ = std::make_shared<MemoryBudget>(options.memory_budget > 0 ? options.memory_budget : free_device_memory());
+  const Device first = options.devices.empty() ? best_device() : options.devices.front();
+  memory_ = std::make_shared<MemoryBudget>(options.memory_budget > 0 ? options.memory_budget : free_memory(first));
   impl_ = std::make_unique<Impl>(std::move(options), memory_);
 }
 

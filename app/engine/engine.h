@@ -21,6 +21,7 @@
 #include "app/engine/memory_budget.h"
 #include "app/engine/plan.h"
 #include "core/cancel.h"
+#include "core/device.h"
 #include "core/image.h"
 
 namespace linea {
@@ -81,9 +82,12 @@ struct EngineOptions {
   std::filesystem::path checkpoint_folder;  // of long pictures; empty = none are kept
   double checkpoint_seconds = 10;           // of denoising between two checkpoints
   int lanes = 1;                            // most pictures at a time; each has its share of the threads
-  int threads = 0;                          // CPU threads in all; 0 = all cores
-  int64_t memory_budget = 0;                // bytes for models and their work; 0 = what the best device has free
-  bool previews = true;                     // kPreview events
+  // Several devices share the pictures, one lane each at least and each with models of its own; the same device may stand here twice. A
+  // device that fails hands its pictures to the others; the last one's failure is that of the jobs. One device, or none: a job's own.
+  std::vector<Device> devices{};
+  int threads = 0;            // CPU threads in all; 0 = all cores
+  int64_t memory_budget = 0;  // bytes of each device for models and their work; 0 = what it has free
+  bool previews = true;       // kPreview events
   bool start_paused = false;
   size_t kept_finished = 200;  // finished jobs that stay in queue()
   // Called on the engine's threads, in order for each job; must be quick and must not throw. kPictureDone is called before the next
@@ -91,6 +95,8 @@ struct EngineOptions {
   std::function<void(const EngineEvent&)> on_event;
   // Named tensors of the first picture of a job, for comparing implementations; called on an engine thread.
   std::function<void(const std::string& name, const Tensor& value)> trace;
+  // Called on a lane's thread before each of its pictures; what it throws is as if the device had. For tests of failures.
+  std::function<void(Device device, int lane)> before_picture;
 };
 
 class Engine {

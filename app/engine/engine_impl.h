@@ -12,6 +12,7 @@
 #include <condition_variable>
 #include <functional>
 #include <mutex>
+#include <optional>
 #include <semaphore>
 #include <set>
 #include <thread>
@@ -25,8 +26,6 @@
 #include "app/library/library.h"
 
 namespace linea {
-
-int64_t free_device_memory();  // of the device that "auto" means
 
 class Engine::Impl {
  public:
@@ -63,6 +62,10 @@ class Engine::Impl {
   struct Lane {
     Mailbox<std::optional<RenderTask>> inbox;  // nothing = end
     bool busy = false;                         // the keeper's
+    int number = 0;
+    std::optional<Device> device;  // its own, where several share the pictures
+    int instance = 0;              // of models on that device
+    bool lost = false;             // its device failed; the keeper's
     std::thread thread;
   };
   struct Saving {
@@ -97,6 +100,8 @@ class Engine::Impl {
   template <class Write> void write_library(const Write& write);
   void store(const Record& record);
   void assign();
+  bool hand_over(Lane& lane, const RenderTask& task, const Error& error);
+  void fail_without_devices();
   bool start_picture(Lane& lane, Record& record, int picture);
   std::filesystem::path choose_path(Record& record, int picture);
   void on_progress(const RenderTask& task, const Progress& progress);
@@ -138,6 +143,7 @@ class Engine::Impl {
   uint64_t version_ = 0;
   int done_pictures_ = 0;
   int threads_ = 1, active_lanes_ = 1;
+  std::optional<Error> last_loss_;  // of the last of several devices
   bool stopping_ = false;
 
   std::mutex idle_mutex_;

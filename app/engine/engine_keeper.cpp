@@ -218,7 +218,11 @@ void Engine::Impl::clear_finished() {
   emit(event_of(Kind::kQueueChanged, 0));
 }
 
-void Engine::Impl::set_lanes(int lanes) { active_lanes_ = std::clamp(lanes, 1, static_cast<int>(lanes_.size())); }
+// Several devices keep a lane each.
+void Engine::Impl::set_lanes(int lanes) {
+  const int least = std::max(static_cast<int>(options_.devices.size()), 1);
+  active_lanes_ = std::clamp(lanes, least, static_cast<int>(lanes_.size()));
+}
 
 std::string Engine::Impl::rate_key(const PictureSettings& settings) const {
   return model_key(settings) + "\n" + std::to_string(threads_a_lane());
@@ -239,14 +243,42 @@ void Engine::Impl::begin_stop(bool finish_pictures) {
 // ---- Pictures -------------------------------------------------------------------------------------------------------------------
 
 void Engine::Impl::assign() {
+  if (last_loss_) fail_without_devices();
   if (stopping_) return;
   for (int i = 0; i < active_lanes_; ++i) {
     const std::unique_ptr<Lane>& lane = lanes_[static_cast<size_t>(i)];
-    while (!lane->busy) {
+    while (!lane->busy && !lane->lost) {
       const auto next = state_.next_picture();
       if (!next) return;
       if (start_picture(*lane, *next->first, next->second)) break;
     }
+  }
+}
+
+// Whether another device makes the picture that this lane's device could not.
+bool Engine::Impl::hand_over(Lane& lane, const RenderTask& task, const Error& error) {
+  if (!lane.device || error.kind() != ErrorKind::kDevice) return false;
+  const bool known = lane.lost;
+  for (const std::unique_ptr<Lane>& other : lanes_) {
+    if (other->device == lane.device && other->instance == lane.instance) other->lost = true;
+  }
+  if (std::all_of(lanes_.begin(), lanes_.end(), [](const auto& other) { return other->lost; })) {
+    last_loss_.emplace(error);
+    return false;
+  }
+  if (!known) warn(lane.device->name() + " is lost, its pictures go to the other devices: " + error.what(), &task);
+  running_.erase({task.id, task.picture});
+  if (Record* record = state_.find(task.id)) record->in_flight.erase(task.picture);
+  return true;
+}
+
+void Engine::Impl::fail_without_devices() {
+  std::vector<JobId> ids;
+  for (const auto& [id, record] : state_.records()) {
+    if (record.wanted()) ids.push_back(id);
+  }
+  for (const JobId id : ids) {
+    if (Record* record = state_.find(id)) fail(*record, *last_loss_);
   }
 }
 
@@ -272,6 +304,7 @@ fs::path Engine::Impl::choose_path(Record& record, int picture) {
 bool Engine::Impl::start_picture(Lane& lane, Record& record, int picture) {
   const JobId id = record.view->id;
   RenderTask task{.id = id, .job = record.view->job, .picture = picture, .threads = threads_a_lane()};
+  if (lane.device) task.device = lane.device, task.instance = lane.instance;
   try {
     if (task.job->stream.empty()) task.target = choose_path(record, picture);
   } catch (const Error& error) {

@@ -8,6 +8,7 @@
 
 #include "app/engine/abandoned.h"
 #include "app/engine/engine_impl.h"
+#include "core/cache_folder.h"
 #include "core/threads.h"
 #include "kernels/devices.h"
 
@@ -32,24 +33,14 @@ void remove_old_checkpoints(const fs::path& folder) {
 
 }  // namespace
 
-int64_t free_device_memory() {
-  const Device best = best_device();
-  if (!best.is_cpu()) {
-    for (const DeviceInfo& info : available_devices()) {
-      if (info.device == best) return info.free_bytes;
-    }
-  }
-  return free_cpu_memory();
-}
-
 Engine::Impl::Impl(EngineOptions options, std::shared_ptr<MemoryBudget> memory)
     : options_(std::move(options)),
       memory_(std::move(memory)),
-      models_(memory_),
+      models_(memory_, options_.devices.empty() ? best_device() : options_.devices.front(), options_.memory_budget),
       previews_(options_.previews),
       state_(options_.kept_finished),
       rates_(cache_folder() / "rates.json"),
-      unsaved_pictures_(std::max(options_.lanes, 1) + 1) {
+      unsaved_pictures_(std::max({options_.lanes, static_cast<int>(options_.devices.size()), 1}) + 1) {
   open_library();
   if (!options_.checkpoint_folder.empty()) remove_old_checkpoints(options_.checkpoint_folder);
   state_.paused = options_.start_paused;
@@ -132,7 +123,8 @@ void Engine::Impl::restore_job(const StoredJob& stored) {
 }
 
 void Engine::Impl::start_threads() {
-  const int lanes = std::max(options_.lanes, 1), before = thread_count();
+  const auto devices = static_cast<int>(options_.devices.size());
+  const int lanes = std::max({options_.lanes, devices, 1}), before = thread_count();
   set_thread_count(options_.threads);
   threads_ = thread_count();
   active_lanes_ = lanes;
@@ -142,6 +134,12 @@ void Engine::Impl::start_threads() {
   for (int i = 0; i < lanes; ++i) {
     lanes_.push_back(std::make_unique<Lane>());
     Lane& lane = *lanes_.back();
+    lane.number = i;
+    if (devices > 1) {
+      const auto place = static_cast<size_t>(i % devices);
+      lane.device = options_.devices[place];
+      lane.instance = static_cast<int>(std::count(options_.devices.begin(), options_.devices.begin() + i % devices, *lane.device));
+    }
     lane.thread = std::thread([this, &lane] { run_lane(lane); });
   }
   keeper_ = std::thread([this] { keep(); });  // last: it uses the others

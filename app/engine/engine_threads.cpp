@@ -92,6 +92,7 @@ void Engine::Impl::render_in(Lane& lane, const RenderTask& task) {
   try {
     auto saving = std::make_shared<Saving>();
     saving->task = task;
+    if (options_.before_picture) options_.before_picture(task.device.value_or(kCpuDevice), lane.number);
     saving->picture = render(models_, task, hooks_for(task));
     unsaved_pictures_.acquire();
     to_save_.post(std::move(saving));
@@ -99,7 +100,7 @@ void Engine::Impl::render_in(Lane& lane, const RenderTask& task) {
   } catch (...) {
     command([this, &lane, task, error = current_error()] {
       lane.busy = false;
-      on_failed(task, error);
+      if (!hand_over(lane, task, error)) on_failed(task, error);
     });
   }
 }
@@ -154,7 +155,7 @@ void Engine::Impl::put_out_models() {
 }
 
 void Engine::Impl::preload(const PictureSettings& settings) {
-  to_help_.post([this, settings] { models_.take(settings).plan(settings.request); });
+  to_help_.post([this, settings] { models_.take(settings).preload(settings.request); });
 }
 
 void Engine::Impl::request_plan(const PictureSettings& settings, uint64_t tag) {
@@ -169,14 +170,14 @@ void Engine::Impl::answer_plan(const PictureSettings& settings, uint64_t tag) {
   answer->tag = tag;
   try {
     PictureModels::Use use = models_.take(settings);
-    answer->plan = use.plan(settings.request);
-    const std::string title = model_title(settings);
-    const std::shared_ptr<const ResidencySnapshot> memory = memory_->snapshot();
-    answer->available = memory->budget;
-    for (const ResidentModel& model : memory->models) {
-      if (model.in_use && !model.name.starts_with(title)) answer->available -= model.bytes;
+    answer->available = std::max<int64_t>(use.available(), 0);
+    try {
+      answer->plan = use.plan(settings.request);
+      answer->fits = true;
+    } catch (const Error& error) {
+      if (error.kind() != ErrorKind::kMemory) throw;
+      answer->plan = use.least_plan(settings.request);
     }
-    answer->fits = answer->plan.bytes() <= answer->available;
     const int64_t unit = use.pipeline().vae_config().compression() * use.pipeline().transformer_config().patch_size;
     PictureSettings smaller = settings;
     for (double scale = 0.875; !answer->fits && !answer->nearest_that_fits && scale > 0.05; scale *= 0.875) {
@@ -184,7 +185,7 @@ void Engine::Impl::answer_plan(const PictureSettings& settings, uint64_t tag) {
         return std::max<int64_t>(std::llround(static_cast<double>(side) * scale / static_cast<double>(unit)) * unit, unit);
       };
       smaller.request.size = {scaled(answer->plan.asked.height), scaled(answer->plan.asked.width)};
-      if (use.plan(smaller.request).bytes() <= answer->available) answer->nearest_that_fits = smaller.request.size;
+      if (use.pipeline().least_memory(smaller.request) <= answer->available) answer->nearest_that_fits = smaller.request.size;
     }
   } catch (...) {
     const Error error = current_error();

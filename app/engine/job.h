@@ -45,10 +45,11 @@ struct PictureResult {
   uint64_t seed = 0;
   std::filesystem::path path{};
   int64_t width = 0, height = 0, bytes = 0;
-  std::string sha256{};    // of the file, 64 hexadecimal digits
-  double seconds = 0;      // from the start of its denoising to the end of saving
-  int64_t library_id = 0;  // its row in the library; 0 = not registered
-  std::string settings{};  // canonical JSON of what made it, with the type, device and size that were really used
+  std::string sha256{};                           // of the file, 64 hexadecimal digits
+  double seconds = 0;                             // from the start of its denoising to the end of saving
+  int64_t library_id = 0;                         // its row in the library; 0 = not registered
+  int64_t planned_bytes = 0, observed_bytes = 0;  // peak of the device's memory; not kept in the library
+  std::string settings{};                         // canonical JSON of what made it, with the type, device and size that were really used
 };
 
 std::string to_json(const PictureResult& result);

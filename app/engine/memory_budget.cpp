@@ -8,6 +8,7 @@
 
 #include "app/engine/plan.h"
 #include "core/error.h"
+#include "kernels/devices.h"
 
 namespace linea {
 namespace {
@@ -49,6 +50,14 @@ int64_t free_cpu_memory() {
   const int64_t cached = std::max<int64_t>(first_number("/sys/fs/cgroup/memory.stat", "inactive_file"), 0);  // given back on demand
   if (limit > 0 && used >= 0) free = std::min(free, std::max<int64_t>(limit - used + cached, 0));
   return free;
+}
+
+int64_t free_memory(Device device) {
+  if (device.is_cpu()) return free_cpu_memory();
+  for (const DeviceInfo& info : available_devices()) {
+    if (info.device == device) return info.free_bytes;
+  }
+  throw Error(ErrorKind::kDevice, "device " + device.name() + " is not here", "linea doctor lists the devices");
 }
 
 MemoryBudget::MemoryBudget(int64_t bytes) : budget_(bytes > 0 ? bytes : free_cpu_memory()) { publish(); }
@@ -163,11 +172,11 @@ void MemoryBudget::give_back(int64_t ticket) {
   note(lock, "put out " + gone.name + " (" + bytes_text(gone.bytes) + ")");
 }
 
-int64_t MemoryBudget::available() const {
+int64_t MemoryBudget::available(int64_t ticket) const {
   const std::lock_guard lock(mutex_);
   int64_t kept = 0;
   for (const Entry& entry : entries_) {
-    if (entry.model.in_use || !entry.put_out) kept += entry.model.bytes;
+    if (entry.model.ticket != ticket && (entry.model.in_use || !entry.put_out)) kept += entry.model.bytes;
   }
   return std::max<int64_t>(budget_ - kept, 0);
 }

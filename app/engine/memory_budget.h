@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "app/engine/published.h"
+#include "core/device.h"
 
 namespace linea {
 
@@ -49,7 +50,8 @@ class MemoryBudget {
   void idle(int64_t ticket);                   // may be put out
   void give_back(int64_t ticket);              // it is gone (also called by the budget after put_out)
 
-  int64_t available() const;  // bytes that could be had, counting idle holders as free
+  // Bytes that could be had, counting idle holders as free, and what the holder of `ticket` has already.
+  int64_t available(int64_t ticket = 0) const;
   void set_budget(int64_t bytes);
   std::shared_ptr<const ResidencySnapshot> snapshot() const { return published_.read(); }
   // Called after every change, on the thread that caused it.
@@ -77,5 +79,7 @@ class MemoryBudget {
 
 // Bytes that a new allocation could get on the CPU: MemAvailable, or the limit of the control group where that is smaller.
 int64_t free_cpu_memory();
+// The same on any device. Throws kDevice for one that is not there.
+int64_t free_memory(Device device);
 
 }  // namespace linea

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "core/error.h"
+#include "dit/pipeline/model_source.h"
 
 namespace linea {
 namespace {
@@ -44,7 +45,7 @@ fs::path find_picture_model(const std::string& name_or_path) {
     if (fs::is_directory(folder, error)) return folder;
     throw Error(ErrorKind::kModel, "the built-in model is missing: " + folder.string(), "set LINEA_ASSETS or give --model");
   }
-  if (fs::is_directory(name_or_path, error)) return name_or_path;
+  if (is_random_model(name_or_path) || fs::is_directory(name_or_path, error)) return name_or_path;
   const fs::path built_in = assets_folder() / "models" / name_or_path;
   if (name_or_path.find('/') == std::string::npos && fs::is_directory(built_in, error)) return built_in;
   const bool exists = fs::exists(name_or_path, error);

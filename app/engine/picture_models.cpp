@@ -9,18 +9,19 @@
 
 namespace linea {
 
-// PictureModels::mutex_ guards users and ticket; `loading` is held while the model is loaded; `mutex` guards the rest.
+// PictureModels::mutex_ guards users and ticket; `loading` is held while the model is opened and while its memory is planned; `mutex`
+// guards the rest.
 class PictureModels::Model {
  public:
   std::string key, title;
   int users = 0;
   std::mutex loading, mutex;
   std::unique_ptr<SanaPipeline> pipeline;  // whose siblings the threads use
-  int64_t ticket = 0, weights = 0, work = 0;
-  std::vector<std::pair<std::unique_ptr<SanaPipeline>, int64_t>> idle;  // with the bytes reserved for their activations
+  std::shared_ptr<MemoryBudget> budget;
+  int64_t ticket = 0, kept = 0, work = 0;                               // bytes reserved: that stay, and of all pictures in progress
+  std::vector<std::pair<std::unique_ptr<SanaPipeline>, int64_t>> idle;  // with the bytes reserved for their work
   std::optional<PreviewFit> fit;
   int64_t saved_samples = 0;
-  std::map<std::string, SanaPipeline::Memory> memory;  // by size and guidance
 };
 
 std::string model_title(const PictureSettings& settings) {
@@ -43,8 +44,8 @@ PipelineOptions pipeline_options_of(const PictureSettings& s) {
   return options;
 }
 
-std::shared_ptr<PictureModels::Model> PictureModels::find(const PictureSettings& settings) {
-  const std::string key = model_key(settings);
+std::shared_ptr<PictureModels::Model> PictureModels::find(const PictureSettings& settings, int instance) {
+  const std::string key = model_key(settings) + (instance > 0 ? "\n#" + std::to_string(instance) : "");
   const std::lock_guard lock(mutex_);
   std::shared_ptr<Model>& model = models_[key];
   if (!model) {
@@ -54,6 +55,13 @@ std::shared_ptr<PictureModels::Model> PictureModels::find(const PictureSettings&
   }
   ++model->users;
   return model;
+}
+
+std::shared_ptr<MemoryBudget> PictureModels::budget_of(Device device) {
+  const std::lock_guard lock(mutex_);
+  std::shared_ptr<MemoryBudget>& budget = budgets_[key_of(device)];
+  if (!budget) budget = std::make_shared<MemoryBudget>(bytes_ > 0 ? bytes_ : free_memory(device));
+  return budget;
 }
 
 bool PictureModels::put_out(const std::string& key) {
@@ -66,23 +74,16 @@ bool PictureModels::put_out(const std::string& key) {
   return true;
 }
 
-PictureModels::Use PictureModels::take(const PictureSettings& settings) {
-  Use use(*this, find(settings));
+PictureModels::Use PictureModels::take(const PictureSettings& settings, int instance) {
+  Use use(*this, find(settings, instance));
   Model& model = *use.model_;
   const std::lock_guard lock(model.loading);
   if (!model.pipeline) {
     auto pipeline = std::make_unique<SanaPipeline>(find_picture_model(settings.model), pipeline_options_of(settings));
-    const int64_t weights = pipeline->weight_bytes();
-    const int64_t ticket = budget_->reserve({.kind = "picture",
-                                             .name = model.title + " " + std::string(name_of(pipeline->dtype())),
-                                             .bytes = weights,
-                                             .put_out = [this, key = model.key] { return put_out(key); }});
-    model.weights = weights;
+    model.budget = budget_of(pipeline->device());
     model.pipeline = std::move(pipeline);
-    const std::lock_guard outer(mutex_);
-    model.ticket = ticket;
   }
-  budget_->use(model.ticket);
+  model.budget->use(model.ticket);
   const std::lock_guard inner(model.mutex);
   if (model.idle.empty()) {
     use.pipeline_ = model.pipeline->sibling();
@@ -94,15 +95,16 @@ PictureModels::Use PictureModels::take(const PictureSettings& settings) {
 }
 
 void PictureModels::put_out_idle() {
-  std::vector<std::pair<std::string, int64_t>> idle;
+  std::vector<std::shared_ptr<Model>> idle;
   {
     const std::lock_guard lock(mutex_);
     for (const auto& [key, model] : models_) {
-      if (model->users == 0) idle.emplace_back(key, model->ticket);
+      if (model->users == 0) idle.push_back(model);
     }
   }
-  for (const auto& [key, ticket] : idle) {
-    if (put_out(key) && ticket != 0) budget_->give_back(ticket);
+  for (const std::shared_ptr<Model>& model : idle) {
+    const int64_t ticket = model->ticket;
+    if (put_out(model->key) && ticket != 0) model->budget->give_back(ticket);
   }
 }
 
@@ -137,50 +139,67 @@ PictureModels::Use::~Use() {
     const std::lock_guard lock(models_->mutex_);
     if (--model_->users == 0) {
       ticket = model_->ticket;
-      if (ticket == 0) models_->models_.erase(model_->key);  // it could not be loaded
+      if (!model_->pipeline) models_->models_.erase(model_->key);  // it could not be opened
     }
   }
-  if (ticket != 0) models_->budget_->idle(ticket);
+  if (ticket != 0) model_->budget->idle(ticket);
 }
 
-void PictureModels::Use::reserve_work(const PictureRequest& request) {
-  const PicturePlan needed = plan(request);
+int64_t PictureModels::Use::available() {
   const std::lock_guard lock(model_->mutex);
-  if (needed.activations <= work_bytes_) return;
-  const int64_t work = model_->work + needed.activations - work_bytes_;
-  models_->budget_->resize(model_->ticket, model_->weights + work);
-  model_->work = work;
-  work_bytes_ = needed.activations;
+  const int64_t others = model_->work - work_bytes_;  // pictures of this model that are in progress
+  return model_->budget->available(model_->ticket) - others;
+}
+
+// Only what is planned anew can be put out meanwhile, so the model's own reservation changes under one lock.
+PicturePlan PictureModels::Use::reserve_work(const PictureRequest& request) {
+  Model& model = *model_;
+  const std::lock_guard loading(model.loading);
+  const int64_t most = available();
+  const MemoryPlan memory = pipeline_->plan(request, std::max<int64_t>(most, 1));
+  const PicturePlan plan = describe(request, memory);
+  const std::lock_guard lock(model.mutex);
+  const int64_t work = model.work - work_bytes_ + plan.activations,
+                kept = std::max(plan.weights, model.work > work_bytes_ ? model.kept : 0);
+  if (model.ticket == 0) {
+    const int64_t ticket = model.budget->reserve({.kind = "picture",
+                                                  .name = model.title + " " + std::string(name_of(pipeline_->dtype())),
+                                                  .bytes = kept + work,
+                                                  .put_out = [models = models_, key = model.key] { return models->put_out(key); }});
+    const std::lock_guard outer(models_->mutex_);
+    model.ticket = ticket;
+  } else {
+    model.budget->resize(model.ticket, kept + work);
+  }
+  model.work = work;
+  model.kept = kept;
+  work_bytes_ = plan.activations;
+  pipeline_->follow(memory);
+  return plan;
 }
 
 PicturePlan PictureModels::Use::plan(const PictureRequest& request) {
-  const SanaPipeline::Sizes sizes = pipeline_->resolve_size(request);
-  const bool guided = request.guidance > 1;
-  const std::string key =
-      std::to_string(sizes.rendered.width) + "x" + std::to_string(sizes.rendered.height) + (guided ? "g" : "") + " " + request.scheduler;
-  SanaPipeline::Memory memory;
-  bool known = false;
-  {
-    const std::lock_guard lock(model_->mutex);
-    if (const auto found = model_->memory.find(key); found != model_->memory.end()) memory = found->second, known = true;
-  }
-  if (!known) {
-    memory = pipeline_->plan_memory(request);
-    const std::lock_guard lock(model_->mutex);
-    model_->memory.emplace(key, memory);
-  } else {
-    pipeline_->check(request);
-  }
+  return describe(request, pipeline_->plan(request, std::max<int64_t>(available(), 1)));
+}
+
+PicturePlan PictureModels::Use::least_plan(const PictureRequest& request) {
+  return describe(request, pipeline_->plan(request, pipeline_->least_memory(request)));
+}
+
+void PictureModels::Use::preload(const PictureRequest& request) {
+  reserve_work(request);
+  pipeline_->load_weights();
+}
+
+PicturePlan PictureModels::Use::describe(const PictureRequest& request, const MemoryPlan& memory) const {
   PicturePlan plan;
+  const SanaPipeline::Sizes sizes = pipeline_->resolve_size(request);
   plan.asked = sizes.asked;
   plan.rendered = sizes.rendered;
-  plan.weights = memory.weights;
-  plan.activations = std::max({memory.text, memory.denoise, memory.decode});
-  const int64_t f = pipeline_->vae_config().compression() * pipeline_->transformer_config().patch_size;
-  constexpr int64_t kUsualPromptTokens = 60;
-  plan.flops = request.steps * transformer_step_flops(pipeline_->transformer_config(), sizes.rendered.height / f, sizes.rendered.width / f,
-                                                      kUsualPromptTokens, guided ? 2 : 1) +
-               decoder_flops(pipeline_->vae_config(), sizes.rendered.height, sizes.rendered.width);
+  plan.weights = memory.resident_bytes() + memory.library_bytes;
+  plan.activations = memory.peak() - plan.weights;
+  plan.flops = picture_flops(*pipeline_, request);
+  plan.memory = memory;
   return plan;
 }
 

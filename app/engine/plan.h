@@ -11,10 +11,11 @@ namespace linea {
 
 struct PicturePlan {
   PictureSize asked, rendered;
-  int64_t weights = 0;      // bytes of the model, all parts
-  int64_t activations = 0;  // bytes of the largest stage
+  int64_t weights = 0;      // bytes of the model's parts that stay, with what drivers and libraries take
+  int64_t activations = 0;  // bytes that the largest stage takes besides
   double flops = 0;         // of one picture: text, steps, decoder
   double seconds = -1;      // of one picture, by the rate last measured with this model, device and type; negative while none is known
+  std::optional<MemoryPlan> memory{};  // stage by stage
   int64_t bytes() const { return weights + activations; }
 };
 

@@ -2,10 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdlib>
 
 #include "app/engine/sha256.h"
 #include "core/atomic_file.h"
+#include "core/cache_folder.h"
 #include "core/json.h"
 #include "core/mapped_file.h"
 #include "core/random.h"
@@ -130,20 +130,6 @@ std::optional<PreviewFit> PreviewFit::load(const fs::path& path, int64_t channel
   } catch (const std::exception&) {  // a cache of another form is made anew
     return std::nullopt;
   }
-}
-
-fs::path cache_folder() {
-  const auto variable = [](const char* name) {
-    const char* value = std::getenv(name);
-    return fs::path(value ? value : "");
-  };
-  fs::path folder = variable("XDG_CACHE_HOME");
-  if (folder.empty() && !variable("HOME").empty()) folder = variable("HOME") / ".cache";
-  if (folder.empty()) folder = fs::temp_directory_path();
-  folder /= "linea";
-  std::error_code ignored;
-  fs::create_directories(folder, ignored);
-  return folder;
 }
 
 // By names, sizes and times of the autoencoder's files: cheap, and another file gets another fit.

@@ -42,8 +42,6 @@ class PreviewFit {
   std::vector<double> target_;  // [C + 1, 3]
 };
 
-// $XDG_CACHE_HOME/linea (else ~/.cache/linea, else a folder in the temporary one); made when missing.
-std::filesystem::path cache_folder();
 // Where the fit of a model folder is kept: its name tells the autoencoder's files apart.
 std::filesystem::path preview_fit_path(const std::filesystem::path& model_folder);
 

@@ -8,6 +8,7 @@
 #include "app/engine/model_folders.h"
 #include "app/engine/sha256.h"
 #include "core/atomic_file.h"
+#include "core/memory_use.h"
 
 namespace linea {
 namespace {
@@ -17,9 +18,16 @@ using Clock = std::chrono::steady_clock;
 
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
+// The job's, on the device that this task goes to.
+PictureSettings job_settings(const RenderTask& task) {
+  PictureSettings s = task.job->settings;
+  if (task.device) s.device = task.device->name();
+  return s;
+}
+
 // The settings of this picture alone, with what was left to choose filled in.
 PictureSettings settings_of(const RenderTask& task, SanaPipeline& pipeline) {
-  PictureSettings s = task.job->settings;
+  PictureSettings s = job_settings(task);
   s.index = task.picture;
   if (s.request.joint_noise) {
     s.request.count = task.job->count;
@@ -30,7 +38,7 @@ PictureSettings settings_of(const RenderTask& task, SanaPipeline& pipeline) {
   s.request.size = pipeline.resolve_size(s.request).asked;
   const DType dtype = pipeline.dtype();
   if (s.dtype != "fp8") s.dtype = dtype == DType::kBF16 ? "bf16" : dtype == DType::kF16 ? "fp16" : "fp32";
-  s.device = pipeline_options_of(task.job->settings).device.name();
+  s.device = pipeline.device().name();
   return s;
 }
 
@@ -127,13 +135,15 @@ class Denoising {
 
 RenderedPicture render(PictureModels& models, const RenderTask& task, const RenderHooks& hooks) {
   task.cancel.throw_if_cancelled();
-  PictureModels::Use use = models.take(task.job->settings);
+  PictureModels::Use use = models.take(job_settings(task), task.instance);
   SanaPipeline& pipeline = use.pipeline();
   RenderedPicture result;
   result.settings = settings_of(task, pipeline);
   const PictureRequest& request = result.settings.request;
-  result.flops = use.plan(request).flops;
-  use.reserve_work(request);
+  const PicturePlan plan = use.reserve_work(request);
+  result.flops = plan.flops;
+  result.planned_bytes = plan.bytes();
+  reset_memory_peak(pipeline.device());
 
   GenerateCallbacks callbacks;
   callbacks.cancel = task.cancel;
@@ -147,6 +157,7 @@ RenderedPicture render(PictureModels& models, const RenderTask& task, const Rend
   check_finite(latents, result.settings);
   Picture picture = pipeline.decode(request, latents, request.joint_noise ? task.picture : 0, callbacks);
   result.seconds = seconds_since(start);
+  result.observed_bytes = memory_use(pipeline.device()).peak + plan.memory->library_bytes;
   if (picture.rendered == request.size) use.refine_preview(latents, picture.image);
   result.image = std::move(picture.image);
   result.checkpoint = denoising.checkpoint();
@@ -181,6 +192,8 @@ PictureResult save_picture(const RenderTask& task, const RenderedPicture& pictur
   result.bytes = static_cast<int64_t>(bytes.size());
   result.sha256 = sha256_of(bytes);
   result.seconds = picture.seconds;
+  result.planned_bytes = picture.planned_bytes;
+  result.observed_bytes = picture.observed_bytes;
   result.settings = to_json(picture.settings);
   return result;
 }

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "app/engine/job.h"
@@ -19,6 +20,8 @@ struct RenderTask {
   int picture = 0;
   std::filesystem::path target{};
   int threads = 1;
+  std::optional<Device> device{};                                                        // in place of the job's own
+  int instance = 0;                                                                      // of the models there
   CancelToken cancel{};                                                                  // stops at once
   std::shared_ptr<std::atomic<bool>> stop = std::make_shared<std::atomic<bool>>(false);  // stops after the step, keeping a checkpoint
   // Seconds of denoising that no checkpoint holds; kept up to date while it is rendered.
@@ -40,7 +43,8 @@ struct RenderedPicture {
   PictureSettings settings{};  // as it was really made
   double seconds = 0;          // of text, denoising and decoding, without loading
   double flops = 0;
-  std::filesystem::path checkpoint{};  // to be removed once the picture is safe
+  int64_t planned_bytes = 0, observed_bytes = 0;  // peak of the device's memory
+  std::filesystem::path checkpoint{};             // to be removed once the picture is safe
 };
 
 // Throws kUsage, kModel, kMemory, kDevice; kCancelled when stopped.

@@ -1,4 +1,5 @@
-// app/studio/background.h: threads for work that may wait: one with the library, one that decodes pictures, one for models and files.
+// app/studio/background.h: threads for work that may wait: one with the library, one that decodes pictures, one that looks at files, one
+// that writes models.
 //
 // A task gives back what is to be done on the drawing thread, or nothing. Tasks of a lane run one after the other. A task that throws is
 // reported there as an error.
@@ -23,7 +24,7 @@ namespace linea::studio {
 
 class Background {
  public:
-  enum Lane { kLibrary, kPictures, kFiles, kLanes };
+  enum Lane { kLibrary, kPictures, kFiles, kModels, kLanes };
   using Done = std::function<void()>;
   using Task = std::function<Done()>;
 
@@ -39,6 +40,9 @@ class Background {
   // Hands over what a lock kept back; once a frame. True while something is left.
   bool flush();
   size_t waiting(Lane lane) const;  // with the one that runs
+
+  // From a task: done on the drawing thread while the task goes on.
+  void post(Done work) { queue_.post(std::move(work)); }
 
   // Opened by the library's lane before its first task that needs it; empty path = no library.
   void open_library(const std::filesystem::path& path);

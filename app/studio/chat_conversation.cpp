@@ -1,15 +1,13 @@
 #include "app/studio/chat_conversation.h"
 
 #include <algorithm>
-#include <chrono>
 #include <map>
 
+#include "app/studio/clock.h"
 #include "app/studio/json_read.h"
 
 namespace linea::studio {
 namespace {
-
-double clock_seconds() { return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count(); }
 
 std::string title_of(const std::string& text) {
   std::string title;
@@ -70,16 +68,17 @@ void ChatConversation::open(const ChatRecord& chat, const std::vector<MessageRec
   } catch (const Json::exception&) {  // settings of another form: the defaults hold
   }
   std::map<int64_t, int> index;
-  nodes_.reserve(messages.size());
   int leaf = -1;
   for (const MessageRecord& message : messages) {
     const auto parent = index.find(message.parent);
     Node node{.role = message.role,
               .text = message.text,
               .details = message.details,
+              .state = message.state_file,
               .parent = parent == index.end() ? -1 : parent->second,
               .created = message.created};
     *node.id = message.id;
+    *node.saved = true;
     const int at = static_cast<int>(nodes_.size());
     (node.parent < 0 ? roots_ : nodes_[static_cast<size_t>(node.parent)].children).push_back(at);
     index[message.id] = at;
@@ -97,7 +96,7 @@ void ChatConversation::rebuild_path(int leaf) {
 
 MessageRecord ChatConversation::record_of(const Node& node) const {
   MessageRecord record;
-  record.role = node.role, record.text = node.text, record.details = node.details;
+  record.role = node.role, record.text = node.text, record.details = node.details, record.state_file = node.state;
   record.created = node.created, record.updated = clock_seconds();
   return record;
 }
@@ -107,12 +106,12 @@ int ChatConversation::add(const std::string& role, const std::string& text, int 
   const int at = static_cast<int>(nodes_.size());
   Node node{.role = role, .text = text, .parent = parent, .created = clock_seconds()};
   const std::shared_ptr<int64_t> parent_id = parent < 0 ? std::make_shared<int64_t>(0) : nodes_[static_cast<size_t>(parent)].id;
-  ws_.background.with_library(
-      [record = record_of(node), id = node.id, parent_id, chat = chat_id_](Library& library) mutable -> Background::Done {
-        record.chat = *chat, record.parent = *parent_id;
-        *id = library.add_message(record);
-        return {};
-      });
+  ws_.background.with_library([record = record_of(node), id = node.id, saved = node.saved, parent_id,
+                               chat = chat_id_](Library& library) mutable -> Background::Done {
+    record.chat = *chat, record.parent = *parent_id;
+    *id = library.add_message(record);
+    return [saved] { *saved = true; };
+  });
   (parent < 0 ? roots_ : nodes_[static_cast<size_t>(parent)].children).push_back(at);
   nodes_.push_back(std::move(node));
   set_leaf(at);
@@ -134,6 +133,11 @@ void ChatConversation::save(int index) {
         library.update_message(record);
         return {};
       });
+}
+
+void ChatConversation::set_state(int node, const std::string& file) {
+  nodes_[static_cast<size_t>(node)].state = file;
+  save(node);
 }
 
 void ChatConversation::set_leaf(int node) {
@@ -181,15 +185,15 @@ void ChatConversation::switch_sibling(int node, int step) {
   set_leaf(at);
 }
 
-std::vector<ChatMessage> ChatConversation::messages_to(int node) const {
-  std::vector<ChatMessage> messages;
+std::vector<ChatTurn> ChatConversation::turns_to(int node) const {
+  std::vector<ChatTurn> turns;
   for (int at = node; at >= 0; at = nodes_[static_cast<size_t>(at)].parent) {
     const Node& n = nodes_[static_cast<size_t>(at)];
-    messages.push_back({n.role == "assistant" ? Role::kAssistant : Role::kUser, n.text});
+    turns.push_back({n.role == "assistant" ? Role::kAssistant : Role::kUser, n.text, n.details, n.state});
   }
-  if (settings_.system.find_first_not_of(" \n\t") != std::string::npos) messages.push_back({Role::kSystem, settings_.system});
-  std::reverse(messages.begin(), messages.end());
-  return messages;
+  if (settings_.system.find_first_not_of(" \n\t") != std::string::npos) turns.push_back({Role::kSystem, settings_.system});
+  std::reverse(turns.begin(), turns.end());
+  return turns;
 }
 
 std::string ChatConversation::to_markdown() const {

@@ -4,10 +4,12 @@
 #pragma once
 
 #include <atomic>
+#include <deque>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "app/studio/chat_worker.h"
 #include "app/studio/rich_text.h"
 #include "app/studio/workspace.h"
 #include "lm/sampling/sampler.h"
@@ -28,15 +30,15 @@ SamplingOptions sampling_of(const ChatSettings& settings, uint64_t seed);
 class ChatConversation {
  public:
   struct Node {
-    std::string role, text, details{};
-    int parent = -1;  // index; -1 = a first message
+    std::string role, text, details{}, state{};  // as in ChatTurn
+    int parent = -1;                             // index; -1 = a first message
     double created = 0;
     std::vector<int> children{};
     // Of the library; written and read on its lane only.
     std::shared_ptr<int64_t> id = std::make_shared<int64_t>(0);
+    std::shared_ptr<bool> saved = std::make_shared<bool>(false);  // it is on the disk
     std::unique_ptr<RichText> rich = std::make_unique<RichText>();
     float height = -1;  // as last laid out
-    bool laid_out = false;
   };
 
   explicit ChatConversation(Workspace& ws) : ws_(ws) {}
@@ -49,18 +51,19 @@ class ChatConversation {
   const ChatKey& chat_key() const { return chat_id_; }
   const std::string& title() const { return title_; }
 
-  std::vector<Node>& nodes() { return nodes_; }
+  std::deque<Node>& nodes() { return nodes_; }  // references stay valid while messages are added
   const std::vector<int>& path() const { return path_; }  // from the first message to the leaf
   int leaf() const { return path_.empty() ? -1 : path_.back(); }
 
   int add(const std::string& role, const std::string& text, int parent);  // becomes the leaf; saved
   void append(int node, const std::string& piece);                        // saved from time to time
   void save(int node);
+  void set_state(int node, const std::string& file);
   void set_leaf(int node);
   // Another child of the same parent: `step` -1 or 1; then down to its latest end.
   void switch_sibling(int node, int step);
   std::pair<int, int> sibling_place(int node) const;  // 1-based place and count
-  std::vector<ChatMessage> messages_to(int node) const;
+  std::vector<ChatTurn> turns_to(int node) const;
   void set_settings(const ChatSettings& settings);
   const ChatSettings& settings() const { return settings_; }
 
@@ -81,7 +84,7 @@ class ChatConversation {
   std::string title_ = "New chat";
   double created_ = 0;
   ChatSettings settings_;
-  std::vector<Node> nodes_;
+  std::deque<Node> nodes_;
   std::vector<int> roots_, path_;
   double saved_at_ = 0;
 };

@@ -1,5 +1,6 @@
 // The left side of the Chat view: all chats, newest first, with search.
 #include "app/studio/chat_view.h"
+#include "app/studio/clock.h"
 #include "app/studio/widgets.h"
 
 namespace linea::studio {
@@ -17,10 +18,7 @@ void ChatView::draw_list(Ui& ui, const Rect& rect) {
   Rect rest = rect.inset(ui.px(12));
   Rect row = cut_top(rest, ui.px(kControlHeight));
   if (button(ui, "chat/new", row, "New chat", {.icon = Icon::kPlus, .look = ButtonLook::kOutlined, .shortcut = "Ctrl+N"}).clicked) {
-    if (answering()) worker_->stop_answer(), chat_.save(answer_), answer_ = -1;
-    chat_.start_new();
-    system_.set_text(chat_.settings().system);
-    editing_ = -1;
+    start_new_chat();
     input_.take_focus();
   }
   cut_top(rest, ui.px(8));
@@ -58,17 +56,35 @@ void ChatView::draw_list(Ui& ui, const Rect& rect) {
   }
 }
 
+// What is being written in the chat that is shown ends here; it is saved as far as it came.
+void ChatView::leave_chat() {
+  if (answering()) {
+    worker_->stop_answer();
+    chat_.save(answer_);
+  }
+  answer_ = editing_ = -1;
+}
+
+void ChatView::start_new_chat() {
+  leave_chat();
+  chat_.start_new();
+  system_.set_text(chat_.settings().system);
+  numbers_ = {};
+}
+
 void ChatView::open_chat(const ChatRecord& chat) {
-  if (answering()) worker_->stop_answer(), chat_.save(answer_), answer_ = -1;
+  leave_chat();
+  opened_at_ = now_seconds();
   ws_.background.with_library([this, id = chat.id](Library& library) -> Background::Done {
     const std::optional<ChatRecord> record = library.chat(id);
     if (!record) return {};
     return [this, record, messages = library.messages(id)] {
+      leave_chat();
       chat_.open(*record, messages);
       system_.set_text(chat_.settings().system);
-      editing_ = -1;
       follow_ = true;
       numbers_ = {};
+      just_opened_ = true;
     };
   });
 }
@@ -85,7 +101,7 @@ void ChatView::delete_chat(const ChatRecord& chat) {
     });
   };
   change(true);
-  if (chat.id == chat_.chat_id()) chat_.start_new(), editing_ = -1;
+  if (chat.id == chat_.chat_id()) start_new_chat();
   ws_.toasts.show({.kind = ToastKind::kInfo, .text = "Chat deleted.", .action = "Undo", .on_action = [change] { change(false); }});
 }
 

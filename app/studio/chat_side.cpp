@@ -101,7 +101,7 @@ void ChatView::draw_state(Ui& ui) {
 // Every message a line; a message with several answers indents the later ones.
 void ChatView::draw_tree(Ui& ui) {
   caption(ui, "Branches");
-  std::vector<ChatConversation::Node>& nodes = chat_.nodes();
+  std::deque<ChatConversation::Node>& nodes = chat_.nodes();
   if (nodes.empty()) {
     line(ui, "–", Face::kSmall, ui.colors().quiet);
     return;

@@ -3,17 +3,15 @@
 #define GLFW_INCLUDE_NONE
 #include <GLFW/glfw3.h>
 
-#include <chrono>
 #include <cmath>
 #include <random>
 
 #include "app/studio/clipboard.h"
+#include "app/studio/clock.h"
 #include "app/studio/widgets.h"
 
 namespace linea::studio {
 namespace {
-
-double now_seconds() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 std::string trimmed(const std::string& text) {
   const size_t first = text.find_first_not_of(" \t\n\r\"");
@@ -24,7 +22,10 @@ std::string trimmed(const std::string& text) {
 }  // namespace
 
 ChatView::ChatView(Workspace& ws)
-    : ws_(ws), worker_(std::make_unique<ChatWorker>([&ws](std::function<void()> work) { ws.post(std::move(work)); })), chat_(ws) {
+    : ws_(ws),
+      worker_(
+          std::make_unique<ChatWorker>([&ws](std::function<void()> work) { ws.post(std::move(work)); }, ws.data_folder / "chat-states")),
+      chat_(ws) {
   chat_.start_new();
   system_.set_text(chat_.settings().system);
 }
@@ -50,14 +51,13 @@ void ChatView::models_changed() {
   ws_.ask_chat = [this](const std::string& instruction, const std::string& text, const std::function<void(std::string)>& done) {
     const ModelEntry* entry = model();
     if (!entry || answering()) return ws_.toasts.show({.kind = ToastKind::kInfo, .text = "The chat model is busy with an answer."});
-    const auto answer = std::make_shared<std::string>();
     ChatRequest request{
-        .model = entry->path, .title = entry->title, .messages = {{Role::kUser, instruction + "\n\n" + text}}, .max_tokens = 200};
+        .model = entry->path, .title = entry->title, .turns = {{Role::kUser, instruction + "\n\n" + text}}, .max_tokens = 200};
     request.sampling = sampling_of(chat_.settings(), std::random_device()());
-    request.on_text = [answer](const std::string& piece) { *answer += piece; };
-    request.on_done = [this, answer, done](const ChatNumbers&, bool stopped, const std::string& failure, const std::string& hint) {
-      if (!failure.empty()) return ws_.toasts.error("The chat model failed: " + failure, hint);
-      if (!stopped && !trimmed(*answer).empty()) done(trimmed(*answer));
+    request.on_text = [](const std::string&) {};
+    request.on_done = [this, done](const ChatOutcome& outcome) {
+      if (!outcome.failure.empty()) return ws_.toasts.error("The chat model failed: " + outcome.failure, outcome.hint);
+      if (!outcome.stopped && !trimmed(outcome.text).empty()) done(trimmed(outcome.text));
     };
     ws_.toasts.show({.kind = ToastKind::kInfo, .text = "The chat model writes a prompt …"});
     worker_->ask(std::move(request), ws_.engine ? &ws_.engine->memory() : nullptr);
@@ -94,7 +94,10 @@ void ChatView::draw(Ui& ui, const Rect& rect) {
   }
   Input& in = ui.input();
   if (in.pressed(GLFW_KEY_F2)) side_open_ = !side_open_;
-  if (in.pressed(GLFW_KEY_N, kControl)) chat_.start_new(), editing_ = -1, input_.take_focus();
+  if (in.pressed(GLFW_KEY_N, kControl)) {
+    start_new_chat();
+    input_.take_focus();
+  }
   if (answering() && in.pressed(GLFW_KEY_ESCAPE)) worker_->stop_answer();
   if (!ui.typing() && in.pressed(GLFW_KEY_Z, kControl)) step_back();
   if (in.pressed(GLFW_KEY_C, kControl)) {
@@ -134,7 +137,7 @@ void ChatView::draw_messages(Ui& ui, const Rect& rect) {
   const float width = std::min(rect.w - ui.px(32), ui.px(46 * 15)), left = rect.center().x - width / 2;
   const ChildScope child("messages", rect, {0, 0});
   const ImVec2 origin = ImGui::GetCursorScreenPos();
-  std::vector<ChatConversation::Node>& nodes = chat_.nodes();
+  std::deque<ChatConversation::Node>& nodes = chat_.nodes();
   const float per_line = std::max(10.0f, width / ui.px(7.3f)), line = ui.line_height(Face::kText);
   float y = ui.px(20);
   hovered_ = -1;
@@ -158,6 +161,7 @@ void ChatView::draw_messages(Ui& ui, const Rect& rect) {
   if (ImGui::GetIO().MouseWheel > 0 && ImGui::IsWindowHovered()) follow_ = false;
   if (ImGui::GetScrollY() >= ImGui::GetScrollMaxY() - ui.px(4)) follow_ = true;
   if (follow_) ImGui::SetScrollY(y);
+  if (std::exchange(just_opened_, false)) open_seconds_ = now_seconds() - opened_at_;
 }
 
 float ChatView::draw_message(Ui& ui, int index, float x, float y, float width) {
@@ -174,6 +178,11 @@ float ChatView::draw_message(Ui& ui, int index, float x, float y, float width) {
   const Rect whole{x - ui.px(8), y, width + ui.px(16), height};
   if (whole.contains(ImGui::GetIO().MousePos)) hovered_ = index;
   if (user) ui.fill({x, y, width, text_height + 2 * pad}, ui.colors().tinted, 10);
+  if (!*node.saved) {
+    const Rect note{x, y + height - tools, width, tools};
+    ui.text_in(note, "not saved yet", Face::kSmall, ui.colors().quiet, 1);
+    ui.readable("chat/unsaved", note, node.text);
+  }
   if (node.rich->draw(ui, user ? "chat/question" : "chat/answer", {x + pad, y + pad})) {
     for (const int other : chat_.path()) {
       if (other != index) chat_.nodes()[static_cast<size_t>(other)].rich->clear_selection();
@@ -297,34 +306,45 @@ void ChatView::ask(int parent) {
   const ModelEntry* entry = model();
   if (!entry || parent < 0) return;
   if (answering()) chat_.save(answer_);
-  ChatRequest request{.model = entry->path, .title = entry->title, .messages = chat_.messages_to(parent)};
+  ChatRequest request{.model = entry->path, .title = entry->title, .turns = chat_.turns_to(parent)};
   request.sampling = sampling_of(chat_.settings(), std::random_device()());
   request.max_tokens = chat_.settings().max_tokens;
   const int node = chat_.add("assistant", "", parent);
   answer_ = node;
   follow_ = true;
   numbers_ = {};
-  asked_at_ = now_seconds();
   const uint64_t ticket = ++answer_ticket_;
   // The answer belongs to the chat that it was asked in, whatever is shown when it comes.
   const ChatConversation::ChatKey chat = chat_.chat_key();
+  request.chat = chat;
   request.on_text = [this, node, ticket, chat](const std::string& piece) {
     if (ticket == answer_ticket_ && chat == chat_.chat_key()) chat_.append(node, piece);
   };
-  request.on_done = [this, node, ticket, chat](const ChatNumbers& numbers, bool, const std::string& failure, const std::string& hint) {
-    if (!failure.empty()) ws_.toasts.error("The answer failed: " + failure, hint);
+  request.on_done = [this, node, ticket, chat](const ChatOutcome& outcome) {
+    if (!outcome.failure.empty()) ws_.toasts.error("The answer failed: " + outcome.failure, outcome.hint);
     if (ticket != answer_ticket_ || chat != chat_.chat_key()) return;
-    numbers_ = numbers;
-    ChatConversation::Node& done = chat_.nodes()[static_cast<size_t>(node)];
-    done.details = Json({{"tokens", numbers.answer_tokens},
-                         {"tokens_per_second", numbers.tokens_per_second},
-                         {"first_token_seconds", numbers.first_token_seconds}})
-                       .dump();
-    chat_.save(node);
-    answer_ = -1;
-    list_dirty_ = true;
+    finish_answer(node, outcome);
+  };
+  request.on_kept = [this, node, chat](const std::string& state) {
+    if (chat == chat_.chat_key()) chat_.set_state(node, state);
   };
   worker_->ask(std::move(request), ws_.engine ? &ws_.engine->memory() : nullptr);
+}
+
+void ChatView::finish_answer(int node, const ChatOutcome& outcome) {
+  numbers_ = outcome.numbers;
+  ChatConversation::Node& done = chat_.nodes()[static_cast<size_t>(node)];
+  if (!outcome.text.empty()) done.text = outcome.text;
+  done.details = Json({{"tokens", numbers_.answer_tokens},
+                       {"tokens_per_second", numbers_.tokens_per_second},
+                       {"first_token_seconds", numbers_.first_token_seconds},
+                       {"read", numbers_.prompt_tokens - numbers_.reused_tokens},
+                       {"reused", numbers_.reused_tokens},
+                       {"ids", outcome.tokens}})
+                     .dump();
+  chat_.save(node);
+  answer_ = -1;
+  list_dirty_ = true;
 }
 
 }  // namespace linea::studio

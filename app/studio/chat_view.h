@@ -21,12 +21,15 @@ class ChatView {
   void update();          // once a frame, also while another view is shown
   void models_changed();  // what the chat model can do for the other views
   void stop();            // the answer, and saves it
+  double open_seconds() const { return open_seconds_; }
 
  private:
   // chat_list.cpp
   void draw_list(Ui& ui, const Rect& rect);
   void refresh_list();
   void open_chat(const ChatRecord& chat);
+  void leave_chat();
+  void start_new_chat();
   void delete_chat(const ChatRecord& chat);
   // chat_side.cpp
   void draw_side(Ui& ui, const Rect& rect);
@@ -43,6 +46,7 @@ class ChatView {
   float input_height(Ui& ui, float width);
   void send();
   void ask(int parent);
+  void finish_answer(int node, const ChatOutcome& outcome);
   void start_edit(int node);
   void step_back();
   bool answering() const { return answer_ >= 0; }
@@ -62,9 +66,8 @@ class ChatView {
   bool follow_ = true;  // the end stays in view until somebody scrolls up
   int hovered_ = -1;
   ChatNumbers numbers_;
-  std::string loading_note_;
-  double asked_at_ = 0;
-  int tree_shown_ = -1;
+  double opened_at_ = -1, open_seconds_ = -1;  // when a chat was asked for; how long it took until it was drawn
+  bool just_opened_ = false;
 };
 
 }  // namespace linea::studio

@@ -1,14 +1,14 @@
 #include "app/studio/chat_worker.h"
 
-#include <chrono>
+#include <algorithm>
 #include <utility>
 
 #include "app/engine/chat_model.h"
+#include "app/studio/clock.h"
+#include "app/studio/json_read.h"
 
 namespace linea::studio {
 namespace {
-
-double now_seconds() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 int64_t bytes_on_disk(const std::filesystem::path& model) {
   std::error_code ignored;
@@ -18,6 +18,15 @@ int64_t bytes_on_disk(const std::filesystem::path& model) {
     if (file.is_regular_file(ignored)) bytes += static_cast<int64_t>(file.file_size(ignored));
   }
   return bytes;
+}
+
+// Empty where they are not known, or not of this model: the answer is then read as text.
+std::vector<int32_t> tokens_of(const ChatTurn& turn, int64_t vocabulary) {
+  if (turn.details.empty()) return {};
+  std::vector<int32_t> tokens;
+  if (const Json details = Json::parse(turn.details, nullptr, false); details.is_object()) read(details, "ids", tokens);
+  if (std::any_of(tokens.begin(), tokens.end(), [&](int32_t id) { return id < 0 || id >= vocabulary; })) tokens.clear();
+  return tokens;
 }
 
 }  // namespace
@@ -37,7 +46,10 @@ struct ChatWorker::Model {
   int64_t ticket = 0;
 };
 
-ChatWorker::ChatWorker(std::function<void(std::function<void()>)> post) : post_(std::move(post)), thread_([this] { loop(); }) {}
+ChatWorker::ChatWorker(std::function<void(std::function<void()>)> post, const std::filesystem::path& states) : post_(std::move(post)) {
+  if (!states.empty()) states_.emplace(states);
+  thread_ = std::thread([this] { loop(); });
+}
 
 ChatWorker::~ChatWorker() {
   {
@@ -108,13 +120,32 @@ void ChatWorker::load(const ChatRequest& request, MemoryBudget* budget) {
   }
 }
 
-// Answers the last message and fills the numbers.
-bool ChatWorker::run(const ChatRequest& request, const CancelToken& cancel, ChatNumbers& numbers) {
+// The state nearest to the end of the path comes from the disk, unless what is in memory reaches about as far.
+void ChatWorker::recall_states(const ChatRequest& request, const ChatSession& session) {
+  constexpr size_t kQuicklyRead = 64;  // bytes of text
+  if (!states_) return;
+  const std::string text = session.prompt_text();
+  const PrefixCache::Found found = model_->chat.cache().longest_prefix(text);
+  const size_t known = found.snapshot ? found.key.length : 0;
+  size_t behind = 0;  // of the text, roughly
+  for (auto turn = request.turns.rbegin(); turn != request.turns.rend(); behind += (turn++)->text.size()) {
+    if (behind + known + kQuicklyRead > text.size()) return;
+    ChatSession scratch = model_->chat.new_session();
+    if (!turn->state.empty() && states_->recall(turn->state, scratch)) return;
+  }
+}
+
+// Answers the last message. `state` becomes the name of the file that holds the state after it, where there is one.
+void ChatWorker::run(const ChatRequest& request, const CancelToken& cancel, ChatOutcome& outcome, std::string& state) {
   if (model_->budget) model_->budget->use(model_->ticket);
   ChatSession session = model_->chat.new_session();
-  for (const ChatMessage& message : request.messages) session.conversation().append({.role = message.role, .text = message.text});
+  for (const ChatTurn& turn : request.turns) {
+    session.conversation().append({.role = turn.role, .text = turn.text, .answer_ids = tokens_of(turn, model_->chat.vocabulary().size())});
+  }
+  recall_states(request, session);
   GenerationOptions options;
   options.sampling = request.sampling, options.max_tokens = request.max_tokens;
+  ChatNumbers& numbers = outcome.numbers;
   const double start = now_seconds();
   ChatSession::Callbacks callbacks;
   callbacks.cancel_reading = callbacks.cancel_answer = cancel;
@@ -124,13 +155,21 @@ bool ChatWorker::run(const ChatRequest& request, const CancelToken& cancel, Chat
     post_([on_text = request.on_text, piece] { on_text(piece); });
   };
   const ChatSession::Answer answer = session.answer(options, callbacks);
-  numbers.answer_tokens = answer.generation.drawn;
-  numbers.tokens_per_second = answer.generation.seconds > 0 ? static_cast<double>(answer.generation.drawn) / answer.generation.seconds : 0;
+  const Generation& generation = answer.generation;
+  outcome.text = answer.text, outcome.tokens = generation.tokens;
+  outcome.stopped = generation.end == GenerationEnd::kCancelled;
+  numbers.answer_tokens = generation.drawn;
+  numbers.tokens_per_second = generation.seconds > 0 ? static_cast<double>(generation.drawn) / generation.seconds : 0;
   numbers.prompt_tokens = answer.read + answer.reused, numbers.reused_tokens = answer.reused;
-  // The state after the answer is kept: the next question, or a branch here, goes on from it.
-  const ChatSession::Reading reading = session.read_path({});
-  numbers.state_bytes = reading.snapshot->bytes(), numbers.tokens_read = reading.snapshot->tokens;
-  return answer.generation.end == GenerationEnd::kCancelled;
+  numbers.tokens_read = numbers.prompt_tokens + static_cast<int64_t>(generation.tokens.size());
+  const PrefixCache::Found latest = model_->chat.cache().longest_prefix(session.prompt_text());
+  if (!latest.snapshot) return;
+  numbers.state_bytes = latest.snapshot->bytes();
+  if (!states_ || !request.chat || *request.chat <= 0) return;
+  try {
+    state = states_->keep(*request.chat, session, numbers.state_bytes);
+  } catch (const Error&) {  // a full disk shows where something is lost; here nothing is
+  }
 }
 
 void ChatWorker::answer(ChatRequest& request, MemoryBudget* budget) {
@@ -139,20 +178,22 @@ void ChatWorker::answer(ChatRequest& request, MemoryBudget* budget) {
     const std::lock_guard lock(mutex_);
     cancel = cancel_;
   }
-  ChatNumbers numbers;
-  std::string failure, hint;
-  bool stopped = false;
+  ChatOutcome outcome;
+  std::string state;
   try {
     load(request, budget);
-    stopped = run(request, cancel, numbers);
+    run(request, cancel, outcome, state);
   } catch (const Error& error) {
-    stopped = error.kind() == ErrorKind::kCancelled;
-    if (!stopped) failure = error.what(), hint = error.hint();
+    outcome.stopped = error.kind() == ErrorKind::kCancelled;
+    if (!outcome.stopped) outcome.failure = error.what(), outcome.hint = error.hint();
   } catch (const std::exception& error) {
-    failure = error.what();
+    outcome.failure = error.what();
   }
   if (model_ && model_->budget) model_->budget->idle(model_->ticket);
-  post_([on_done = std::move(request.on_done), numbers, stopped, failure, hint] { on_done(numbers, stopped, failure, hint); });
+  post_([on_done = std::move(request.on_done), on_kept = std::move(request.on_kept), outcome, state] {
+    on_done(outcome);
+    if (!state.empty() && on_kept) on_kept(state);
+  });
 }
 
 }  // namespace linea::studio

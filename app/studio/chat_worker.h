@@ -1,5 +1,5 @@
-// app/studio/chat_worker.h: the thread that runs the chat model: it loads, reads, answers, and keeps the states of earlier texts, so that
-// editing, regenerating and branching at any message begin at once.
+// app/studio/chat_worker.h: the thread that runs the chat model: it loads, reads, answers, and keeps the states of earlier texts, in memory
+// and on the disk, so that editing, regenerating and branching at any message begin at once, also after a new start.
 #pragma once
 
 #include <atomic>
@@ -13,6 +13,7 @@
 #include <thread>
 #include <vector>
 
+#include "app/engine/chat_states.h"
 #include "app/engine/memory_budget.h"
 #include "core/cancel.h"
 #include "lm/sampling/sampler.h"
@@ -25,20 +26,39 @@ struct ChatNumbers {
   double first_token_seconds = -1, tokens_per_second = 0;
 };
 
+// A message of the path that is answered.
+struct ChatTurn {
+  Role role = Role::kUser;
+  std::string text{};
+  std::string details{};  // of an answer: JSON in which "ids" are its tokens
+  std::string state{};    // the file of its state (ChatStates); empty = none
+};
+
+struct ChatOutcome {
+  ChatNumbers numbers{};
+  std::string text{};             // the whole answer
+  std::vector<int32_t> tokens{};  // of it
+  bool stopped = false;           // by stop_answer, which is no failure
+  std::string failure{}, hint{};
+};
+
 struct ChatRequest {
   std::filesystem::path model;
   std::string title;  // as the memory's list shows it
-  std::vector<ChatMessage> messages;
+  std::vector<ChatTurn> turns;
   SamplingOptions sampling{};
   int64_t max_tokens = 1024;
-  // Called through `post`: pieces of the answer, then its end. A failure has a text (and a hint); being stopped is none.
+  std::shared_ptr<std::atomic<int64_t>> chat{};  // its id in the library, under which the state is kept; null = it is not
+  // Called through `post`: pieces of the answer, its end, and then the name of its state's file.
   std::function<void(const std::string& piece)> on_text{};
-  std::function<void(const ChatNumbers&, bool stopped, const std::string& failure, const std::string& hint)> on_done{};
+  std::function<void(const ChatOutcome&)> on_done{};
+  std::function<void(const std::string& state)> on_kept{};
 };
 
 class ChatWorker {
  public:
-  explicit ChatWorker(std::function<void(std::function<void()>)> post);
+  // `states`: a folder; empty = states are not kept on the disk.
+  ChatWorker(std::function<void(std::function<void()>)> post, const std::filesystem::path& states);
   ~ChatWorker();  // stops the answer
   ChatWorker(const ChatWorker&) = delete;
   ChatWorker& operator=(const ChatWorker&) = delete;
@@ -53,7 +73,8 @@ class ChatWorker {
   void loop();
   void answer(ChatRequest& request, MemoryBudget* budget);
   void load(const ChatRequest& request, MemoryBudget* budget);
-  bool run(const ChatRequest& request, const CancelToken& cancel, ChatNumbers& numbers);  // true when it was stopped
+  void run(const ChatRequest& request, const CancelToken& cancel, ChatOutcome& outcome, std::string& state);
+  void recall_states(const ChatRequest& request, const ChatSession& session);
 
   std::function<void(std::function<void()>)> post_;
   std::mutex mutex_;
@@ -62,7 +83,9 @@ class ChatWorker {
   bool stop_ = false, put_out_ = false;
   std::atomic<bool> working_{false};
   CancelToken cancel_;
-  std::unique_ptr<Model> model_;  // of the worker's thread
+  // Of the worker's thread.
+  std::optional<ChatStates> states_;
+  std::unique_ptr<Model> model_;
   std::thread thread_;
 };
 

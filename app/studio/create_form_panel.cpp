@@ -200,7 +200,8 @@ void CreateFormPanel::draw_size(Ui& ui) {
   }
   Rect row = ui.place(0, ui.px(kControlHeight));
   const Rect swap = cut_right(row, ui.px(36)), lock = cut_right(row, ui.px(36));
-  if (dropdown(ui, "create/preset", row, "Aspect", choices, index, "Proportions, with the number of pixels that the model knows best."))
+  if (dropdown(ui, "create/preset", row, "Aspect", choices, index, "Proportions, with the number of pixels that the model knows best.",
+               "Custom"))
     apply_preset(form_, kSizePresets[static_cast<size_t>(index)], native);
   if (icon_button(ui, "create/lock", {lock.x + ui.px(4), lock.y, ui.px(32), lock.h}, form_.keep_aspect ? Icon::kLock : Icon::kUnlock,
                   "Keep the proportions", {.look = form_.keep_aspect ? ButtonLook::kSelected : ButtonLook::kQuiet})

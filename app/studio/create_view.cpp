@@ -5,7 +5,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
+#include "app/studio/clock.h"
 #include "app/studio/picture_details.h"
 #include "app/studio/widgets.h"
 #include "core/mapped_file.h"
@@ -26,13 +28,21 @@ void CreateView::show(const std::filesystem::path& path) {
   shown_ = path;
   ws_.settings.last_picture = path.string();
   ++loading_;
-  ws_.pictures.load(kViewerSlot, path, [this, path](const PictureLoader::Pyramid& pyramid, const std::string& problem) {
+  asked_at_ = now_seconds();
+  const auto done = [this, path](const PictureLoader::Pyramid& pyramid, const std::string& problem) {
     loading_ = 0;
     if (pyramid) {
       viewer_.show(pyramid, path);
-    } else if (std::filesystem::path(ws_.settings.last_picture) != path || viewer_.empty()) {
-      ws_.toasts.error("The picture cannot be shown.", problem);
+      came_ = true;
+      return;
     }
+    viewer_.show_preview(nullptr, 0, 0);
+    if (std::filesystem::path(ws_.settings.last_picture) != path || viewer_.empty())
+      ws_.toasts.error("The picture cannot be shown.", problem);
+  };
+  ws_.pictures.load(kViewerSlot, path, done, [this](const std::shared_ptr<const Image>& image, int64_t width, int64_t height) {
+    viewer_.show_preview(image, width, height);
+    came_ = true;
   });
   load_record();
 }
@@ -149,7 +159,8 @@ void CreateView::step_picture(int step) {
 void CreateView::draw_center(Ui& ui, const Rect& rect) {
   const IdScope scope("center");
   const Response r = viewer_.draw(ui, "viewer/picture", rect, ws_.uploads, true);
-  if (viewer_.empty()) draw_empty(ui, rect);
+  if (std::exchange(came_, false) && asked_at_ >= 0) view_seconds_ = now_seconds() - std::exchange(asked_at_, -1);
+  if (viewer_.empty() && !ws_.busy()) draw_empty(ui, rect);
   if (!ws_.queue->running.empty()) {
     // Over the picture, so that the picture stays where it is.
     const float width = std::min(ui.px(600), rect.w - ui.px(32));
@@ -217,8 +228,13 @@ void CreateView::draw_progress(Ui& ui, const Rect& rect, const RunningPicture& r
 void CreateView::draw_right(Ui& ui, const Rect& rect) {
   ui.fill(rect, ui.colors().panel);
   const ChildScope child("right", rect, {ui.px(16), ui.px(12)});
-  const float details = record_ ? ui.px(470) : 0;
-  line(ui, "Latest", Face::kSmall, ui.colors().quiet);
+  const float details = record_ ? ui.px(520) : 0;
+  Rect head = ui.place(0, ui.px(26));
+  const Rect open = cut_right(head, ui.px(26));
+  ui.text_in(head, "Latest", Face::kSmall, ui.colors().quiet);
+  ui.readable("create/latest", head, "Latest");
+  if (icon_button(ui, "create/open", open, Icon::kFolder, "Open a picture and use its settings", {.shortcut = "Ctrl+O"}).clicked)
+    ask_for_picture();
   ui.gap(4);
   const float room = rect.w - ui.px(32), columns = std::max(2.0f, std::floor(room / ui.px(92)));
   const float rows = std::ceil(static_cast<float>(latest_.size()) / columns), cell = (room + ui.px(8)) / columns;
@@ -227,7 +243,7 @@ void CreateView::draw_right(Ui& ui, const Rect& rect) {
   separator(ui);
   line(ui, "On this picture", Face::kSmall, ui.colors().quiet);
   ui.gap(6);
-  draw_picture_details(ui, ws_, *record_);
+  draw_picture_details(ui, ws_, tags_, *record_);
 }
 
 void CreateView::draw_history(Ui& ui, float height) {
@@ -262,6 +278,13 @@ void CreateView::draw_history(Ui& ui, float height) {
   draw_picture_menu(ui, ws_, menu_record_);
 }
 
+void CreateView::ask_for_picture() {
+  ws_.ask_file({.title = "Open a picture, with its settings",
+                .endings = {".png", ".jpg", ".jpeg", ".webp", ".txt"},
+                .start = shown_.empty() ? ws_.output_folder() : shown_.parent_path(),
+                .done = [this](const std::filesystem::path& path) { drop(path); }});
+}
+
 // A picture gives its settings, a text file its A1111 lines.
 void CreateView::drop(const std::filesystem::path& path) {
   ws_.background.run(Background::kFiles, [this, path, base = form_.form()]() -> Background::Done {
@@ -284,10 +307,12 @@ void CreateView::drop(const std::filesystem::path& path) {
       std::string missing;
       for (const std::string& field : restored->not_mapped) missing += field + "\n";
       const size_t count = restored->not_mapped.size();
-      ws_.toasts.show(
-          {.kind = count ? ToastKind::kWarning : ToastKind::kGood,
-           .text = "Settings restored from " + restored->source + (count ? "; " + std::to_string(count) + " have no meaning here." : "."),
-           .details = missing.empty() ? "" : "Not restored:\n" + missing});
+      ws_.toasts.show({.kind = count ? ToastKind::kWarning : ToastKind::kGood,
+                       .text = "Settings restored from " + restored->source +
+                               (count == 0   ? "."
+                                : count == 1 ? "; one of them has no meaning here."
+                                             : "; " + std::to_string(count) + " of them have no meaning here."),
+                       .details = missing.empty() ? "" : "Not restored:\n" + missing});
     };
   });
 }

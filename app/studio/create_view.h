@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "app/studio/create_form_panel.h"
+#include "app/studio/picture_details.h"
 #include "app/studio/viewer.h"
 #include "app/studio/workspace.h"
 
@@ -19,8 +20,10 @@ class CreateView {
   void show(const std::filesystem::path& path);
   void compare(const std::filesystem::path& path);
   void drop(const std::filesystem::path& path);  // settings back from a picture or a text
+  void ask_for_picture();
   CreateFormPanel& form() { return form_; }
   bool loading() const { return loading_ > 0; }
+  double view_seconds() const { return view_seconds_; }  // from asking for the last picture to its first view
   const std::filesystem::path& shown() const { return shown_; }
 
  private:
@@ -40,10 +43,13 @@ class CreateView {
   std::filesystem::path shown_;
   std::optional<PictureRecord> record_;  // of the shown picture
   PictureRecord menu_record_;
+  TagEditor tags_;
   std::vector<PictureRecord> latest_;
   uint64_t seen_version_ = ~uint64_t{0};
   bool following_ = true;  // new pictures are shown as they come
   int loading_ = 0;
+  bool came_ = false;  // something of the picture that was asked for is there to be drawn
+  double asked_at_ = -1, view_seconds_ = -1;
   const Image* seen_preview_ = nullptr;
 };
 

@@ -1,4 +1,4 @@
-// app/studio/frame_times.h: processor time of the window's own work for each frame, without the driver and the wait for the screen.
+// app/studio/frame_times.h: processor time of the drawing thread for each frame, without the graphics driver and the wait for the screen.
 #pragma once
 
 #include <algorithm>

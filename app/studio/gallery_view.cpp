@@ -3,20 +3,19 @@
 #define GLFW_INCLUDE_NONE
 #include <GLFW/glfw3.h>
 
+#include <algorithm>
 #include <array>
-#include <chrono>
 #include <cmath>
 #include <cstdio>
 #include <ctime>
 
+#include "app/studio/clock.h"
 #include "app/studio/picture_details.h"
 #include "app/studio/picture_import.h"
 #include "app/studio/widgets.h"
 
 namespace linea::studio {
 namespace {
-
-double now_seconds() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 double day_start(int days_ago) {
   std::time_t now = std::time(nullptr);
@@ -57,20 +56,18 @@ void GalleryView::query() {
     seen_version_ = ws_.library_version;
     records_.clear();
     asked_records_.clear();
-    dirty_ = true;
+    dirty_ = names_dirty_ = true;
   }
   if (!dirty_) return;
   dirty_ = false;
   asked_at_ = now_seconds();
   const bool searching = !filter_.text.empty();
   ws_.background.with_library(
-      [this, filter = filter_, ticket = ++ticket_, searching, asked = asked_at_, first = !known_](Library& library) -> Background::Done {
+      [this, filter = filter_, ticket = ++ticket_, searching, asked = asked_at_](Library& library) -> Background::Done {
         const double start = now_seconds();
         auto tiles = std::make_shared<std::vector<PictureTile>>(library.tiles(filter));
         const double seconds = now_seconds() - start;
-        auto models = first ? library.models() : std::vector<std::string>();
-        auto tags = first ? library.tags() : std::vector<std::string>();
-        return [this, tiles, seconds, ticket, searching, asked, first, models, tags] {
+        return [this, tiles, seconds, ticket, searching, asked] {
           if (ticket < answered_) return;
           answered_ = ticket;
           tiles_ = std::move(*tiles);
@@ -79,12 +76,30 @@ void GalleryView::query() {
           for (const PictureTile& tile : tiles_) proportions_.push_back({tile.width, tile.height});
           query_seconds_ = seconds;
           (searching ? search_seconds_ : open_seconds_) = now_seconds() - asked;
-          if (first) model_names_ = models, tag_names_ = tags;
           known_ = true;
           laid_out_ = ~uint64_t{0};
           cursor_ = std::min(cursor_, tiles_.empty() ? size_t{0} : tiles_.size() - 1);
         };
       });
+  if (std::exchange(names_dirty_, false)) query_names();
+}
+
+// What can be chosen in the filters; a choice keeps its name where the list changes.
+void GalleryView::query_names() {
+  ws_.background.with_library([this](Library& library) -> Background::Done {
+    return [this, models = library.models(), tags = library.tags()] {
+      const auto keep = [](std::vector<std::string>& names, const std::vector<std::string>& now, int& choice) {
+        const std::string chosen = choice > 0 ? names[static_cast<size_t>(choice) - 1] : "";
+        names = now;
+        const auto at = std::find(names.begin(), names.end(), chosen);
+        choice = at == names.end() ? 0 : static_cast<int>(at - names.begin()) + 1;
+      };
+      keep(model_names_, models, model_choice_);
+      keep(tag_names_, tags, tag_choice_);
+      const std::string tag = tag_choice_ > 0 ? filter_.tag : "", model = model_choice_ > 0 ? filter_.model : "";
+      if (tag != filter_.tag || model != filter_.model) filter_.tag = tag, filter_.model = model, dirty_ = true;
+    };
+  });
 }
 
 void GalleryView::layout(float width, float row_height, float gap) {
@@ -115,9 +130,18 @@ void GalleryView::draw(Ui& ui, const Rect& rect) {
   const std::string found = known_ ? thousands(tiles_.size()) + (tiles_.size() == 1 ? " picture" : " pictures") + " · " +
                                          std::to_string(std::lround(1e3 * query_seconds_)) + " ms"
                                    : "…";
+  const auto tool = [&](const char* id, Icon icon, const char* label, const char* key, bool on) {
+    const Rect place = cut_right(head, ui.px(36));
+    return icon_button(ui, id, {place.x + ui.px(4), place.y, ui.px(32), place.h}, icon, label,
+                       {.look = on ? ButtonLook::kSelected : ButtonLook::kQuiet, .shortcut = key})
+        .clicked;
+  };
+  if (tool("gallery/add", Icon::kFolder, "Add a folder of pictures", "", false)) ask_for_folder();
+  if (tool("gallery/tags", Icon::kEdit, "Tag what is chosen", "T", tagging_)) start_tagging(!tagging_);
   const Rect count{head.x + ui.px(12), head.y, head.w - ui.px(12), head.h};
   ui.text_in(count, found, Face::kSmall, ui.colors().quiet);
   ui.readable("gallery/count", count, found);
+  if (tagging_) draw_tag_bar(ui, cut_top(rest, ui.px(38)));
   if (known_ && tiles_.empty()) {
     draw_empty(ui, rest);
   } else {
@@ -132,20 +156,12 @@ void GalleryView::draw_filters(Ui& ui, const Rect& rect) {
   draw_choices(ui);
   ui.gap(14);
   caption(ui, "Stars, at least");
-  Rect row = ui.place(0, ui.px(30));
-  for (int star = 1; star <= 5; ++star) {
-    const Rect place = cut_left(row, ui.px(26));
-    const bool lit = filter_.min_stars >= star;
-    const Response r = ui.item("gallery/min-star" + std::to_string(star), place, ItemKind::kToggle, std::to_string(star) + " or more stars",
-                               {.value = lit ? "on" : "off"});
-    ui.icon(lit ? Icon::kStarFilled : Icon::kStar, place, lit ? ui.colors().warning : r.hovered ? ui.colors().text : ui.colors().quiet, 17);
-    if (r.focused) ui.focus_ring(place);
-    ui.tip(r, "Only pictures with so many stars");
-    if (r.clicked) filter_.min_stars = filter_.min_stars == star ? 0 : star, dirty_ = true;
-  }
+  const int star = star_row(ui, "gallery/min-star", ui.place(0, ui.px(30)), filter_.min_stars,
+                            {.label = " or more stars", .tip = "Only pictures with so many stars"});
+  if (star > 0) filter_.min_stars = filter_.min_stars == star ? 0 : star, dirty_ = true;
   ui.gap(14);
   caption(ui, "Thumbnails");
-  row = ui.place(0, ui.px(kControlHeight));
+  Rect row = ui.place(0, ui.px(kControlHeight));
   const auto resize = [&](const char* id, Icon icon, const char* label, double factor, const Rect& place) {
     if (icon_button(ui, id, place, icon, label, {.look = ButtonLook::kOutlined}).clicked)
       ws_.settings.row_height = std::clamp(ws_.settings.row_height * factor, 90.0, 460.0), scroll_to_cursor_ = true;
@@ -209,19 +225,38 @@ void GalleryView::draw_empty(Ui& ui, const Rect& rect) {
     }
     return;
   }
-  ui.text_in(cut_top(box, ui.px(24)), "Generate one, or add a folder of pictures:", Face::kText, ui.colors().quiet, 0.5f);
-  cut_top(box, ui.px(8));
-  Rect row = cut_top(box, ui.px(kControlHeight));
-  const Rect add = cut_right(row, ui.px(110));
-  cut_right(row, ui.px(8));
-  const EditorResponse e = folder_.draw(ui, "gallery/folder", row,
-                                        {.label = "Folder", .placeholder = "/home/me/Pictures (or drop it here)", .enter_submits = true});
-  if ((button(ui, "gallery/add-folder", add, "Add folder",
-              {.icon = Icon::kPlus, .look = ButtonLook::kPrimary, .enabled = !folder_.text().empty() && !importing_})
-           .clicked ||
-       e.submitted) &&
-      !folder_.text().empty())
-    import_folder(folder_.text());
+  ui.text_in(cut_top(box, ui.px(24)), "Generate one, or add those that you have.", Face::kText, ui.colors().quiet, 0.5f);
+  cut_top(box, ui.px(12));
+  const Rect row = cut_top(box, ui.px(kControlHeight));
+  const float wide = button_width(ui, "Add a folder …", Icon::kFolder);
+  if (button(ui, "gallery/add-folder", {row.center().x - wide / 2, row.y, wide, row.h}, "Add a folder …",
+             {.icon = Icon::kFolder, .look = ButtonLook::kPrimary, .enabled = !importing_})
+          .clicked)
+    ask_for_folder();
+}
+
+void GalleryView::ask_for_folder() {
+  ws_.ask_file({.title = "A folder of pictures; those in folders below it come too",
+                .accept = "Add this folder",
+                .wish = FileWish::kFolder,
+                .done = [this](const std::filesystem::path& path) { import_folder(path); }});
+}
+
+// What is chosen gets tags here; T opens it.
+void GalleryView::draw_tag_bar(Ui& ui, Rect rect) {
+  const std::vector<int64_t> ids = chosen();
+  const PictureRecord* first = ids.empty() ? nullptr : record(ids.front());
+  rect = {rect.x + ui.px(20), rect.y, rect.w - ui.px(40), rect.h - ui.px(8)};
+  if (!first) return;
+  const ChildScope child("tag-bar", rect, {0, 0}, false);
+  Rect head{rect.x, rect.y, ui.px(150), ui.px(26)};
+  ui.text_in(head, ids.size() == 1 ? "Tags of this picture" : "Tags for " + std::to_string(ids.size()) + " pictures", Face::kSmall,
+             ui.colors().quiet);
+  const ChildScope rest("tags", {rect.x + head.w, rect.y, rect.w - head.w, rect.h}, {0, 0});
+  tag_editor_.draw(ui, ws_, *first, ids);
+  if (!ui.input().pressed(GLFW_KEY_ESCAPE)) return;
+  tagging_ = false;
+  ui.focus(0);
 }
 
 void GalleryView::import_folder(const std::filesystem::path& folder) {
@@ -255,6 +290,11 @@ const PictureRecord* GalleryView::record(int64_t id) {
   if (found != records_.end()) return &found->second;
   if (asked_records_.insert(id).second) with_record(ws_, id, [this](const PictureRecord& r) { records_[r.id] = r; });
   return nullptr;
+}
+
+void GalleryView::start_tagging(bool on) {
+  tagging_ = on;
+  if (on) tag_editor_.take_focus();
 }
 
 std::vector<int64_t> GalleryView::chosen() const {
@@ -372,6 +412,7 @@ void GalleryView::handle_keys(Ui& ui) {
   if (in.pressed(GLFW_KEY_A, kControl)) {
     for (const PictureTile& tile : tiles_) selected_.insert(tile.id);
   }
+  if (in.pressed(GLFW_KEY_T)) start_tagging(true);
   for (int star = 0; star <= 5; ++star) {
     if (in.pressed(GLFW_KEY_0 + star)) set_stars(ws_, chosen(), star);
   }

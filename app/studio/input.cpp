@@ -66,6 +66,7 @@ void Input::end_frame() {
 }
 
 bool Input::pressed(int key, int modifiers) {
+  if (covered_) return false;
   for (KeyPress& press : presses_) {
     if (press.used || press.key != key || (press.modifiers & 15) != modifiers) continue;
     press.used = true;
@@ -74,6 +75,6 @@ bool Input::pressed(int key, int modifiers) {
   return false;
 }
 
-std::string Input::take_text() { return std::exchange(text_, {}); }
+std::string Input::take_text() { return covered_ ? std::string() : std::exchange(text_, {}); }
 
 }  // namespace linea::studio

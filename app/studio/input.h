@@ -32,6 +32,9 @@ class Input {
   void begin_frame();
   void end_frame();
 
+  // While covered, keys and text are kept from those who ask.
+  void cover(bool covered) { covered_ = covered; }
+
   // True once for a press of this key with exactly these modifiers that nobody used before.
   bool pressed(int key, int modifiers = 0);
   // The text typed in this frame; empty once taken.
@@ -57,7 +60,7 @@ class Input {
   ImVec2 mouse_{-1e9f, -1e9f}, wheel_{};
   bool down_[3] = {};
   int modifiers_ = 0;
-  bool activity_ = false;
+  bool activity_ = false, covered_ = false;
 };
 
 }  // namespace linea::studio

@@ -4,6 +4,8 @@
 #include <cmath>
 
 #include "app/studio/number_field.h"
+#include "app/studio/picture_details.h"
+#include "app/studio/text_layout.h"
 #include "app/studio/widgets.h"
 
 namespace linea::studio {
@@ -44,30 +46,36 @@ void ModelsView::draw(Ui& ui, const Rect& rect) {
   ui.gap(24);
 }
 
+void ModelsView::browse() {
+  ws_.ask_file({.title = "A model's folder or file, or a folder of models",
+                .accept = "Add",
+                .wish = FileWish::kEither,
+                .endings = {".safetensors", ".gguf", ".pth", ".pt"},
+                .done = [this](const std::filesystem::path& path) { add({path.string()}); }});
+}
+
 void ModelsView::draw_add(Ui& ui) {
   Rect row = ui.place(0, ui.px(36));
-  row.w = std::min(row.w, ui.px(760));
-  const Rect look = cut_right(row, button_width(ui, "Look again", Icon::kRefresh));
-  cut_right(row, ui.px(8));
-  const Rect add_place = cut_right(row, button_width(ui, "Add", Icon::kPlus));
-  cut_right(row, ui.px(8));
+  row.w = std::min(row.w, ui.px(820));
+  const auto tool = [&](const char* id, const char* text, Icon icon, ButtonLook look, bool enabled, const char* tip) {
+    const Rect place = cut_right(row, button_width(ui, text, icon));
+    cut_right(row, ui.px(8));
+    return button(ui, id, place, text, {.icon = icon, .look = look, .enabled = enabled, .tip = tip}).clicked;
+  };
+  if (tool("models/rescan", "Look again", Icon::kRefresh, ButtonLook::kOutlined, true,
+           "Looks through the folders for models that came or went."))
+    ws_.rescan_models();
+  if (tool("models/browse", "Browse …", Icon::kFolder, ButtonLook::kOutlined, true, "")) browse();
+  const bool typed = !path_.text().empty(), wanted = tool("models/add", "Add", Icon::kPlus, ButtonLook::kPrimary, typed, "");
   const EditorResponse e = path_.draw(ui, "models/path", row,
                                       {.label = "Folder or file",
                                        .placeholder = "Folder or file of a model, or a folder of models",
                                        .tip = "Or drop it anywhere in this window.",
                                        .enter_submits = true});
-  const bool wanted =
-      button(ui, "models/add", add_place, "Add", {.icon = Icon::kPlus, .look = ButtonLook::kPrimary, .enabled = !path_.text().empty()})
-          .clicked ||
-      e.submitted;
-  if (wanted && !path_.text().empty()) {
+  if ((wanted || e.submitted) && typed) {
     add({path_.text()});
     path_.set_text("");
   }
-  if (button(ui, "models/rescan", look, "Look again",
-             {.icon = Icon::kRefresh, .look = ButtonLook::kOutlined, .tip = "Looks through the folders for models that came or went."})
-          .clicked)
-    ws_.rescan_models();
 }
 
 void ModelsView::draw_family(Ui& ui, ModelKind kind, const char* title, const char* none) {
@@ -131,13 +139,30 @@ void ModelsView::draw_card(Ui& ui, const ModelEntry& model, const Rect& rect) {
   ui.text_in(cut_top(box, ui.px(22)), what, Face::kText, ui.colors().quiet);
   const std::string size = model.bytes > 0 ? count_text(model.parameters) + " · " + bytes_text(model.bytes) : model.path.string();
   ui.text_in(cut_top(box, ui.px(20)), size, Face::kSmall, ui.colors().quiet);
+  draw_state(ui, model, cut_top(box, ui.px(22)));
+  draw_actions(ui, model, cut_bottom(box, ui.px(kControlHeight)));
+}
+
+void ModelsView::draw_state(Ui& ui, const ModelEntry& model, Rect row) {
+  if (conversion_.runs_for(model)) {
+    const Rect stop = cut_right(row, ui.px(28));
+    if (icon_button(ui, "models/stop", {stop.x, stop.y - ui.px(3), stop.w, ui.px(28)}, Icon::kStop, "Stop quantising").clicked)
+      conversion_.cancel();
+    const std::string text = "quantising to " + conversion_.type();
+    const Rect label = cut_left(row, text_width(ui.style(Face::kSmall), text) + ui.px(12));
+    ui.text_in(label, text, Face::kSmall, ui.colors().text);
+    ui.readable("models/state/" + model.title, label, text);
+    progress_bar(ui, {row.x, row.center().y - ui.px(2), row.w - ui.px(10), ui.px(5)}, conversion_.fraction(), ui.colors().accent);
+    ui.animate();
+    return;
+  }
   uint32_t tone = 0;
   const std::string state = state_of(model, tone, ui.colors());
-  const Rect line_place = cut_top(box, ui.px(22));
-  ui.list().AddCircleFilled({line_place.x + ui.px(4), line_place.center().y}, ui.px(4), ui.color(tone));
-  ui.text_in({line_place.x + ui.px(16), line_place.y, line_place.w - ui.px(16), line_place.h}, state, Face::kSmall, tone);
-  ui.readable("models/state/" + model.title, line_place, state);
-  draw_actions(ui, model, cut_bottom(box, ui.px(kControlHeight)));
+  ui.list().AddCircleFilled({row.x + ui.px(4), row.center().y}, ui.px(4), ui.color(tone));
+  const Rect text{row.x + ui.px(16), row.y, row.w - ui.px(16), row.h};
+  ui.text_in(text, state, Face::kSmall, tone);
+  ui.tip(ui.item("models/why", row, ItemKind::kText, state, {.focusable = false}), state);
+  ui.readable("models/state/" + model.title, row, state);
 }
 
 void ModelsView::draw_actions(Ui& ui, const ModelEntry& model, Rect row) {
@@ -146,26 +171,58 @@ void ModelsView::draw_actions(Ui& ui, const ModelEntry& model, Rect row) {
     cut_left(row, ui.px(6));
     return button(ui, id, r, text, {.icon = icon, .look = ButtonLook::kOutlined, .enabled = enabled, .tip = tip}).clicked;
   };
+  const auto tool = [&](const char* id, Icon icon, const char* label) {
+    const Rect r = cut_right(row, ui.px(36));
+    return icon_button(ui, id, {r.x + ui.px(4), r.y, ui.px(32), r.h}, icon, label).clicked;
+  };
   if (action("models/use", "Use", Icon::kCheck,
-             model.kind == ModelKind::kPicture ? "The default for new pictures." : "The default for new chats.", model.ready())) {
-    if (model.kind == ModelKind::kPicture) {
-      ws_.settings.picture_model = model.built_in && model.name == "sana-mini" ? "" : model.name;
-      PictureForm form = ws_.settings.form;
-      form.model = ws_.settings.picture_model;
-      if (model.native_side > 0) form.width = form.height = model.native_side;
-      ws_.use_form(form, false);
-    } else {
-      ws_.settings.chat_model = model.name;
-      ws_.go(ViewKind::kChat);
-    }
+             model.kind == ModelKind::kPicture ? "The default for new pictures." : "The default for new chats.", model.ready()))
+    use(model);
+  if (model.kind == ModelKind::kChat) {
+    if (action("models/quantise", "Quantise …", Icon::kCube, "Writes a smaller copy that needs less memory and answers faster.",
+               model.ready() && !conversion_.running()))
+      ImGui::OpenPopup("types");
+    choose_type(ui, model);
   }
-  if (!model.built_in && action("models/remove", "Leave out", Icon::kClose, "Takes it off this list; its files stay.", true)) {
-    std::erase(ws_.settings.model_folders, model.name);
-    ws_.settings.hidden_models.push_back(model.name);
-    ws_.rescan_models();
-    const auto undo = [this, name = model.name] { add({name}); };
-    ws_.toasts.show({.kind = ToastKind::kInfo, .text = model.title + " is off the list.", .action = "Undo", .on_action = undo});
+  if (!model.built_in && tool("models/remove", Icon::kClose, "Leave out")) leave_out(model);
+  if (tool("models/folder", Icon::kFolder, "Show in folder")) show_in_folder(model.path);
+}
+
+void ModelsView::choose_type(Ui& ui, const ModelEntry& model) {
+  const PopupScope popup(ui, "types", {-1, -1}, ui.px(280));
+  if (!popup) return;
+  struct Type {
+    const char *name, *what;
+  };
+  constexpr Type kTypes[] = {{"q8_0", "half of f16, as good"},
+                             {"q6_k", "almost as good"},
+                             {"q5_k", "good"},
+                             {"q4_k", "a quarter of f16, good for most"},
+                             {"q4_0", "a quarter, the fastest"}};
+  for (const Type& type : kTypes) {
+    if (menu_row(ui, std::string("models/type/") + type.name, Icon::kNone, type.name, type.what)) conversion_.start(model, type.name);
   }
+}
+
+void ModelsView::use(const ModelEntry& model) {
+  if (model.kind != ModelKind::kPicture) {
+    ws_.settings.chat_model = model.name;
+    ws_.go(ViewKind::kChat);
+    return;
+  }
+  ws_.settings.picture_model = model.built_in && model.name == "sana-mini" ? "" : model.name;
+  PictureForm form = ws_.settings.form;
+  form.model = ws_.settings.picture_model;
+  if (model.native_side > 0) form.width = form.height = model.native_side;
+  ws_.use_form(form, false);
+}
+
+void ModelsView::leave_out(const ModelEntry& model) {
+  std::erase(ws_.settings.model_folders, model.name);
+  ws_.settings.hidden_models.push_back(model.name);
+  ws_.rescan_models();
+  const auto undo = [this, name = model.name] { add({name}); };
+  ws_.toasts.show({.kind = ToastKind::kInfo, .text = model.title + " is off the list.", .action = "Undo", .on_action = undo});
 }
 
 }  // namespace linea::studio

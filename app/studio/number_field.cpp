@@ -42,17 +42,7 @@ bool NumberField::draw(Ui& ui, std::string_view id, const Rect& rect, std::strin
   const IdScope scope(id);
   const std::string shown = number_text(value, range.decimals);
   const Response r = ui.item(id, rect, ItemKind::kField, label, {.enter_clicks = false, .value = shown});
-  ui.fill(rect, r.hovered || r.held ? ui.colors().hover : ui.colors().raised, 6);
-  ui.frame(rect, ui.colors().line, 6);
-  if (r.focused) ui.focus_ring(rect);
-  if (range.slider_high > range.slider_low) {
-    const float part = static_cast<float>(std::clamp((value - range.slider_low) / (range.slider_high - range.slider_low), 0.0, 1.0));
-    const Rect track{rect.x + ui.px(6), rect.bottom() - ui.px(5), rect.w - ui.px(12), ui.px(2)};
-    ui.fill(track, ui.colors().line, 1);
-    ui.fill({track.x, track.y, track.w * part, track.h}, ui.colors().accent, 1);
-  }
-  ui.text_in({rect.x + ui.px(10), rect.y, rect.w - ui.px(20), rect.h}, label, Face::kSmall, ui.colors().quiet);
-  ui.text_in({rect.x + ui.px(10), rect.y, rect.w - ui.px(20), rect.h}, shown, Face::kMono, ui.colors().text, 1);
+  paint(ui, r, label, shown, value, range);
   ui.tip(r, tip, "drag, wheel, arrows, or type");
   if (r.hovered) ImGui::SetMouseCursor(ImGuiMouseCursor_ResizeEW);
 
@@ -88,6 +78,22 @@ bool NumberField::draw(Ui& ui, std::string_view id, const Rect& rect, std::strin
   if (r.right_clicked) ImGui::OpenPopup("number");
   context_menu(ui, value, range);
   return value != before;
+}
+
+void NumberField::paint(Ui& ui, const Response& r, std::string_view label, const std::string& shown, double value,
+                        const NumberRange& range) {
+  const Rect& rect = r.rect;
+  ui.fill(rect, r.hovered || r.held ? ui.colors().hover : ui.colors().raised, 6);
+  ui.frame(rect, ui.colors().line, 6);
+  if (r.focused) ui.focus_ring(rect);
+  if (range.slider_high > range.slider_low) {
+    const float part = static_cast<float>(std::clamp((value - range.slider_low) / (range.slider_high - range.slider_low), 0.0, 1.0));
+    const Rect track{rect.x + ui.px(6), rect.bottom() - ui.px(5), rect.w - ui.px(12), ui.px(2)};
+    ui.fill(track, ui.colors().line, 1);
+    ui.fill({track.x, track.y, track.w * part, track.h}, ui.colors().accent, 1);
+  }
+  ui.text_in({rect.x + ui.px(10), rect.y, rect.w - ui.px(20), rect.h}, label, Face::kSmall, ui.colors().quiet);
+  ui.text_in({rect.x + ui.px(10), rect.y, rect.w - ui.px(20), rect.h}, shown, Face::kMono, ui.colors().text, 1);
 }
 
 bool NumberField::edit(Ui& ui, std::string_view id, const Rect& rect, std::string_view label, double& value, const NumberRange& range) {

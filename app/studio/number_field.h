@@ -23,6 +23,8 @@ class NumberField {
             std::string_view tip = {});
 
  private:
+  static void paint(Ui& ui, const Response& response, std::string_view label, const std::string& shown, double value,
+                    const NumberRange& range);
   bool edit(Ui& ui, std::string_view id, const Rect& rect, std::string_view label, double& value, const NumberRange& range);
   void context_menu(Ui& ui, double& value, const NumberRange& range);
 

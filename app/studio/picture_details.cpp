@@ -2,10 +2,12 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 
 #include "app/studio/clipboard.h"
 #include "app/studio/number_field.h"
+#include "app/studio/text_layout.h"
 #include "app/studio/widgets.h"
 
 namespace linea::studio {
@@ -22,6 +24,15 @@ std::optional<PictureSettings> settings_of(const PictureRecord& record) {
 
 void no_settings(Workspace& ws) { ws.toasts.show({.kind = ToastKind::kWarning, .text = "This picture does not say how it was made."}); }
 
+void fact(Ui& ui, std::string_view name, const std::string& value) {
+  const Rect row = ui.place(0, ui.px(21));
+  ui.text_in({row.x, row.y, ui.px(80), row.h}, name, Face::kSmall, ui.colors().quiet);
+  ui.text_in({row.x + ui.px(80), row.y, row.w - ui.px(80), row.h}, value, Face::kMonoSmall, ui.colors().text);
+  ui.readable("details/" + std::string(name), row, name, value);
+}
+
+}  // namespace
+
 // The desktop's file manager, in a process of its own.
 void show_in_folder(const std::filesystem::path& path) {
   const std::string folder = path.parent_path().string();
@@ -31,30 +42,6 @@ void show_in_folder(const std::filesystem::path& path) {
   execlp("xdg-open", "xdg-open", folder.c_str(), nullptr);
   _exit(127);
 }
-
-void fact(Ui& ui, std::string_view name, const std::string& value) {
-  const Rect row = ui.place(0, ui.px(21));
-  ui.text_in({row.x, row.y, ui.px(80), row.h}, name, Face::kSmall, ui.colors().quiet);
-  ui.text_in({row.x + ui.px(80), row.y, row.w - ui.px(80), row.h}, value, Face::kMonoSmall, ui.colors().text);
-  ui.readable("details/" + std::string(name), row, name, value);
-}
-
-void stars_row(Ui& ui, Workspace& ws, const PictureRecord& record) {
-  Rect row = ui.place(0, ui.px(28));
-  for (int star = 1; star <= 5; ++star) {
-    const Rect place = cut_left(row, ui.px(24));
-    const std::string text = std::to_string(star) + (star == 1 ? " star" : " stars");
-    const Response r =
-        ui.item("details/star" + std::to_string(star), place, ItemKind::kToggle, text, {.value = record.stars >= star ? "on" : "off"});
-    const bool lit = record.stars >= star;
-    if (r.focused) ui.focus_ring(place);
-    ui.icon(lit ? Icon::kStarFilled : Icon::kStar, place, lit ? ui.colors().warning : r.hovered ? ui.colors().text : ui.colors().quiet, 17);
-    ui.tip(r, text, std::to_string(star));
-    if (r.clicked) set_stars(ws, {record.id}, record.stars == star ? 0 : star);
-  }
-}
-
-}  // namespace
 
 std::optional<PictureForm> form_of(const PictureRecord& record) {
   const std::optional<PictureSettings> settings = settings_of(record);
@@ -90,6 +77,28 @@ void set_stars(Workspace& ws, const std::vector<int64_t>& ids, int stars) {
   });
 }
 
+void add_tag(Workspace& ws, const std::vector<int64_t>& ids, const std::string& tag) {
+  ws.background.with_library([&ws, ids, tag](Library& library) -> Background::Done {
+    for (const int64_t id : ids) {
+      std::optional<PictureRecord> record = library.picture(id);
+      if (!record || std::find(record->tags.begin(), record->tags.end(), tag) != record->tags.end()) continue;
+      record->tags.push_back(tag);
+      library.set_tags(id, record->tags);
+    }
+    return [&ws] { ws.library_changed(); };
+  });
+}
+
+void remove_tag(Workspace& ws, int64_t id, const std::string& tag) {
+  ws.background.with_library([&ws, id, tag](Library& library) -> Background::Done {
+    if (std::optional<PictureRecord> record = library.picture(id)) {
+      std::erase(record->tags, tag);
+      library.set_tags(id, record->tags);
+    }
+    return [&ws] { ws.library_changed(); };
+  });
+}
+
 void delete_pictures(Workspace& ws, const std::vector<int64_t>& ids) {
   if (ids.empty()) return;
   ws.background.with_library([&ws, ids](Library& library) -> Background::Done {
@@ -108,7 +117,37 @@ void delete_pictures(Workspace& ws, const std::vector<int64_t>& ids) {
                   .on_action = undo});
 }
 
-void draw_picture_details(Ui& ui, Workspace& ws, const PictureRecord& record) {
+void TagEditor::draw(Ui& ui, Workspace& ws, const PictureRecord& record, const std::vector<int64_t>& ids) {
+  const float height = ui.px(26), room = ui.rest();
+  Rect row = ui.place(0, height);
+  const auto next_row = [&] {
+    ui.gap(4);
+    row = ui.place(0, height);
+  };
+  for (const std::string& tag : record.tags) {
+    const IdScope scope(tag);
+    const float width = std::min(room, text_width(ui.style(Face::kSmall), tag) + ui.px(36));
+    if (row.w < width) next_row();
+    Rect chip = cut_left(row, width);
+    cut_left(row, ui.px(6));
+    ui.fill(chip, ui.colors().tinted, 13);
+    const Rect cross = cut_right(chip, ui.px(26));
+    ui.text_in({chip.x + ui.px(11), chip.y, chip.w - ui.px(11), chip.h}, tag, Face::kSmall, ui.colors().text);
+    ui.readable("tags/tag", chip, tag);
+    if (icon_button(ui, "tags/remove", cross.inset(ui.px(3)), Icon::kClose, "Remove the tag " + tag).clicked)
+      remove_tag(ws, record.id, tag);
+  }
+  if (row.w < ui.px(110)) next_row();
+  const EditorResponse e = field_.draw(ui, "tags/add", {row.x, row.y, std::min(row.w, ui.px(180)), row.h},
+                                       {.label = "Add a tag", .placeholder = "Add a tag", .face = Face::kSmall, .enter_submits = true});
+  if (!e.submitted) return;
+  const std::string text = field_.text();
+  const size_t first = text.find_first_not_of(" \t"), last = text.find_last_not_of(" \t");
+  if (first != std::string::npos) add_tag(ws, ids, text.substr(first, last - first + 1));
+  field_.set_text("");
+}
+
+void draw_picture_details(Ui& ui, Workspace& ws, TagEditor& tags, const PictureRecord& record) {
   const std::optional<PictureSettings> settings = settings_of(record);
   const std::string prompt = record.prompt.empty() ? record.path.filename().string() : record.prompt;
   paragraph(ui, prompt.size() > 600 ? prompt.substr(0, 597) + "…" : prompt, Face::kText, ui.colors().text, 0, "details/prompt");
@@ -125,8 +164,11 @@ void draw_picture_details(Ui& ui, Workspace& ws, const PictureRecord& record) {
     fact(ui, "Guidance", number_text(settings->request.guidance, 1));
   }
   fact(ui, "Made", when_text(record.created));
-  stars_row(ui, ws, record);
-  ui.gap(6);
+  const int star = star_row(ui, "details/star", ui.place(0, ui.px(28)), record.stars, {.label = " stars", .keys = true});
+  if (star > 0) set_stars(ws, {record.id}, record.stars == star ? 0 : star);
+  ui.gap(4);
+  tags.draw(ui, ws, record, {record.id});
+  ui.gap(10);
   const float gap = ui.px(8);
   const auto pair = [&](const char* a_id, const char* a, Icon a_icon, const char* a_tip, const char* b_id, const char* b, Icon b_icon,
                         const char* b_tip) {

@@ -1,17 +1,15 @@
 #include "app/studio/queue_view.h"
 
-#include <chrono>
 #include <cmath>
 #include <utility>
 
+#include "app/studio/clock.h"
 #include "app/studio/widgets.h"
 
 namespace linea::studio {
 namespace {
 
 constexpr float kRowHeight = 64;
-
-double clock_seconds() { return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count(); }
 
 }  // namespace
 

@@ -168,6 +168,8 @@ float RichText::flow(Ui& ui, const std::vector<Piece>& pieces, float left, float
   for (const Piece& piece : pieces) {
     const Style& style = ui.style(piece.face);
     const std::string_view text(plain_);
+    const float pad = piece.code ? ui.px(4) : 0;  // of the code's ground
+    if (x > 0) x += pad;
     size_t start = piece.begin, at = piece.begin;
     float start_x = x;
     const auto emit = [&](size_t end) {
@@ -200,6 +202,7 @@ float RichText::flow(Ui& ui, const std::vector<Piece>& pieces, float left, float
       at = end;
     }
     emit(piece.end);
+    x += pad;
   }
   return y + line_height;
 }
@@ -262,7 +265,7 @@ void RichText::draw_runs(Ui& ui, ImVec2 at) {
     const ImVec2 place{at.x + run.x, at.y + run.y};
     if (!ImGui::IsRectVisible(place, {place.x + run.width + 1, place.y + line})) continue;
     const std::string_view text = std::string_view(plain_).substr(run.begin, run.end - run.begin);
-    if (run.code) ui.fill({place.x - ui.px(2), place.y + ui.px(1), run.width + ui.px(4), line}, ui.colors().hover, 3);
+    if (run.code) ui.fill({place.x - ui.px(3), place.y + ui.px(1), run.width + ui.px(6), line}, ui.colors().hover, 3);
     if (high > run.begin && low < run.end) {
       const Style& style = ui.style(run.face);
       const size_t begin = std::max(low, run.begin) - run.begin, end = std::min(high, run.end) - run.begin;

@@ -107,7 +107,8 @@ bool ScriptDriver::act(Ui& ui, FrameTimes& times, double now) {
     report(times);
   } else if (c.name == "dump") {
     for (const Item& item : ui.items())
-      std::printf("#%s \"%s\" = \"%s\"\n", item.id.c_str(), item.label.c_str(), printable(item.value, 100).c_str());
+      std::printf("#%s \"%s\" = \"%s\"\n", item.id.c_str(), printable(item.label, 200).c_str(), printable(item.value, 100).c_str());
+    std::fflush(stdout);
   }
   return true;
 }
@@ -131,9 +132,13 @@ bool ScriptDriver::mouse(Ui& ui, const std::string& target, const std::string& w
     const Item* item = find(ui.items(), target, false);
     if (item && !item->visible.contains(from_)) return phase_ = 0, false;
     for (int i = 0; i < (what == "double-click" ? 2 : 1); ++i) in.mouse_button(button, true), in.mouse_button(button, false);
+    clicks_before_ = ui.clicks();
+  } else if (what == "click" && ui.clicks() > clicks_before_) {
+    click_frames_ = std::max(click_frames_, phase_ - 1);  // frames that were drawn since
+    clicks_before_ = ui.clicks() + (1L << 40);            // the first answer counts
   }
   ++phase_;
-  return phase_ > 2 && !in.pending();
+  return phase_ > 3 && !in.pending();
 }
 
 bool ScriptDriver::drag(Ui& ui) {
@@ -206,6 +211,10 @@ bool ScriptDriver::holds(Ui& ui, const std::vector<std::string>& words, double n
     const Item* item = find(ui.items(), word(1), true);
     return item && (item->value == word(2) || (item->kind == ItemKind::kText && item->label == word(2)));
   }
+  if (what == "changed") {
+    const Item* item = find(ui.items(), word(1), true);
+    return item && item->value != word(2);
+  }
   if (what == "text") {
     return std::any_of(ui.items().begin(), ui.items().end(), [&](const Item& item) {
       return item.label.find(word(1)) != std::string::npos || item.value.find(word(1)) != std::string::npos;
@@ -266,8 +275,8 @@ void ScriptDriver::report(const FrameTimes& times) const {
   const AllowWaiting allow;
   std::ofstream file(script_[at_].words[0]);
   file << "{\"frames\": " << times.count() << ", \"p50_ms\": " << 1e3 * times.quantile(0.5)
-       << ", \"p99_ms\": " << 1e3 * times.quantile(0.99) << ", \"max_ms\": " << 1e3 * times.quantile(1) << ", " << host_.more_times()
-       << "}\n";
+       << ", \"p99_ms\": " << 1e3 * times.quantile(0.99) << ", \"max_ms\": " << 1e3 * times.quantile(1)
+       << ", \"click_frames\": " << click_frames_ << ", " << host_.more_times() << "}\n";
 }
 
 }  // namespace linea::studio

@@ -57,6 +57,8 @@ class ScriptDriver {
   double since_ = -1;  // when the command began
   ImVec2 from_{}, to_{};
   long monkey_left_ = -1, pictures_before_ = 0;
+  long clicks_before_ = 0;
+  int click_frames_ = 0;  // the most that a click took to be answered
   std::mt19937 random_;
   std::optional<std::filesystem::path> screenshot_;
 };

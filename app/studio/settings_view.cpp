@@ -74,9 +74,18 @@ void SettingsView::check_pattern() {
 void SettingsView::draw_files(Ui& ui) {
   heading(ui, "Files");
   caption(ui, "Folder for new pictures");
-  const EditorResponse folder =
-      folder_.draw(ui, "settings/folder", ui.place(0, ui.px(kControlHeight)),
-                   {.label = "Folder for new pictures", .tip = "It is made when it is missing.", .enter_submits = true});
+  Rect row = ui.place(0, ui.px(kControlHeight));
+  const Rect browse = cut_right(row, button_width(ui, "Browse …", Icon::kFolder));
+  cut_right(row, ui.px(8));
+  if (button(ui, "settings/browse", browse, "Browse …", {.icon = Icon::kFolder, .look = ButtonLook::kOutlined}).clicked) {
+    ws_.ask_file({.title = "Folder for new pictures",
+                  .accept = "Use this folder",
+                  .wish = FileWish::kFolder,
+                  .start = ws_.output_folder(),
+                  .done = [this](const std::filesystem::path& path) { folder_.set_text(path.string()); }});
+  }
+  const EditorResponse folder = folder_.draw(
+      ui, "settings/folder", row, {.label = "Folder for new pictures", .tip = "It is made when it is missing.", .enter_submits = true});
   if (folder.changed) ws_.settings.output_folder = folder_.text() == default_output_folder().string() ? "" : folder_.text();
   ui.gap(12);
   caption(ui, "Names of new pictures");

@@ -3,14 +3,16 @@
 #define GLFW_INCLUDE_NONE
 #include <GLFW/glfw3.h>
 
-#include <chrono>
 #include <cmath>
+#include <csignal>
 #include <cstdio>
+#include <cstdlib>
 #include <ctime>
 #include <utility>
 
 #include "app/engine/model_folders.h"
 #include "app/studio/clipboard.h"
+#include "app/studio/clock.h"
 #include "app/studio/log_file.h"
 #include "app/studio/picture_import.h"
 #include "app/studio/theme.h"
@@ -22,8 +24,6 @@ namespace linea::studio {
 namespace {
 
 namespace fs = std::filesystem;
-
-double now_seconds() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 // Of this thread alone: what other programs take from the cores is not the window's work.
 double work_seconds() {
@@ -62,6 +62,14 @@ WindowOptions window_options(const StudioOptions& options, const StudioSettings&
   return window;
 }
 
+// SIGTERM, SIGINT and SIGHUP close the window; the loop looks four times a second. A second one ends the process.
+volatile std::sig_atomic_t ending_signal = 0;
+
+void on_signal(int signal) {
+  if (ending_signal != 0) std::_Exit(128 + signal);
+  ending_signal = signal;
+}
+
 StudioSettings read_settings(const fs::path& path, std::string& problem) { return load_settings(path, problem); }
 
 }  // namespace
@@ -83,12 +91,14 @@ Studio::Studio(StudioOptions options, double started)
       background_(queue_, [this](const std::string& text, const std::string& hint) { toasts_.error(text, hint); }),
       thumbnails_(background_),
       pictures_(background_),
+      file_dialog_(background_),
       ws_{.settings = settings_,
           .background = background_,
           .toasts = toasts_,
           .thumbnails = thumbnails_,
           .pictures = pictures_,
-          .uploads = uploads_},
+          .uploads = uploads_,
+          .data_folder = (options_.library.empty() ? options_.settings : options_.library).parent_path()},
       create_((connect_workspace(), ws_)),
       gallery_(ws_),
       chat_(ws_),
@@ -161,6 +171,10 @@ void Studio::connect_workspace() {
     create_.compare(path);
     go(ViewKind::kCreate);
   };
+  ws_.ask_file = [this](FileQuestion question) {
+    file_dialog_.ask(std::move(question));
+    redraw_ = true;
+  };
   ws_.post = [this](std::function<void()> work) { queue_.post(std::move(work)); };
   ws_.rescan_models = [this] { scan_models(); };
   ws_.library_changed = [this] { ++ws_.library_version; };
@@ -222,8 +236,9 @@ void Studio::start_script() {
   host.pictures_done = [this] { return pictures_done_; };
   host.window_size = [this] { return ImVec2(static_cast<float>(window_.width()), static_cast<float>(window_.height())); };
   host.more_times = [this] {
-    char text[200];
-    std::snprintf(text, sizeof text, "\"first_frame_ms\": %.0f, %s", 1e3 * (first_frame_ - started_), gallery_.times().c_str());
+    char text[320];
+    std::snprintf(text, sizeof text, "\"first_frame_ms\": %.0f, \"chat_open_ms\": %.1f, \"first_view_ms\": %.1f, %s",
+                  1e3 * (first_frame_ - started_), 1e3 * chat_.open_seconds(), 1e3 * create_.view_seconds(), gallery_.times().c_str());
     return std::string(text);
   };
   script_ =
@@ -335,11 +350,12 @@ double Studio::wait_seconds(double now) const {
 }
 
 int Studio::run() {
+  for (const int signal : {SIGTERM, SIGINT, SIGHUP}) std::signal(signal, on_signal);
   watch_this_thread(true);
-  while (!window_.closing()) {
+  while (!window_.closing() && ending_signal == 0) {
     const double before = now_seconds();
     window_.wait(wait_seconds(before));
-    const double now = now_seconds();
+    const double now = now_seconds(), start = work_seconds();
     queue_left_ = queue_.drain(2e-3);
     queue_left_ = background_.flush() || queue_left_;
     const bool events = take_events();
@@ -355,21 +371,21 @@ int Studio::run() {
         window_.close();
       }
     }
-    if (news && !window_.iconified()) frame(), last_frame_ = now;
+    if (news && !window_.iconified()) frame(start), last_frame_ = now;
   }
   watch_this_thread(false);
-  if (script_failure_.empty()) return 0;
+  if (script_failure_.empty()) return ending_signal == 0 ? 0 : 128 + static_cast<int>(ending_signal);
   std::fprintf(stderr, "linea: %s\n", script_failure_.c_str());
   return 2;
 }
 
-void Studio::frame() {
+// `start`: when the work for this frame began.
+void Studio::frame(double start) {
   if (fonts_.needs_build(scale())) {
     const AllowWaiting allow;
     fonts_.build(scale());
     window_.rebuild_font_texture();
   }
-  const double start = work_seconds();
   redraw_ = false;
   apply_theme(palette(), scale());
   uploads_.begin_frame();
@@ -414,6 +430,7 @@ void Studio::draw_frame() {
     }
     ~MainWindow() { ImGui::End(); }
   };
+  cover_content(file_dialog_.is_open());
   {
     const MainWindow main;
     Rect rest = screen;
@@ -424,8 +441,17 @@ void Studio::draw_frame() {
     }
     draw_content(rest);
   }
+  cover_content(false);
+  const bool covered = file_dialog_.is_open();
+  file_dialog_.draw(ui_, screen);
   toasts_.draw(ui_, screen);
-  handle_shortcuts();
+  if (!covered) handle_shortcuts();
+}
+
+// What lies under the file dialog hears neither keys nor the way of Tab.
+void Studio::cover_content(bool covered) {
+  input_.cover(covered);
+  ui_.cover(covered);
 }
 
 void Studio::draw_content(const Rect& rect) {
@@ -504,13 +530,6 @@ void Studio::draw_status(const Rect& rect) {
   ui_.fill(rect, ui_.colors().panel);
   ui_.fill({rect.x, rect.y, rect.w, std::max(1.0f, ui_.px(1))}, ui_.colors().line);
   Rect row{rect.x + ui_.px(16), rect.y, rect.w - ui_.px(32), rect.h};
-  const auto part = [&](const std::string& text, uint32_t rgb) {
-    const float width = text_width(ui_.style(Face::kSmall), text);
-    if (row.w < width) return;
-    const Rect place = cut_left(row, width + ui_.px(24));
-    ui_.text_in({place.x, place.y, width + 2, place.h}, text, Face::kSmall, rgb);
-    ui_.fill({place.right() - ui_.px(12), place.y + ui_.px(8), std::max(1.0f, ui_.px(1)), place.h - ui_.px(16)}, ui_.colors().line);
-  };
   const std::time_t now = std::time(nullptr);
   std::tm parts{};
   localtime_r(&now, &parts);
@@ -518,21 +537,43 @@ void Studio::draw_status(const Rect& rect) {
   std::strftime(clock, sizeof clock, "%H:%M", &parts);
   ui_.text_in(cut_right(row, ui_.px(44)), clock, Face::kMonoSmall, ui_.colors().quiet, 1);
   if (!engine_) {
-    part(engine_starting_ ? "starting" : "no engine", ui_.colors().quiet);
+    status_part(row, engine_starting_ ? "starting" : "no engine", ui_.colors().quiet);
     return;
   }
-  const std::shared_ptr<const ResidencySnapshot> residency = engine_->residency();
-  const std::string memory = bytes_text(residency->used) + " of " + bytes_text(residency->budget);
-  part(memory, ui_.colors().quiet);
-  const float filled = residency->budget > 0 ? static_cast<float>(residency->used) / static_cast<float>(residency->budget) : 0;
-  const Rect meter = cut_left(row, ui_.px(70));
-  progress_bar(ui_, {meter.x - ui_.px(6), meter.center().y - ui_.px(2), ui_.px(60), ui_.px(4)}, filled, ui_.colors().accent);
-  for (const ResidentModel& model : residency->models) part(model.name + (model.in_use ? " at work" : " resident"), ui_.colors().quiet);
+  draw_residency(row);
   const QueueSnapshot& q = *ws_.queue;
-  part("queue " + std::to_string(q.waiting + static_cast<int>(q.running.size())) + " · done " + std::to_string(q.done_pictures),
-       ui_.colors().quiet);
-  if (q.paused) part("paused", ui_.colors().warning);
-  ui_.readable("status", rect, "status", memory);
+  const std::string queue = "queue " + std::to_string(q.waiting + static_cast<int>(q.running.size())) + " · done " +
+                            std::to_string(q.done_pictures) + (q.paused ? " · paused" : "");
+  status_part(row, queue, q.paused ? ui_.colors().warning : ui_.colors().quiet, true);
+}
+
+// A text of the status line, behind a thin line where others come before it. What has no room is left out.
+void Studio::status_part(Rect& row, const std::string& text, uint32_t rgb, bool ruled) {
+  const float width = text_width(ui_.style(Face::kSmall), text), gap = ruled ? ui_.px(24) : 0;
+  if (row.w < width + gap) return;
+  const Rect place = cut_left(row, width + gap);
+  if (ruled) ui_.fill({place.x + gap / 2, place.y + ui_.px(8), std::max(1.0f, ui_.px(1)), place.h - ui_.px(16)}, ui_.colors().line);
+  ui_.text_in({place.x + gap, place.y, width + 2, place.h}, text, Face::kSmall, rgb);
+}
+
+// What keeps memory now; the tooltip tells what came and went, and for whom.
+void Studio::draw_residency(Rect& row) {
+  const Rect whole = row;
+  const std::shared_ptr<const ResidencySnapshot> residency = engine_->residency();
+  const std::string memory = "memory " + bytes_text(residency->used) + " of " + bytes_text(residency->budget);
+  status_part(row, memory, ui_.colors().quiet);
+  const float filled = residency->budget > 0 ? static_cast<float>(residency->used) / static_cast<float>(residency->budget) : 0;
+  if (row.w > ui_.px(80)) {
+    const Rect meter = cut_left(row, ui_.px(70));
+    progress_bar(ui_, {meter.x + ui_.px(10), meter.center().y - ui_.px(2), ui_.px(60), ui_.px(4)}, filled, ui_.colors().accent);
+  }
+  for (const ResidentModel& model : residency->models)
+    status_part(row, model.name + (model.in_use ? " at work" : " resident"), ui_.colors().quiet, true);
+  std::string history;
+  const size_t count = residency->history.size();
+  for (size_t i = count > 6 ? count - 6 : 0; i < count; ++i) history += (history.empty() ? "" : "\n") + residency->history[i];
+  const Rect area{whole.x, whole.y, row.x - whole.x, whole.h};
+  ui_.tip(ui_.item("status", area, ItemKind::kText, "status", {.focusable = false, .enter_clicks = false, .value = memory}), history);
 }
 
 void Studio::handle_shortcuts() {
@@ -555,6 +596,7 @@ void Studio::handle_shortcuts() {
     go(ViewKind::kCreate);
     create_.form().focus_prompt();
   }
+  if (in.pressed(GLFW_KEY_O, kControl)) create_.ask_for_picture();
   if (in.pressed(GLFW_KEY_P, kControl) && engine_) {
     if (ws_.queue->paused) {
       engine_->resume();

@@ -55,11 +55,14 @@ class Studio {
   bool take_events();  // true when there were any
   bool has_news(double now);
   void watch_library();
-  void frame();
+  void frame(double start);
   void draw_frame();
+  void cover_content(bool covered);
   void draw_content(const Rect& rect);
   void draw_bar(const Rect& rect);
   void draw_status(const Rect& rect);
+  void status_part(Rect& row, const std::string& text, uint32_t rgb, bool ruled = false);
+  void draw_residency(Rect& row);
   void handle_shortcuts();
   void open_files(const std::vector<std::filesystem::path>& files);
   void go(ViewKind view);
@@ -85,6 +88,7 @@ class Studio {
   Thumbnails thumbnails_;
   PictureLoader pictures_;
   UploadBudget uploads_;
+  FileDialog file_dialog_;
   std::shared_ptr<Engine> engine_;
   Workspace ws_;
 

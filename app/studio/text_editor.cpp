@@ -43,7 +43,9 @@ EditorResponse TextEditor::draw(Ui& ui, std::string_view id, const Rect& rect, c
   }
   if (buffer_.version() != before) lines_ = wrap_text(style, buffer_.text(), several_lines_ ? inner.w : 0);
   handle_mouse(ui, r, inner, style, height);
+  const uint64_t before_menu = buffer_.version();
   context_menu(ui, r);
+  if (buffer_.version() != before_menu) lines_ = wrap_text(style, buffer_.text(), several_lines_ ? inner.w : 0);
   response.changed = buffer_.version() != seen_version_;
   if (response.changed || buffer_.cursor() != seen_cursor_) {
     seen_version_ = buffer_.version(), seen_cursor_ = buffer_.cursor();

@@ -30,8 +30,11 @@ class Toasts {
 
  private:
   bool draw_toast(Ui& ui, size_t index, const Rect& window, float& bottom);
+  bool draw_head(Ui& ui, Toast& toast, Rect row);
+  static void draw_details(Ui& ui, const Toast& toast, const Rect& rect);
 
   std::vector<Toast> toasts_;
+  std::function<void()> wanted_;  // the action that was clicked in this frame
 };
 
 }  // namespace linea::studio

@@ -102,18 +102,19 @@ Response Ui::item(std::string_view id, const Rect& rect, ItemKind kind, std::str
     r.double_clicked = r.hovered && ImGui::IsMouseDoubleClicked(0);
     r.right_clicked = r.hovered && ImGui::IsMouseClicked(1);
     if (r.pressed && options.focusable) focus_ = r.key, focus_visible_ = false;
-    r.focused = focus_ == r.key && options.focusable;
+    r.focused = focus_ == r.key && options.focusable && !covered_;
     if (r.focused && options.enter_clicks &&
         (input_.pressed(GLFW_KEY_ENTER) || input_.pressed(GLFW_KEY_KP_ENTER) || (!typing() && input_.pressed(GLFW_KEY_SPACE)))) {
       r.clicked = true;
       input_.take_text();
     }
+    clicks_ += r.clicked ? 1 : 0;
   }
   const ImVec2 low = list().GetClipRectMin(), high = list().GetClipRectMax();
   const Rect visible = rect.intersect({low.x, low.y, high.x - low.x, high.y - low.y});
   Item& record = items_.emplace_back();
   record.key = r.key;
-  record.focusable = options.focusable;
+  record.focusable = options.focusable && !covered_;
   record.kind = kind;
   record.enabled = options.enabled;
   if (recording) {

@@ -76,7 +76,8 @@ class Ui {
   void readable(std::string_view id, const Rect& rect, std::string_view label, std::string_view value = {});
   const std::vector<Item>& items() const { return last_items_; }  // of the frame before
   void focus(ImGuiID key) { focus_ = key; }
-  void focus_id(std::string_view id);  // where the item lies in this window
+  long clicks() const { return clicks_; }  // that items answered, since the start
+  void focus_id(std::string_view id);      // where the item lies in this window
   ImGuiID focused() const { return focus_; }
   void reveal(ImGuiID key) { reveal_ = key; }  // scrolls to it in the next frame
   void focus_ring(const Rect& rect, float rounding = 6);
@@ -93,6 +94,9 @@ class Ui {
   void animate() { animate_ = true; }
   bool take_animate() { return std::exchange(animate_, false); }
   bool recording = false;  // items keep their labels and values (scripts)
+
+  // While covered, items have no focus.
+  void cover(bool covered) { covered_ = covered; }
 
   // A text editor owns the keyboard: single letters are text, not shortcuts.
   void claim_typing() { typing_ = true; }
@@ -116,7 +120,8 @@ class Ui {
   bool focus_drawn_ = false;
   double tip_since_ = 0;
   bool tip_seen_ = false;
-  bool animate_ = false, typing_ = false, typed_last_ = false;
+  long clicks_ = 0;
+  bool covered_ = false, animate_ = false, typing_ = false, typed_last_ = false;
 };
 
 // --- Scopes that close what they opened, also when an exception passes.

@@ -109,10 +109,10 @@ bool menu_row(Ui& ui, std::string_view id, Icon icon, std::string_view text, std
 }
 
 bool dropdown(Ui& ui, std::string_view id, const Rect& rect, std::string_view label, std::span<const Choice> choices, int& index,
-              std::string_view tip) {
+              std::string_view tip, std::string_view none) {
   const IdScope scope(id);
   const int count = static_cast<int>(choices.size());
-  const std::string shown = index >= 0 && index < count ? choices[static_cast<size_t>(index)].text : "–";
+  const std::string shown = index >= 0 && index < count ? choices[static_cast<size_t>(index)].text : std::string(none);
   Response r = ui.item(id, rect, ItemKind::kField, label, {.value = shown});
   ui.fill(rect, r.hovered ? ui.colors().hover : ui.colors().raised, 6);
   ui.frame(rect, ui.colors().line, 6);
@@ -183,6 +183,22 @@ bool fold(Ui& ui, std::string_view id, std::string_view text, bool& open) {
   if (r.hovered) ImGui::SetMouseCursor(ImGuiMouseCursor_Hand);
   if (r.clicked) open = !open;
   return open;
+}
+
+int star_row(Ui& ui, std::string_view id, Rect row, int lit, const StarTexts& texts) {
+  int clicked = 0;
+  for (int star = 1; star <= 5; ++star) {
+    const Rect place = cut_left(row, ui.px(26));
+    const bool filled = star <= lit;
+    const std::string number = std::to_string(star), label = number + std::string(texts.label);
+    const Response r = ui.item(std::string(id) + number, place, ItemKind::kToggle, label, {.value = filled ? "on" : "off"});
+    const uint32_t tone = filled ? ui.colors().warning : r.hovered ? ui.colors().text : ui.colors().quiet;
+    ui.icon(filled ? Icon::kStarFilled : Icon::kStar, place, tone, 17);
+    if (r.focused) ui.focus_ring(place);
+    ui.tip(r, texts.tip.empty() ? std::string_view(label) : texts.tip, texts.keys ? number : "");
+    if (r.clicked) clicked = star;
+  }
+  return clicked;
 }
 
 void progress_bar(Ui& ui, const Rect& rect, float fraction, uint32_t rgb) {

@@ -38,13 +38,20 @@ struct Choice {
   std::string text, detail{};
 };
 bool dropdown(Ui& ui, std::string_view id, const Rect& rect, std::string_view label, std::span<const Choice> choices, int& index,
-              std::string_view tip = {});
+              std::string_view tip = {}, std::string_view none = "–");  // `none` is shown when the index is no choice's
 // Two or more texts side by side, one of them chosen.
 bool segments(Ui& ui, std::string_view id, const Rect& rect, std::span<const std::string> texts, int& index, std::string_view tip = {});
 bool toggle(Ui& ui, std::string_view id, std::string_view text, bool& on, std::string_view tip = {});
 
 // A line that opens what is below it.
 bool fold(Ui& ui, std::string_view id, std::string_view text, bool& open);
+
+// Five stars in a row from its left edge, `lit` of them filled. Returns the one that was clicked, 0 for none. Ids are `id` with 1 to 5.
+struct StarTexts {
+  std::string_view label, tip{};  // `label` follows the number
+  bool keys = false;              // the number is also a key
+};
+int star_row(Ui& ui, std::string_view id, Rect row, int lit, const StarTexts& texts);
 
 void progress_bar(Ui& ui, const Rect& rect, float fraction, uint32_t rgb);  // negative fraction: unknown
 void separator(Ui& ui);

@@ -9,6 +9,7 @@
 
 #include "app/engine/engine.h"
 #include "app/studio/background.h"
+#include "app/studio/file_dialog.h"
 #include "app/studio/model_catalogue.h"
 #include "app/studio/picture_loader.h"
 #include "app/studio/picture_texture.h"
@@ -27,6 +28,7 @@ struct Workspace {
   Thumbnails& thumbnails;
   PictureLoader& pictures;
   UploadBudget& uploads;
+  std::filesystem::path data_folder{};  // for chat states and models that are made here
 
   Engine* engine = nullptr;                                                        // null until the queue has been read
   std::shared_ptr<const QueueSnapshot> queue = std::make_shared<QueueSnapshot>();  // of this frame
@@ -41,7 +43,8 @@ struct Workspace {
   std::function<void(const std::filesystem::path&)> show_picture{};     // in the Create view's viewer
   std::function<void(const std::filesystem::path&)> compare_picture{};  // with the one shown
   std::function<void(const std::string& instruction, const std::string& text, std::function<void(std::string)>)>
-      ask_chat{};                                     // empty without a chat model
+      ask_chat{};  // empty without a chat model
+  std::function<void(FileQuestion)> ask_file{};
   std::function<void(std::function<void()>)> post{};  // onto the drawing thread, from any thread
   std::function<void()> rescan_models{};
   std::function<void()> library_changed{};

@@ -19,8 +19,12 @@ int64_t strip_rows_for(int64_t width, int64_t channels, DType dtype) {
 
 }  // namespace
 
-// Nothing when planning.
-Tensor SanaPipeline::decode_on(Context& ctx, const DcAutoencoder& vae, const Tensor& latents) const {
+int64_t SanaPipeline::strip_rows(int64_t width) const {
+  return plan_ ? plan_->decoder.strip_rows : strip_rows_for(width, vae_config_.decoder[0].channels, wide_dtype_);
+}
+
+// Without values when planning.
+Tensor SanaPipeline::decode_on(Context& ctx, const DcAutoencoder& vae, const Tensor& latents, int64_t strip_rows) const {
   const int64_t f = vae_config_.compression(), H = latents.dim(1) * f, W = latents.dim(2) * f;
   const Arena::Scope scope(*ctx.arena);
   const Tensor scaled = ctx.allocate(latents.shape(), DType::kF32), z = ctx.allocate(latents.shape());
@@ -29,24 +33,27 @@ Tensor SanaPipeline::decode_on(Context& ctx, const DcAutoencoder& vae, const Ten
   const Term terms[] = {{static_cast<float>(1.0 / vae_config_.scaling_factor), scaled}};
   linear_combination(ctx, terms, scaled);
   cast(ctx, scaled, z);
-  vae.decode(ctx, z, image, strip_rows_for(W, vae_config_.decoder[0].channels, wide_dtype_));
-  return ctx.planning() ? Tensor() : download(ctx, image);
+  vae.decode(ctx, z, image, strip_rows);
+  return download(ctx, image);
 }
 
-int64_t SanaPipeline::plan_decode(const DcAutoencoder& vae, PictureSize latent) const {
+int64_t SanaPipeline::plan_decode(const DcAutoencoder& vae, PictureSize latent, int64_t strip_rows) const {
   Arena planning = Arena::planning(options_.device);
   Context plan = make_context(wide_dtype_, planning, {});
-  decode_on(plan, vae, Tensor({1, latent.height, latent.width, vae_config_.latent_channels}, DType::kF32));
+  decode_on(plan, vae, Tensor({1, latent.height, latent.width, vae_config_.latent_channels}, DType::kF32), strip_rows);
   return planning.peak();
 }
 
 Tensor SanaPipeline::decode_latents(const Tensor& latents, const GenerateCallbacks& callbacks) {
   const StageReport stage(callbacks, "decode");
   stage.report(0, 1);
-  const std::shared_ptr<const DcAutoencoder> vae = autoencoder(DcAutoencoder::kDecoderOnly);
-  const int64_t bytes = plan_decode(*vae, {latents.dim(1), latents.dim(2)});
+  std::shared_ptr<const DcAutoencoder> vae = autoencoder(DcAutoencoder::kDecoderOnly);
+  const int64_t strip = strip_rows(latents.dim(2) * vae_config_.compression());
+  const int64_t bytes = plan_decode(*vae, {latents.dim(1), latents.dim(2)}, strip);
   Context ctx = make_context(wide_dtype_, arena_for(bytes), callbacks.cancel);
-  const Tensor image = decode_on(ctx, *vae, latents);
+  const Tensor image = decode_on(ctx, *vae, latents, strip);
+  vae.reset();
+  end_stage(ModelPart::kAutoencoder);
   stage.report(1, 1);
   return image;
 }

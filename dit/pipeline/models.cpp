@@ -3,31 +3,15 @@
 #include <fstream>
 #include <iterator>
 
+#include "core/memory_use.h"
+#include "core/planning_memory.h"
 #include "dit/pipeline/parts.h"
 #include "kernels/backend.h"
 
 namespace linea {
 namespace {
 
-constexpr const char* kDiffusersWeights = "diffusion_pytorch_model";
-constexpr const char* kInstructionFile = "complex_human_instruction.txt";
 constexpr uintmax_t kMaxInstructionBytes = 64 << 10;
-
-Config read_part_config(const std::filesystem::path& folder, const char* part, const char* file) {
-  const std::filesystem::path path = folder / part / file;
-  if (!std::filesystem::exists(path)) {
-    throw Error(ErrorKind::kModel, path.string() + ": not found",
-                "a model is a folder with transformer/, vae/, text_encoder/, tokenizer/ and scheduler/, as diffusers saves it");
-  }
-  return Config::read(path);
-}
-
-// The text that a model was trained to see before prompts; a folder without the file has none.
-std::string read_instruction(const std::filesystem::path& folder) {
-  const std::filesystem::path path = folder / kInstructionFile;
-  std::error_code error;
-  return std::filesystem::exists(path, error) ? read_instruction_file(path) : "";
-}
 
 DType default_dtype(const PipelineOptions& options) {
   if (options.dtype) return *options.dtype == DType::kF8E4M3 ? DType::kBF16 : *options.dtype;
@@ -48,25 +32,20 @@ std::string read_instruction_file(const std::filesystem::path& path) {
 }
 
 SanaPipeline::SanaPipeline(const std::filesystem::path& folder, const PipelineOptions& options)
-    : folder_(folder), options_(options), dtype_(default_dtype(options)), parts_(std::make_shared<Parts>()) {
+    : folder_(folder), options_(options), parts_(std::make_shared<Parts>()) {
+  PlanningMemory planning(options.device);
+  std::optional<PlanningMemory::Scope> without_device;
+  if (options.plans_only) without_device.emplace(planning);
+  dtype_ = default_dtype(options);
   wide_dtype_ = dtype_ == DType::kF16 ? DType::kF32 : dtype_;
   if (fp8() && !backend_of(options.device).multiplies_fp8()) {
     throw Error(ErrorKind::kUsage, "--dtype fp8: " + options.device.name() + " does not multiply FP8 matrices with scaled rows",
                 "it takes a Hopper GPU; choose bf16");
   }
-  const Config transformer = read_part_config(folder, "transformer", "config.json");
-  transformer_config_ = SanaConfig::from(transformer);
-  if (transformer_config_.guidance_embeds)
-    transformer.fail("guidance_embeds", "distilled (Sprint) models are not supported by this pipeline");
-  const Config vae = read_part_config(folder, "vae", "config.json");
-  vae_config_ = DcAeConfig::from(vae);
-  scheduler_config_ = std::make_shared<const Config>(read_part_config(folder, "scheduler", "scheduler_config.json"));
-  make_scheduler(*scheduler_config_, {});  // an unsupported configuration is told before anything else is read
-  if (transformer_config_.in_channels != vae_config_.latent_channels || transformer_config_.out_channels != vae_config_.latent_channels) {
-    transformer.fail("in_channels",
-                     "the transformer's channels differ from the autoencoder's " + std::to_string(vae_config_.latent_channels));
-  }
-  if (vae_config_.in_channels != 3) vae.fail("in_channels", "pictures have 3 channels");
+  parts_->source = PictureModelSource::open(folder);
+  transformer_config_ = parts_->source.transformer;
+  vae_config_ = parts_->source.autoencoder;
+  scheduler_config_ = parts_->source.scheduler;
 }
 
 SanaPipeline::SanaPipeline(const SanaPipeline& other, std::nullptr_t)
@@ -77,7 +56,8 @@ SanaPipeline::SanaPipeline(const SanaPipeline& other, std::nullptr_t)
       transformer_config_(other.transformer_config_),
       vae_config_(other.vae_config_),
       scheduler_config_(other.scheduler_config_),
-      parts_(other.parts_) {}
+      parts_(other.parts_),
+      plan_(other.plan_) {}
 
 SanaPipeline::~SanaPipeline() = default;
 
@@ -100,30 +80,61 @@ Arena& SanaPipeline::arena_for(int64_t bytes) {
   return *arena_;
 }
 
-TextEncoder& SanaPipeline::text_encoder() {
-  if (!parts_->text_encoder) {
-    Arena none = Arena::planning(options_.device);
-    Context ctx = make_context(wide_dtype_, none, {});
-    ctx.fp8 = fp8();
-    // A batch whose prompts come again encodes each of them once, as long as their embeddings take no more than this.
-    constexpr int64_t kCachedBytes = int64_t{256} << 20;
-    const int64_t prompt_bytes = kPromptPositions * transformer_config_.caption_channels * bytes_of(wide_dtype_);
-    const size_t prompts = static_cast<size_t>(std::clamp<int64_t>(kCachedBytes / prompt_bytes, 64, 4096));
-    const std::string instruction = options_.instruction ? *options_.instruction : read_instruction(folder_);
-    parts_->text_encoder.emplace(
-        TextEncoder::load(ctx, folder_, {.instruction = instruction, .softcap = options_.softcap, .cached_prompts = prompts}));
+TextEncoder SanaPipeline::make_text_encoder(bool layer_by_layer) const {
+  const PictureModelSource& source = parts_->source;
+  const auto load_model = [dtype = wide_dtype_, device = options_.device, fp8 = fp8(), layer_by_layer, config = source.text_config,
+                           checkpoint = source.checkpoint] {
+    Arena none = Arena::planning(device);
+    Context ctx;
+    ctx.backend = &backend_of(device);
+    ctx.arena = &none;
+    ctx.dtype = dtype;
+    ctx.fp8 = fp8;
+    return Gemma2::load(ctx, checkpoint(ModelPart::kTextEncoder), config(), layer_by_layer);
+  };
+  // A batch whose prompts come again encodes each of them once, as long as their embeddings take no more than this.
+  constexpr int64_t kCachedBytes = int64_t{256} << 20;
+  const int64_t prompt_bytes = kPromptPositions * transformer_config_.caption_channels * bytes_of(wide_dtype_);
+  const size_t prompts = static_cast<size_t>(std::clamp<int64_t>(kCachedBytes / prompt_bytes, 64, 4096));
+  const std::string instruction = options_.instruction ? *options_.instruction : source.instruction();
+  {
+    const std::lock_guard lock(parts_->tokenizer_mutex);
+    if (!parts_->tokenizer) parts_->tokenizer = source.tokenizer();
   }
-  return *parts_->text_encoder;
+  return {parts_->tokenizer, load_model, {.instruction = instruction, .softcap = options_.softcap, .cached_prompts = prompts}};
+}
+
+SanaTransformer SanaPipeline::make_transformer(int64_t resident_layers) const {
+  Arena none = Arena::planning(options_.device);
+  Context ctx = make_context(dtype_, none, {});
+  ctx.fp8 = fp8();
+  return SanaTransformer::load(ctx, parts_->source.checkpoint(ModelPart::kTransformer), transformer_config_, resident_layers);
+}
+
+DcAutoencoder SanaPipeline::make_autoencoder(DcAutoencoder::Parts parts) const {
+  Arena none = Arena::planning(options_.device);
+  Context ctx = make_context(wide_dtype_, none, {});
+  return DcAutoencoder::load(ctx, parts_->source.checkpoint(ModelPart::kAutoencoder), vae_config_, parts);
+}
+
+TextEncoder& SanaPipeline::text_encoder() {
+  const bool layer_by_layer = plan_ && plan_->text.weights == Residency::kStreamed;
+  std::optional<TextEncoder>& encoder = parts_->text_encoder;
+  if (!encoder || parts_->text_layer_by_layer != layer_by_layer) {
+    encoder.reset();
+    encoder.emplace(make_text_encoder(layer_by_layer));
+    parts_->text_layer_by_layer = layer_by_layer;
+  }
+  return *encoder;
 }
 
 std::shared_ptr<const SanaTransformer> SanaPipeline::transformer() {
+  const int64_t wanted = plan_ ? plan_->transformer.resident_layers : SanaTransformer::kAllLayers;
   const std::lock_guard lock(parts_->weights_mutex);
-  if (!parts_->transformer) {
-    Arena none = Arena::planning(options_.device);
-    Context ctx = make_context(dtype_, none, {});
-    ctx.fp8 = fp8();
-    parts_->transformer = std::make_shared<const SanaTransformer>(
-        SanaTransformer::load(ctx, Checkpoint::open_folder(folder_ / "transformer", kDiffusersWeights), transformer_config_));
+  if (!parts_->transformer || parts_->resident_layers != wanted) {
+    parts_->transformer.reset();
+    parts_->transformer = std::make_shared<const SanaTransformer>(make_transformer(wanted));
+    parts_->resident_layers = wanted;
   }
   return parts_->transformer;
 }
@@ -131,25 +142,54 @@ std::shared_ptr<const SanaTransformer> SanaPipeline::transformer() {
 std::shared_ptr<const DcAutoencoder> SanaPipeline::autoencoder(DcAutoencoder::Parts parts) {
   const std::lock_guard lock(parts_->weights_mutex);
   if (!parts_->autoencoder || parts > parts_->autoencoder_parts) {
-    Arena none = Arena::planning(options_.device);
-    Context ctx = make_context(wide_dtype_, none, {});
-    parts_->autoencoder = std::make_shared<const DcAutoencoder>(
-        DcAutoencoder::load(ctx, Checkpoint::open_folder(folder_ / "vae", kDiffusersWeights), vae_config_, parts));
+    parts_->autoencoder.reset();
+    parts_->autoencoder = std::make_shared<const DcAutoencoder>(make_autoencoder(parts));
     parts_->autoencoder_parts = parts;
   }
   return parts_->autoencoder;
 }
 
-// Elements of every tensor, in the type that its part computes in.
-int64_t SanaPipeline::weight_bytes() const {
-  const auto part = [&](const char* folder, const char* name, DType dtype) {
-    const Checkpoint checkpoint = Checkpoint::open_folder(folder_ / folder, name);
-    int64_t elements = 0;
-    for (const auto& [tensor, value] : checkpoint.tensors()) elements += value.elements();
-    return elements * bytes_of(dtype);
-  };
-  return part("text_encoder", "model", wide_dtype_) + part("transformer", kDiffusersWeights, dtype_) +
-         part("vae", kDiffusersWeights, wide_dtype_);
+void SanaPipeline::follow(const MemoryPlan& plan) {
+  plan_ = plan;
+  memory_meter(options_.device).set_limit(plan.limit > 0 ? std::max<int64_t>(plan.limit - plan.library_bytes, 1) : 0);
+  if (is_tight()) arena_.reset();
+  {
+    const std::lock_guard lock(parts_->text_mutex);
+    if (parts_->text_encoder && plan.text.weights != Residency::kResident) parts_->text_encoder->release_weights();
+  }
+  const std::lock_guard lock(parts_->weights_mutex);
+  const bool another = parts_->resident_layers != plan.transformer.resident_layers;
+  if (plan.transformer.weights == Residency::kOffloaded || another) parts_->transformer.reset();
+  if (plan.decoder.weights == Residency::kOffloaded) parts_->autoencoder.reset();
+}
+
+void SanaPipeline::load_weights() {
+  const auto stays = [&](const StagePlan MemoryPlan::*stage) { return !plan_ || ((*plan_).*stage).weights == Residency::kResident; };
+  if (stays(&MemoryPlan::text)) {
+    const std::lock_guard lock(parts_->text_mutex);
+    text_encoder().load_weights();
+  }
+  if (!plan_ || plan_->transformer.weights != Residency::kOffloaded) transformer();
+  if (stays(&MemoryPlan::decoder)) autoencoder(DcAutoencoder::kDecoderOnly);
+}
+
+void SanaPipeline::end_stage(ModelPart part) {
+  if (!is_tight()) return;
+  arena_.reset();
+  switch (part) {
+    case ModelPart::kTextEncoder:  // with parts_->text_mutex held
+      if (plan_->text.weights != Residency::kResident) parts_->text_encoder->release_weights();
+      break;
+    case ModelPart::kTransformer: {
+      const std::lock_guard lock(parts_->weights_mutex);
+      if (plan_->transformer.weights == Residency::kOffloaded) parts_->transformer.reset();
+      break;
+    }
+    case ModelPart::kAutoencoder: {
+      const std::lock_guard lock(parts_->weights_mutex);
+      if (plan_->decoder.weights == Residency::kOffloaded) parts_->autoencoder.reset();
+    }
+  }
 }
 
 }  // namespace linea

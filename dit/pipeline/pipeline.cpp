@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "core/layout.h"
+#include "core/planning_memory.h"
 #include "core/random.h"
 #include "dit/pipeline/parts.h"
 #include "dit/pipeline/pixels.h"
@@ -42,17 +43,6 @@ Tensor vector_of(const std::vector<float>& values) {
 }
 
 }  // namespace
-
-// What the steps of one picture need.
-struct SanaPipeline::Denoising {
-  const PictureRequest& request;
-  const SanaTransformer& model;
-  const Text& text;
-  PictureSize latent;
-  int index = 0;
-  Tensor start{};  // [1, h, w, C] f32: noise, or the latents of `from`
-  const DenoiseState* from = nullptr;
-};
 
 SanaPipeline::Sizes SanaPipeline::resolve_size(const PictureRequest& request) const {
   const int64_t unit = vae_config_.compression() * transformer_config_.patch_size;
@@ -93,7 +83,13 @@ SanaPipeline::Text SanaPipeline::encode(const PictureRequest& request, const Gen
   TextEncoder& encoder = text_encoder();
   Arena planning = Arena::planning(options_.device);
   Context plan = make_context(wide_dtype_, planning, callbacks.cancel);
-  encoder.plan(plan);
+  const bool known = encoder.knows(plan, request.prompt, false) && (!guided || encoder.knows(plan, request.negative, true));
+  if (!known) {
+    encoder.load_weights();
+    PlanningMemory uncounted(options_.device);  // layers that come one by one are not to be loaded for this
+    const PlanningMemory::Scope scope(uncounted);
+    encoder.plan(plan);
+  }
   Context ctx = make_context(wide_dtype_, arena_for(planning.peak()), callbacks.cancel);
   std::vector<PromptEmbedding> parts;
   if (guided) parts.push_back(encoder.encode(ctx, request.negative, /*is_negative=*/true));
@@ -119,6 +115,7 @@ SanaPipeline::Text SanaPipeline::encode(const PictureRequest& request, const Gen
     trace_prompt(ctx, "prompt", parts.back(), callbacks);
     if (guided) trace_prompt(ctx, "negative", parts.front(), callbacks);
   }
+  end_stage(ModelPart::kTextEncoder);
   stage.report(1, 1);
   return text;
 }
@@ -158,8 +155,9 @@ Tensor SanaPipeline::denoise_on(Context& ctx, const Denoising& job, const Genera
     upload(ctx, {host.data<float>(), static_cast<size_t>(host.elements())}, device);
   };
   const Tensor times = ctx.allocate(job.model.times_shape(B), DType::kF32);
+  SanaTransformer::Blocks::Pass blocks = job.model.open_blocks(ctx);
   const auto find_velocity = [&] {
-    job.model.forward(ctx, {.latents = input, .text = &text, .positions = positions, .times = times}, output);
+    job.model.forward(ctx, {.latents = input, .text = &text, .positions = positions, .times = times, .blocks = &blocks}, output);
     cast(ctx, output, velocities);
     if (B == 2) {  // v = v_u + g (v_t - v_u)
       const float g = static_cast<float>(request.guidance);
@@ -195,7 +193,11 @@ Tensor SanaPipeline::denoise_on(Context& ctx, const Denoising& job, const Genera
     for (int64_t b = 0; b < B; ++b) cast(ctx, x, input.slice(0, b, 1));
     const float t = scheduler->timesteps()[static_cast<size_t>(i)] * static_cast<float>(transformer_config_.timestep_scale);
     job.model.encode_times(ctx, std::vector<float>(static_cast<size_t>(B), t), 0, times);
-    replays.run(ctx, {}, find_velocity);
+    if (job.model.is_streamed()) {
+      find_velocity();  // its copies run beside it, which a captured step could not wait for
+    } else {
+      replays.run(ctx, {}, find_velocity);
+    }
     if (callbacks.step) cast(ctx, x, before);
     scheduler->step(ctx, i, velocity, x);
     if (ctx.planning()) return {};
@@ -234,7 +236,7 @@ int64_t SanaPipeline::plan_denoise(const Denoising& job) {
 
 Tensor SanaPipeline::denoise(const PictureRequest& request, const Text& text, int index, const GenerateCallbacks& callbacks,
                              const DenoiseState* from) {
-  const std::shared_ptr<const SanaTransformer> model = transformer();
+  std::shared_ptr<const SanaTransformer> model = transformer();
   Denoising job{.request = request, .model = *model, .text = text, .latent = latent_size(request), .index = index, .from = from};
   const Shape shape{1, job.latent.height, job.latent.width, vae_config_.latent_channels};
   if (from && from->latents.shape() != shape) {
@@ -242,7 +244,10 @@ Tensor SanaPipeline::denoise(const PictureRequest& request, const Text& text, in
   }
   Context ctx = make_context(dtype_, arena_for(plan_denoise(job)), callbacks.cancel);
   job.start = from ? from->latents : to_token_major(draw_noise(request, index, job.latent));
-  return denoise_on(ctx, job, callbacks);
+  const Tensor latents = denoise_on(ctx, job, callbacks);
+  model.reset();
+  end_stage(ModelPart::kTransformer);
+  return latents;
 }
 
 Picture SanaPipeline::decode(const PictureRequest& request, const Tensor& latents, int index, const GenerateCallbacks& callbacks) {
@@ -262,27 +267,6 @@ void SanaPipeline::generate(const PictureRequest& request, const GenerateCallbac
     Picture picture = decode(request, denoise(request, text, index, callbacks), index, callbacks);
     if (callbacks.picture) callbacks.picture(std::move(picture));
   }
-}
-
-// The longest prompts that the model takes, so that the plan holds for any text.
-SanaPipeline::Memory SanaPipeline::plan_memory(const PictureRequest& request) {
-  check(request);
-  Memory memory{.weights = weight_bytes()};
-  {
-    const std::lock_guard lock(parts_->text_mutex);
-    Arena planning = Arena::planning(options_.device);
-    Context plan = make_context(wide_dtype_, planning, {});
-    text_encoder().plan(plan);
-    memory.text = planning.peak();
-  }
-  Text text;
-  for (int64_t b = request.guidance > 1 ? 2 : 1; b > 0; --b) text.offsets.push_back(text.offsets.back() + kPromptPositions);
-  text.rows = Tensor({text.offsets.back(), transformer_config_.caption_channels}, wide_dtype_, options_.device);
-  const std::shared_ptr<const SanaTransformer> model = transformer();
-  const PictureSize latent = latent_size(request);
-  memory.denoise = plan_denoise({.request = request, .model = *model, .text = text, .latent = latent});
-  memory.decode = plan_decode(*autoencoder(DcAutoencoder::kDecoderOnly), latent);
-  return memory;
 }
 
 }  // namespace linea

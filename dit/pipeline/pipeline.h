@@ -15,6 +15,8 @@
 #include "core/progress.h"
 #include "dit/pipeline/aspect_ratio.h"
 #include "dit/pipeline/denoise_state.h"
+#include "dit/pipeline/memory_plan.h"
+#include "dit/pipeline/model_source.h"
 #include "dit/schedulers/scheduler.h"
 #include "dit/transformer.h"
 #include "textenc/text_encoder.h"
@@ -50,6 +52,7 @@ struct PipelineOptions {
   std::optional<DType> dtype;              // none = the best for the device; kF8E4M3 = bf16 with FP8 matrices
   bool softcap = true;                     // of the text encoder's attention logits
   std::optional<std::string> instruction;  // none = the model folder's; empty = no instruction
+  bool plans_only = false;                 // nothing is computed, and the device need not be there
 };
 
 // "fp32", "bf16", "fp16" and "fp8"; throws kUsage.
@@ -79,8 +82,8 @@ struct GenerateCallbacks {
 
 class SanaPipeline {
  public:
-  // Throws kModel for a folder that is incomplete, corrupt or of another architecture. Reads configs and maps weights; autoencoder and
-  // transformer are prepared when first used.
+  // Throws kModel for a folder that is incomplete, corrupt or of another architecture. Reads configs; weights are loaded when first used.
+  // `folder` may be the name of a random model (dit/pipeline/model_source.h).
   SanaPipeline(const std::filesystem::path& folder, const PipelineOptions& options);
   ~SanaPipeline();
 
@@ -115,20 +118,23 @@ class SanaPipeline {
   // The decoder's own picture of latents as denoise gives them, [1, H, W, 3] f32 in [-1, 1] on the host, not clamped.
   Tensor decode_latents(const Tensor& latents, const GenerateCallbacks& callbacks);
 
-  // Bytes that each stage takes for activations, by running it on a planning arena, and the bytes of all weights. Loads the weights.
-  struct Memory {
-    int64_t weights = 0, text = 0, denoise = 0, decode = 0;
-  };
-  Memory plan_memory(const PictureRequest& request);
-  int64_t weight_bytes() const;  // from the checkpoints' headers alone
+  // The fastest way to make such pictures within `limit` bytes of the device (0 = no limit), for prompts of any length. Loads no weights.
+  // Throws kUsage for requests that cannot be rendered, and kMemory, naming the least that works and the nearest size that fits.
+  MemoryPlan plan(const PictureRequest& request, int64_t limit);
+  int64_t least_memory(const PictureRequest& request);  // the smallest limit for which there is a plan
+  // Pictures are made so from now on, by this pipeline; weights that the plan does not keep are given back.
+  void follow(const MemoryPlan& plan);
+  void load_weights();  // those that the plan keeps, now
 
   DType dtype() const { return dtype_; }
   const SanaConfig& transformer_config() const { return transformer_config_; }
   const DcAeConfig& vae_config() const { return vae_config_; }
   const std::filesystem::path& folder() const { return folder_; }
+  Device device() const { return options_.device; }
 
  private:
   struct Parts;
+  struct Planning;
   SanaPipeline(const SanaPipeline& other, std::nullptr_t);       // a sibling
   bool fp8() const { return options_.dtype == DType::kF8E4M3; }  // for the matrices of text encoder and transformer
   Context make_context(DType dtype, Arena& arena, const CancelToken& cancel) const;
@@ -137,9 +143,24 @@ class SanaPipeline {
   Tensor draw_noise(const PictureRequest& request, int index, PictureSize latent) const;
   struct Denoising;
   Tensor denoise_on(Context& ctx, const Denoising& job, const GenerateCallbacks& callbacks);
-  Tensor decode_on(Context& ctx, const DcAutoencoder& vae, const Tensor& latents) const;
+  Tensor decode_on(Context& ctx, const DcAutoencoder& vae, const Tensor& latents, int64_t strip_rows) const;
+  int64_t strip_rows(int64_t width) const;  // of the plan, or what suits a picture of that width
   int64_t plan_denoise(const Denoising& job);
-  int64_t plan_decode(const DcAutoencoder& vae, PictureSize latent) const;
+  int64_t plan_decode(const DcAutoencoder& vae, PictureSize latent, int64_t strip_rows) const;
+
+  // Measuring (planning.cpp), with parts_->planning_mutex held and planning memory active.
+  MemoryNeeds& needs_of(const PictureRequest& request);
+  MemoryNeeds& all_needs_of(const PictureRequest& request);  // streaming included
+  MemoryNeeds measure(const PictureRequest& request);
+  void measure_streamed(const PictureRequest& request, MemoryNeeds& needs);
+  int64_t measure_text(TextEncoder& encoder) const;
+  int64_t measure_denoise(const SanaTransformer& model, const PictureRequest& request);
+  int64_t library_bytes() const;
+  [[noreturn]] void fail_plan(const PictureRequest& request, int64_t limit);
+
+  TextEncoder make_text_encoder(bool layer_by_layer) const;
+  SanaTransformer make_transformer(int64_t resident_layers) const;
+  DcAutoencoder make_autoencoder(DcAutoencoder::Parts parts) const;
   TextEncoder& text_encoder();  // with parts_->text_mutex held
   std::shared_ptr<const SanaTransformer> transformer();
   std::shared_ptr<const DcAutoencoder> autoencoder(DcAutoencoder::Parts parts);
@@ -150,8 +171,12 @@ class SanaPipeline {
   SanaConfig transformer_config_;
   DcAeConfig vae_config_;
   std::shared_ptr<const Config> scheduler_config_;
+  void end_stage(ModelPart part);  // gives back what the plan does not keep
+  bool is_tight() const { return plan_ && !plan_->all_resident(); }
+
   std::shared_ptr<Parts> parts_;
   std::unique_ptr<Arena> arena_;
+  std::optional<MemoryPlan> plan_;  // none = everything stays
 };
 
 }  // namespace linea

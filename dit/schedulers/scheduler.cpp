@@ -36,11 +36,23 @@ DpmSolverConfig read_dpm_solver(const Config& config) {
   c.euler_at_final = config.boolean("euler_at_final", false);
   c.num_train_timesteps = static_cast<int>(config.integer("num_train_timesteps", 1, 1000000, 1000));
   if (final_sigmas == "sigma_min") {  // of the variance-preserving training schedule, whatever the flow's own sigmas are
+    const std::string schedule = config.text("beta_schedule", "linear");  // these two begin at beta_start
+    if (schedule != "linear" && schedule != "scaled_linear") config.fail("beta_schedule", "'" + schedule + "' is not supported");
+    refuse(config, "trained_betas", config.has("trained_betas"));
+    refuse(config, "rescale_betas_zero_snr", config.boolean("rescale_betas_zero_snr", false));
     const double beta = config.number("beta_start", 1e-4);
     if (!(beta > 0 && beta < 1)) config.fail("beta_start", "must be in (0, 1)");
     c.final_sigma = std::sqrt(beta / (1.0 - beta));
   }
   return c;
+}
+
+void check_euler(const Config& config) {
+  for (const char* key :
+       {"use_dynamic_shifting", "use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas", "invert_sigmas", "stochastic_sampling"}) {
+    refuse(config, key, config.boolean(key, false));
+  }
+  refuse(config, "shift_terminal", config.has("shift_terminal"));
 }
 
 }  // namespace
@@ -61,7 +73,7 @@ std::unique_ptr<Scheduler> make_scheduler(const Config& config, const SchedulerO
                        : file_is_dpm      ? config.number("flow_shift", 1.0)
                                           : config.number("shift", 1.0);
   if (name == "euler") {
-    refuse(config, "use_dynamic_shifting", config.boolean("use_dynamic_shifting", false));
+    check_euler(config);
     return std::make_unique<FlowEuler>(shift, static_cast<int>(config.integer("num_train_timesteps", 1, 1000000, 1000)), options.steps);
   }
   if (name != "dpm++") throw Error(ErrorKind::kUsage, "--scheduler: unknown scheduler '" + name + "'", "use dpm++ or euler");

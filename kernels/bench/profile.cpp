@@ -13,7 +13,10 @@ double bytes_of_all(std::initializer_list<const Tensor*> tensors) {
   return bytes;
 }
 
-double weight_bytes(const Weight& w, DType dtype) { return number(w.shape.elements() * bytes_of(dtype)); }
+// As they lie on the device, where they lie as a tensor.
+double weight_bytes(const Weight& w, DType dtype) {
+  return number(w.data.defined() ? w.data.bytes() : w.shape.elements() * bytes_of(dtype));
+}
 
 std::string text(const Tensor& t) {
   std::string all;
@@ -258,6 +261,16 @@ void ProfilingBackend::rwkv7_inputs(Context& ctx, const Rwkv7Inputs& in) {
 void ProfilingBackend::rwkv7_outputs(Context& ctx, const Rwkv7Outputs& args, const Tensor& y) {
   timed(ctx, {"RWKV-7 outputs" + text(y), 0, bytes_of_all({&args.q, &args.k, &args.v, &args.g, &y, &y})},
         [&] { inner_.rwkv7_outputs(ctx, args, y); });
+}
+
+void ProfilingBackend::mamba2_heads(Context& ctx, const Mamba2Heads& in, const Tensor& state, const Tensor& y) {
+  timed(ctx, {"Mamba-2 heads" + text(y), 0, bytes_of_all({&in.q, &in.k, &in.v, &in.gate, &y, &state, &state})},
+        [&] { inner_.mamba2_heads(ctx, in, state, y); });
+}
+
+void ProfilingBackend::rwkv7_heads(Context& ctx, const Rwkv7Inputs& in, const Tensor& state, const Rwkv7Outputs& out, const Tensor& y) {
+  const double bytes = bytes_of_all({&out.q, &in.k, &in.v, &in.rate, &in.decay, &in.v_first, &in.share, &out.g, &y, &state, &state});
+  timed(ctx, {"RWKV-7 heads" + text(y), 0, bytes}, [&] { inner_.rwkv7_heads(ctx, in, state, out, y); });
 }
 
 }  // namespace linea::bench

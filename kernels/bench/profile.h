@@ -33,6 +33,9 @@ class ProfilingBackend final : public Backend {
   DType preferred_dtype() const override { return inner_.preferred_dtype(); }
   void synchronize() override { inner_.synchronize(); }
   std::unique_ptr<TimeMark> mark_time() override { return inner_.mark_time(); }
+  bool multiplies_quantized() const override { return inner_.multiplies_quantized(); }
+  bool looks_up_quantized() const override { return inner_.looks_up_quantized(); }
+  bool multiplies_narrow() const override { return inner_.multiplies_narrow(); }
   bool multiplies_fp8() const override { return inner_.multiplies_fp8(); }
   Weight prepare_linear(const Tensor& w) override { return inner_.prepare_linear(w); }
   Weight prepare_fp8_linear(const Tensor& w) override { return inner_.prepare_fp8_linear(w); }
@@ -61,6 +64,7 @@ class ProfilingBackend final : public Backend {
   void add_upsample_shortcut(Context&, const Tensor& x, const Tensor& y) override;
   void add_channel_mean(Context&, const Tensor& x, const Tensor& y) override;
   void add_channel_repeat(Context&, const Tensor& x, const Tensor& y) override;
+  bool takes_sequences() const override { return inner_.takes_sequences(); }
   void linear_recurrence(Context&, const Tensor& q, const Tensor& k, const Tensor& v, const RecurrenceArgs&, const Tensor& state,
                          const Tensor& y) override;
   void selective_scan(Context&, const Tensor& x, const SelectiveScanArgs&, const Tensor& state, const Tensor& y) override;
@@ -79,6 +83,8 @@ class ProfilingBackend final : public Backend {
                          std::span<const Mix> mixes) override;
   void rwkv7_inputs(Context&, const Rwkv7Inputs& in) override;
   void rwkv7_outputs(Context&, const Rwkv7Outputs& args, const Tensor& y) override;
+  void rwkv7_heads(Context&, const Rwkv7Inputs& in, const Tensor& state, const Rwkv7Outputs& out, const Tensor& y) override;
+  void mamba2_heads(Context&, const Mamba2Heads& in, const Tensor& state, const Tensor& y) override;
 
  private:
   struct Call {

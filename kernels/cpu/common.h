@@ -2,7 +2,6 @@
 #pragma once
 
 #include <algorithm>
-#include <atomic>
 
 #include "core/error.h"
 #include "core/tensor.h"
@@ -41,18 +40,17 @@ inline const void* offset(const void* base, int64_t elements, Element type) {
 }
 inline void* offset(void* base, int64_t elements, Element type) { return static_cast<char*>(base) + elements * bytes_of(type); }
 
-// Scratch for tasks that run at the same time: each body of a parallel_for takes one buffer.
+// Scratch for tasks that run at the same time: each body of a parallel_for takes its thread's buffer.
 class ThreadBuffers {
  public:
   ThreadBuffers(Context& ctx, int64_t floats) : floats_(floats) {
     if (floats > 0) memory_ = ctx.allocate({thread_count(), floats}, DType::kF32);
   }
-  float* take() { return floats_ > 0 ? memory_.data<float>() + next_++ * floats_ : nullptr; }
+  float* take() const { return floats_ > 0 ? memory_.data<float>() + thread_index() * floats_ : nullptr; }
 
  private:
   int64_t floats_;
   Tensor memory_;
-  std::atomic<int64_t> next_ = 0;
 };
 
 }  // namespace linea::cpu

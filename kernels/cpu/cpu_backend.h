@@ -8,6 +8,7 @@
 
 #include <span>
 
+#include "core/threads.h"
 #include "kernels/backend.h"
 #include "kernels/cpu/simd/kernels.h"
 
@@ -20,6 +21,7 @@ class CpuBackend final : public Backend {
   Device device() const override { return kCpuDevice; }
   DType preferred_dtype() const override;
   void synchronize() override {}
+  void run_sequence(const std::function<void()>& work) override { with_helpers(work); }
 
   bool multiplies_quantized() const override { return true; }
   bool multiplies_narrow() const override { return true; }

@@ -3,7 +3,8 @@
 //   few rows (time embedding, short prompts)       dot products, simd/small_linear.cpp
 //   f32 and bf16 with AVX-512                      oneDNN, one primitive with bias, activation, gate and residual fused
 //   f16; anything on older or other processors;
-//   weights of 16 bits for activations in f32      blocks of simd/gemm.cpp
+//   weights of 16 bits for activations in f32;
+//   f32 of low rank in sequences of tokens         blocks of simd/gemm.cpp
 //   block-quantised weights                        quantized_linear.cpp
 //
 // All read the checkpoint's [out, in] as it is. Which of them runs depends on the rows of one batch member, not of the batch, so that
@@ -21,6 +22,13 @@ using namespace cpu;
 namespace {
 
 constexpr int64_t kFewRows = 16;
+
+// The low-rank matrices of RWKV stand between block-quantised ones, whose threads would compete with oneDNN's.
+constexpr int64_t kLowRank = 512;
+
+bool is_low_rank(const Tensor& x, const GemmParams& p) {
+  return x.rank() == 2 && p.type == Element::kF32 && std::min(p.in, p.out) <= kLowRank;
+}
 
 int64_t rows_per_member(const Tensor& x) { return x.rank() >= 3 && x.dim(0) > 0 ? x.rows() / x.dim(0) : x.rows(); }
 
@@ -49,7 +57,8 @@ void CpuBackend::linear(Context& ctx, const Tensor& x, const Weight& w, const Te
                         .w_type = is_quantized(w.data.dtype()) ? element_of(x) : element_of(w.data)};
   LINEA_ASSERT(p.w_type == p.type || p.type == Element::kF32);
   if (is_quantized(w.data.dtype())) return quantized_linear(ctx, x, w, y, p);
-  const bool few_rows = rows_per_member(x) <= kFewRows, fused = !few_rows && p.w_type == p.type && onednn::has_matmul(p.type);
+  const bool few_rows = rows_per_member(x) <= kFewRows,
+             fused = !few_rows && p.w_type == p.type && onednn::has_matmul(p.type) && !is_low_rank(x, p);
   const Arena::Scope scope(*ctx.arena);
   ThreadBuffers buffers(ctx, few_rows || fused ? 0 : kGemmScratch);
   if (ctx.planning() || p.rows == 0) return;

@@ -33,25 +33,15 @@ void CpuBackend::quantized_linear(Context& ctx, const Tensor& x, const Weight& w
   const int64_t rows = x.rows(), in = w.shape[1];
   const bool few_rows = (x.rank() >= 3 && x.dim(0) > 0 ? rows / x.dim(0) : rows) <= kFewRows;
   const Arena::Scope scope(*ctx.arena);
-  const Tensor codes = ctx.allocate({rows, in}, DType::kI16), scales = ctx.allocate({rows, in / 32}, DType::kF32);
-  const Tensor sums = ctx.allocate({rows, in / 16}, DType::kF32), part_sums = ctx.allocate({rows, in / 32}, DType::kF32);
+  const bool is_wide = x.dtype() == DType::kF32;
+  const Tensor wide = is_wide ? x : ctx.allocate(x.shape(), DType::kF32);
   ThreadBuffers buffers(ctx, few_rows ? 0 : kQuantizedScratch);
   if (ctx.planning() || y.elements() == 0) return;
 
-  const QuantizeParams q = {.x = x.raw(),
-                            .codes = codes.data<int16_t>(),
-                            .scales = scales.data<float>(),
-                            .sums = sums.data<float>(),
-                            .part_sums = part_sums.data<float>(),
-                            .x_pitch = x.row_pitch(),
-                            .in = in,
-                            .type = element_of(x)};
-  parallel_for(rows, grain_of(in), [&](int64_t begin, int64_t end) { kernels_.quantize_activations(q, begin, end); });
-  const QuantizedLinearParams p = {.x = q.codes,
-                                   .x_scales = q.scales,
-                                   .x_sums = q.sums,
-                                   .x_part_sums = q.part_sums,
+  if (!is_wide) cast(ctx, x, wide);
+  const QuantizedLinearParams p = {.x = wide.data<float>(),
                                    .w = static_cast<const uint8_t*>(w.data.raw()),
+                                   .x_pitch = wide.row_pitch(),
                                    .row_bytes = bytes_for(w.data.dtype(), in),
                                    .in = in,
                                    .block = block_of(w.data.dtype()),

@@ -9,6 +9,7 @@
 
 #include "core/error.h"
 #include "core/tensor.h"
+#include "kernels/cuda/chain.cuh"
 #include "kernels/cuda/check.h"
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/cuda/device/vec.cuh"
@@ -43,7 +44,8 @@ inline bool has_vectors(int64_t dim, std::initializer_list<const Tensor*> tensor
   });
 }
 
-template <int kWidth, class Op> __global__ void map_rows_kernel(Op op, int64_t rows, int64_t vectors) {
+template <int kWidth, class Op> __global__ void map_rows_kernel(const __grid_constant__ Op op, int64_t rows, int64_t vectors) {
+  follow_previous();
   for (int64_t row = static_cast<int64_t>(blockIdx.x) * blockDim.y + threadIdx.y; row < rows;
        row += static_cast<int64_t>(gridDim.x) * blockDim.y) {
     for (int64_t i = static_cast<int64_t>(blockIdx.y) * blockDim.x + threadIdx.x; i < vectors;
@@ -64,11 +66,10 @@ template <class Op> void map_rows(const char* name, cudaStream_t stream, const O
   const dim3 blocks(static_cast<unsigned>(std::min<int64_t>(ceil_div(rows, threads.y), 1 << 30)),
                     static_cast<unsigned>(std::min<int64_t>(ceil_div(vectors, across), 65535)));
   if (vectorised) {
-    map_rows_kernel<kVector><<<blocks, threads, 0, stream>>>(op, rows, vectors);
+    launch_chained(name, map_rows_kernel<kVector, Op>, blocks, threads, 0, stream, op, rows, vectors);
   } else {
-    map_rows_kernel<1><<<blocks, threads, 0, stream>>>(op, rows, vectors);
+    launch_chained(name, map_rows_kernel<1, Op>, blocks, threads, 0, stream, op, rows, vectors);
   }
-  check_launch(name);
 }
 
 // Dynamic shared memory beyond 48 KiB has to be asked for, once for every kernel and device; asking again costs little.

@@ -4,6 +4,7 @@
 #include <mutex>
 
 #include "core/error.h"
+#include "core/planning_memory.h"
 #include "kernels/cuda/check.h"
 #include "kernels/cuda/graph.h"
 #include "kernels/cuda/matmul.h"
@@ -43,6 +44,7 @@ void require_device(int index) {
 }  // namespace
 
 CudaBackend::CudaBackend(int index) : device_{DeviceKind::kCuda, index} {
+  if (PlanningMemory::active()) return;  // for arguments and scratch alone: nothing is submitted, and the device need not exist
   require_device(index);
   const std::string name = device_.name();
   check(cudaSetDevice(index), name.c_str(), "cudaSetDevice");
@@ -52,7 +54,9 @@ CudaBackend::CudaBackend(int index) : device_{DeviceKind::kCuda, index} {
   register_allocator(device_, *allocator_);
 }
 
-CudaBackend::~CudaBackend() { cudaStreamDestroy(stream_); }
+CudaBackend::~CudaBackend() {
+  if (stream_) cudaStreamDestroy(stream_);
+}
 
 cudaStream_t CudaBackend::enter() const {
   check(cudaSetDevice(device_.index), "device", "cudaSetDevice");
@@ -97,9 +101,11 @@ std::unique_ptr<Backend::TimeMark> CudaBackend::mark_time() { return std::make_u
 Backend& cuda_backend(int index) {
   // Never destroyed: tensors in other static objects may still need the allocators while the program ends.
   static std::mutex mutex;
-  static auto& backends = *new std::map<int, std::unique_ptr<CudaBackend>>;
+  static auto& backends = *new std::map<std::pair<int, bool>, std::unique_ptr<CudaBackend>>;
+  const PlanningMemory* planning = PlanningMemory::active();
+  const bool only_plans = planning && planning->device() == Device{DeviceKind::kCuda, index};
   const std::lock_guard lock(mutex);
-  std::unique_ptr<CudaBackend>& backend = backends[index];
+  std::unique_ptr<CudaBackend>& backend = backends[{index, only_plans}];
   if (!backend) backend = std::make_unique<CudaBackend>(index);
   return *backend;
 }

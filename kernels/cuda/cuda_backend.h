@@ -35,6 +35,8 @@ class CudaBackend final : public Backend {
 
   std::unique_ptr<CapturedWork> capture(const std::function<void()>& work) override;
 
+  bool multiplies_quantized() const override { return true; }
+  bool looks_up_quantized() const override { return false; }
   bool multiplies_fp8() const override;
   Weight prepare_linear(const Tensor& w) override;
   Weight prepare_fp8_linear(const Tensor& w) override;
@@ -63,6 +65,7 @@ class CudaBackend final : public Backend {
   void add_upsample_shortcut(Context&, const Tensor& x, const Tensor& y) override;
   void add_channel_mean(Context&, const Tensor& x, const Tensor& y) override;
   void add_channel_repeat(Context&, const Tensor& x, const Tensor& y) override;
+  bool takes_sequences() const override { return true; }
   void linear_recurrence(Context&, const Tensor& q, const Tensor& k, const Tensor& v, const RecurrenceArgs&, const Tensor& state,
                          const Tensor& y) override;
   void selective_scan(Context&, const Tensor& x, const SelectiveScanArgs&, const Tensor& state, const Tensor& y) override;
@@ -81,8 +84,13 @@ class CudaBackend final : public Backend {
                          std::span<const Mix> mixes) override;
   void rwkv7_inputs(Context&, const Rwkv7Inputs& in) override;
   void rwkv7_outputs(Context&, const Rwkv7Outputs& args, const Tensor& y) override;
+  void rwkv7_heads(Context&, const Rwkv7Inputs& in, const Tensor& state, const Rwkv7Outputs& out, const Tensor& y) override;
+  void mamba2_heads(Context&, const Mamba2Heads& in, const Tensor& state, const Tensor& y) override;
 
  private:
+  void library_linear(Context& ctx, const Tensor& x, const Weight& w, const Tensor& y, const LinearArgs& args);
+  void quantized_linear(Context& ctx, const Tensor& x, const Weight& w, const Tensor& y, const LinearArgs& args);
+  bool project_into_f32(const Projection& p);  // false, and nothing submitted, where the library cannot
   const void* library_bias(Context&, const Weight& w, const Tensor& bias, DType type);
   // Makes this device the calling thread's, as every submission needs, and gives the stream: the recording one during a capture.
   cudaStream_t enter() const;

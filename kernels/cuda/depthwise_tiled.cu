@@ -33,8 +33,6 @@ template <class T> struct TiledDepthwiseParams {
   Activation input_activation;
 };
 
-__device__ inline float fast_silu(float x) { return __fdividef(x, 1.0f + __expf(-x)); }
-
 // The tile's pixels with their halo, activated, into [plane][row][column][channel].
 template <int kKernel, int kPlanes, class T>
 __device__ void load_tile(const TiledDepthwiseParams<T>& p, T* tile, const T* image, int first_row, int first_column, int64_t channel) {
@@ -56,7 +54,7 @@ __device__ void load_tile(const TiledDepthwiseParams<T>& p, T* tile, const T* im
 #pragma unroll
         for (int i = 0; i < kChunk; ++i) {
           const float v = to_float(element[i]) + bias[i];
-          element[i] = from_float<T>(p.input_activation == Activation::kSilu ? fast_silu(v) : activate(v, p.input_activation));
+          element[i] = from_float<T>(activate_16(v, p.input_activation));
         }
       }
     }
@@ -69,6 +67,7 @@ __global__ void __launch_bounds__(kThreads, kKernel == 3 ? 4 : 2)
     tiled_depthwise_kernel(const __grid_constant__ TiledDepthwiseParams<T> p) {
   constexpr int kHalo = Tile<kKernel, kPlanes>::kHalo, kPlane = Tile<kKernel, kPlanes>::kPlane;
   __shared__ __align__(16) T tile[kPlanes * kPlane];
+  follow_previous();
   const int64_t channel = static_cast<int64_t>(blockIdx.x) * kChannels;
   const int column_tile = static_cast<int>(blockIdx.y) % p.column_tiles, row_tile = static_cast<int>(blockIdx.y) / p.column_tiles;
   const int member = static_cast<int>(blockIdx.z), first_row = row_tile * kSide, first_column = column_tile * kSide;
@@ -126,8 +125,8 @@ __global__ void __launch_bounds__(kThreads, kKernel == 3 ? 4 : 2)
     if (row < kKernel - 1) continue;
     float out[2] = {sums[0][0][0], sums[0][0][1]};
     if constexpr (kPlanes == 2) {
-      out[0] *= fast_silu(sums[1][0][0]);
-      out[1] *= fast_silu(sums[1][0][1]);
+      out[0] *= silu_16(sums[1][0][0]);
+      out[1] *= silu_16(sums[1][0][1]);
     }
     store(y + static_cast<int64_t>(row - kKernel + 1) * p.width * p.out_channels, out);
   }
@@ -164,13 +163,12 @@ void tiled_depthwise(cudaStream_t stream, const Tensor& x, const Tensor& w, cons
       const dim3 grid(static_cast<unsigned>(p.out_channels / kChannels), static_cast<unsigned>(p.column_tiles * p.row_tiles),
                       static_cast<unsigned>(y.dim(0)));
       if (args.gated) {
-        tiled_depthwise_kernel<3, 2, T><<<grid, kThreads, 0, stream>>>(p);
+        launch_chained("depthwise_conv2d", tiled_depthwise_kernel<3, 2, T>, grid, kThreads, 0, stream, p);
       } else if (w.dim(0) == 3) {
-        tiled_depthwise_kernel<3, 1, T><<<grid, kThreads, 0, stream>>>(p);
+        launch_chained("depthwise_conv2d", tiled_depthwise_kernel<3, 1, T>, grid, kThreads, 0, stream, p);
       } else {
-        tiled_depthwise_kernel<5, 1, T><<<grid, kThreads, 0, stream>>>(p);
+        launch_chained("depthwise_conv2d", tiled_depthwise_kernel<5, 1, T>, grid, kThreads, 0, stream, p);
       }
-      check_launch("depthwise_conv2d");
     }
   });
 }

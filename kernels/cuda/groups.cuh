@@ -31,7 +31,9 @@ template <int kWidth, int kThreads, class F> __device__ inline void for_own_chan
   for (int i = static_cast<int>(threadIdx.x) % kThreads * kWidth; i < size; i += kThreads * kWidth) f(i);
 }
 
-template <int kWidth, int kThreads, class Op> __global__ void __launch_bounds__(kGroupThreads) map_groups_kernel(Op op) {
+template <int kWidth, int kThreads, class Op>
+__global__ void __launch_bounds__(kGroupThreads) map_groups_kernel(const __grid_constant__ Op op) {
+  follow_previous();
   __shared__ float shared[kThreads > 32 ? kThreads / 32 : 1];
   constexpr int kGroups = kGroupThreads / kThreads;
   const int64_t index = static_cast<int64_t>(blockIdx.x) * kGroups + threadIdx.x / kThreads;
@@ -47,17 +49,16 @@ template <class Op> void map_groups(const char* name, cudaStream_t stream, const
   const bool wide = op.size >= kWideGroup;
   const auto blocks = static_cast<unsigned>(ceil_div(op.count, wide ? 1 : kGroupThreads / 32));
   if (wide && vectorised) {
-    map_groups_kernel<kVector, kGroupThreads><<<blocks, kGroupThreads, 0, stream>>>(op);
+    launch_chained(name, map_groups_kernel<kVector, kGroupThreads, Op>, blocks, kGroupThreads, 0, stream, op);
   } else if (wide) {
-    map_groups_kernel<1, kGroupThreads><<<blocks, kGroupThreads, 0, stream>>>(op);
+    launch_chained(name, map_groups_kernel<1, kGroupThreads, Op>, blocks, kGroupThreads, 0, stream, op);
   } else if (vectorised && op.size >= 32 * kVector) {
-    map_groups_kernel<kVector, 32><<<blocks, kGroupThreads, 0, stream>>>(op);
+    launch_chained(name, map_groups_kernel<kVector, 32, Op>, blocks, kGroupThreads, 0, stream, op);
   } else if (vectorised && op.size >= 32 * kPair) {  // heads of 64: every lane has two channels
-    map_groups_kernel<kPair, 32><<<blocks, kGroupThreads, 0, stream>>>(op);
+    launch_chained(name, map_groups_kernel<kPair, 32, Op>, blocks, kGroupThreads, 0, stream, op);
   } else {
-    map_groups_kernel<1, 32><<<blocks, kGroupThreads, 0, stream>>>(op);
+    launch_chained(name, map_groups_kernel<1, 32, Op>, blocks, kGroupThreads, 0, stream, op);
   }
-  check_launch(name);
 }
 
 }  // namespace linea::cuda

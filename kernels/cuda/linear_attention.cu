@@ -55,6 +55,7 @@ template <int kWidth, class T> __global__ void __launch_bounds__(kTileThreads) s
 
 // The first block's state becomes the sum of all, blockIdx.y = member · heads + head.
 __global__ void reduce_kernel(float* states, int blocks, int size) {
+  follow_previous();
   const int i = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
   if (i >= size) return;
   float* state = states + static_cast<int64_t>(blockIdx.y) * blocks * size + i;
@@ -106,8 +107,7 @@ void reduce(cudaStream_t stream, const LinearAttentionParams& p, int members) {
   if (p.blocks == 1) return;
   const int size = (p.d + 1) * p.d;
   const dim3 grid(static_cast<unsigned>(ceil_div(size, kTileThreads)), static_cast<unsigned>(members * p.heads));
-  reduce_kernel<<<grid, kTileThreads, 0, stream>>>(p.states, p.blocks, size);
-  check_launch("relu_linear_attention");
+  launch_chained("relu_linear_attention", reduce_kernel, grid, kTileThreads, 0, stream, p.states, p.blocks, size);
 }
 
 template <int kWidth, class T> void launch(cudaStream_t stream, const LinearAttentionParams& p, int members) {

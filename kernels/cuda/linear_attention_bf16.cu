@@ -54,6 +54,7 @@ template <bool kRelu> __device__ void load_pairs(const T* from, int64_t pitch, i
 
 // blockIdx: x = token block, y = group of heads, z = member; a warp a head
 __global__ void __launch_bounds__(kWarps * 32) state_kernel(const __grid_constant__ LinearAttentionParams p) {
+  follow_previous();
   const int head = static_cast<int>(blockIdx.y) * kWarps + static_cast<int>(threadIdx.y), member = static_cast<int>(blockIdx.z);
   if (head >= p.heads) return;
   const int begin = static_cast<int>(blockIdx.x) * p.block_tokens, end = min(begin + p.block_tokens, p.tokens);
@@ -103,6 +104,7 @@ struct Split {
 
 // blockIdx: x = token block of kApplyTokens, y = group of heads, z = member; a warp a head
 __global__ void __launch_bounds__(kWarps * 32) apply_kernel(const __grid_constant__ LinearAttentionParams p) {
+  follow_previous();
   const int head = static_cast<int>(blockIdx.y) * kWarps + static_cast<int>(threadIdx.y), member = static_cast<int>(blockIdx.z);
   if (head >= p.heads) return;
   const int lane = static_cast<int>(threadIdx.x), g = lane / 4, t = lane % 4;
@@ -162,15 +164,15 @@ __global__ void __launch_bounds__(kWarps * 32) apply_kernel(const __grid_constan
 
 void linear_attention_state_bf16(cudaStream_t stream, const LinearAttentionParams& p, int members) {
   const auto groups = static_cast<unsigned>(ceil_div(p.heads, kWarps));
-  state_kernel<<<dim3(static_cast<unsigned>(p.blocks), groups, static_cast<unsigned>(members)), dim3(32, kWarps), 0, stream>>>(p);
-  check_launch("relu_linear_attention");
+  const dim3 grid(static_cast<unsigned>(p.blocks), groups, static_cast<unsigned>(members));
+  launch_chained("relu_linear_attention", state_kernel, grid, dim3(32, kWarps), 0, stream, p);
 }
 
 void linear_attention_apply_bf16(cudaStream_t stream, const LinearAttentionParams& p, int members) {
   const auto groups = static_cast<unsigned>(ceil_div(p.heads, kWarps));
   const auto blocks = static_cast<unsigned>(ceil_div(p.tokens, kApplyTokens));
-  apply_kernel<<<dim3(blocks, groups, static_cast<unsigned>(members)), dim3(32, kWarps), 0, stream>>>(p);
-  check_launch("relu_linear_attention");
+  launch_chained("relu_linear_attention", apply_kernel, dim3(blocks, groups, static_cast<unsigned>(members)), dim3(32, kWarps), 0, stream,
+                 p);
 }
 
 }  // namespace linea::cuda

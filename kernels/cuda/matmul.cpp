@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "core/error.h"
+#include "core/memory_use.h"
 #include "kernels/cuda/check.h"
 
 namespace linea::cuda {
@@ -88,8 +89,8 @@ struct Matmul::Descriptors {
   Descriptors(const MatmulCall& call, int64_t rows)
       : w(operand_type(call), call.in, call.out, call.in),
         x(operand_type(call), call.in, rows, call.x_pitch),
-        c(data_type(call.dtype), call.out, rows, call.residual ? call.residual_pitch : call.y_pitch),
-        y(data_type(call.dtype), call.out, rows, call.y_pitch) {
+        c(data_type(call.y_type()), call.out, rows, call.residual ? call.residual_pitch : call.y_pitch),
+        y(data_type(call.y_type()), call.out, rows, call.y_pitch) {
     set(operation, CUBLASLT_MATMUL_DESC_TRANSA, CUBLAS_OP_T);
     set(operation, CUBLASLT_MATMUL_DESC_TRANSB, CUBLAS_OP_N);
     set(operation, CUBLASLT_MATMUL_DESC_EPILOGUE, epilogue_of(call));
@@ -102,12 +103,12 @@ struct Matmul::Descriptors {
     }
     if (call.bias) {
       set(operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, call.bias);
-      set(operation, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, data_type(call.dtype));
+      set(operation, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, data_type(call.y_type()));
     }
   }
 };
 
-Matmul::Matmul(int index) {
+Matmul::Matmul(int index) : cache_(index) {
   check(cublasLtCreate(&handle_), kOp, "cublasLtCreate");
   const cudaError_t status = cudaMalloc(&workspace_, kWorkspaceBytes);
   if (status != cudaSuccess) cublasLtDestroy(handle_);
@@ -152,8 +153,11 @@ cublasStatus_t Matmul::submit(const Descriptors& d, const MatmulCall& call, cons
 class Matmul::Trial {
  public:
   Trial(const Matmul& matmul, const MatmulCall& call, cudaStream_t stream)
-      : matmul_(matmul), call_(call), stream_(stream), size_(bytes_of(call.dtype)) {
+      : matmul_(matmul), call_(call), stream_(stream), size_(bytes_of(call.y_type())) {
     const int64_t bytes = ((call.rows - 1) * call.y_pitch + call.out) * size_;
+    int device = 0;
+    check(cudaGetDevice(&device), kOp, "cudaGetDevice");
+    if (!memory_meter({DeviceKind::kCuda, device}).has_room_for(bytes + 256)) return;  // the memory plan has none to spare
     if (cudaMalloc(&y_, static_cast<size_t>(bytes) + 256) != cudaSuccess) {
       cudaGetLastError();
       y_ = nullptr;
@@ -212,18 +216,20 @@ class Matmul::Trial {
   cudaEvent_t begin_ = nullptr, end_ = nullptr;
 };
 
-Matmul::Algorithm Matmul::fastest(const std::vector<Algorithm>& proposals, const MatmulCall& call, cudaStream_t stream) {
-  // What the result must be, to the bit: that of the proposal for one member alone.
-  Algorithm expected = proposals.front();
-  if (call.member_rows > 0 && call.member_rows < call.rows) {
-    const std::vector<Algorithm> alone = propose(Descriptors(call, call.member_rows), call, 1);
-    if (!alone.empty()) expected = alone.front();
-  }
+// What the result must be, to the bit: that of the proposal for one member alone.
+Matmul::Algorithm Matmul::expected(const std::vector<Algorithm>& proposals, const MatmulCall& call) const {
+  if (call.member_rows == 0 || call.member_rows == call.rows) return proposals.front();
+  const std::vector<Algorithm> alone = propose(Descriptors(call, call.member_rows), call, 1);
+  return alone.empty() ? proposals.front() : alone.front();
+}
+
+std::optional<Matmul::Algorithm> Matmul::fastest(const std::vector<Algorithm>& proposals, const Algorithm& expected, const MatmulCall& call,
+                                                 cudaStream_t stream) {
   cudaStreamCaptureStatus capture = cudaStreamCaptureStatusNone;
   check(cudaStreamIsCapturing(stream, &capture), kOp, "cudaStreamIsCapturing");
-  if (capture != cudaStreamCaptureStatusNone) return expected;
+  if (capture != cudaStreamCaptureStatusNone) return std::nullopt;
   Trial trial(*this, call, stream);
-  if (!trial.ready()) return expected;
+  if (!trial.ready()) return std::nullopt;
   const int64_t member_rows = call.member_rows > 0 ? call.member_rows : call.rows;
   const std::vector<char> bits = call.member_rows > 0 ? trial.result(expected, member_rows) : std::vector<char>();
   Algorithm best = expected;
@@ -252,7 +258,8 @@ Matmul::Key Matmul::key_of(const MatmulCall& call) {
           call.x_pitch,
           call.residual_pitch,
           call.y_pitch,
-          (call.residual ? 1 : 0) + (call.bias ? 2 : 0) + (call.residual == call.y ? 4 : 0) + 8 * static_cast<int64_t>(call.activation),
+          (call.residual ? 1 : 0) + (call.bias ? 2 : 0) + (call.residual == call.y ? 4 : 0) + (call.f32_output ? 8 : 0) +
+              16 * static_cast<int64_t>(call.activation),
           alignment_of(call.w),
           alignment_of(call.x),
           alignment_of(call.residual),
@@ -266,11 +273,30 @@ std::optional<Matmul::Algorithm> Matmul::choose(const Descriptors& d, const Matm
   const std::lock_guard lock(mutex_);
   const auto known = algorithms_.find(key);
   if (known != algorithms_.end()) return known->second;
-  const std::vector<Algorithm> proposals = propose(d, call, kProposals);
   std::optional<Algorithm> algorithm;
-  if (!proposals.empty()) algorithm = fastest(proposals, call, stream);
+  const std::optional<Algorithm>* kept = cache_.find(key);
+  if (kept && (!*kept || is_usable(d, **kept))) {
+    algorithm = *kept;
+  } else {
+    const std::vector<Algorithm> proposals = propose(d, call, kProposals);
+    bool tried = true;
+    if (!proposals.empty()) {
+      const Algorithm like = expected(proposals, call);
+      algorithm = fastest(proposals, like, call, stream);
+      tried = algorithm.has_value();
+      if (!tried) algorithm = is_usable(d, like) ? like : proposals.front();
+    }
+    if (tried) cache_.add(key, algorithm);
+  }
   algorithms_.emplace(key, algorithm);
   return algorithm;
+}
+
+// What a file says of an algorithm is checked before it is run.
+bool Matmul::is_usable(const Descriptors& d, const Algorithm& algorithm) const {
+  cublasLtMatmulHeuristicResult_t result;
+  return cublasLtMatmulAlgoCheck(handle_, d.operation, d.w, d.x, d.c, d.y, &algorithm, &result) == CUBLAS_STATUS_SUCCESS &&
+         result.workspaceSize <= kWorkspaceBytes;
 }
 
 bool Matmul::run(const MatmulCall& call, cudaStream_t stream) {

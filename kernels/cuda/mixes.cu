@@ -8,6 +8,7 @@
 // Roofline bound by memory for prefill: 4096 rows take 270 MB, 90 µs at 2.98 TB/s; by its latency, about 4 µs, for one row.
 // Accuracy f32 between load and store; sums in one fixed order. A row's bits depend on itself and the row before alone.
 #include "kernels/cuda/groups.cuh"
+#include "kernels/recurrence_layout.h"
 
 namespace linea {
 
@@ -23,7 +24,7 @@ template <class X, class T> struct MixParams {
   const float* m[kMostMixes];
   T* y[kMostMixes];
   int64_t y_pitch[kMostMixes];
-  int64_t x_pitch, tokens;
+  int64_t x_pitch, tokens;  // tokens of a sequence; sequences follow each other, and so do their states
   int dim, mixes;
   float eps;
 };
@@ -59,11 +60,13 @@ __device__ inline void normalized(const X* x, Moments moments, const float (&w)[
 template <int kWidth, class X, class T>
 __global__ void __launch_bounds__(kGroupThreads) mix_kernel(const __grid_constant__ MixParams<X, T> p) {
   __shared__ float shared[kGroupThreads / 32];
-  const int64_t row = blockIdx.x;
-  const X *x = p.x + row * p.x_pitch, *last_x = p.x + (p.tokens - 1) * p.x_pitch;
+  const int64_t row = blockIdx.x, token = row % p.tokens, sequence = row / p.tokens;
+  const X *x = p.x + row * p.x_pitch, *last_x = x + (p.tokens - 1) * p.x_pitch;  // of this sequence, where token is 0
+  float* state = p.state + sequence * p.dim;
+  follow_previous();
   const Moments own = moments_of<kWidth>(x, p.dim, p.eps, shared);
   Moments other = own;  // of the row before, or of the last row for the block that replaces the state
-  if (row > 0) {
+  if (token > 0) {
     other = moments_of<kWidth>(x - p.x_pitch, p.dim, p.eps, shared);
   } else if (p.tokens > 1) {
     other = moments_of<kWidth>(last_x, p.dim, p.eps, shared);
@@ -73,13 +76,13 @@ __global__ void __launch_bounds__(kGroupThreads) mix_kernel(const __grid_constan
     load(p.w + i, w);
     load(p.bias + i, bias);
     normalized<T>(x + i, own, w, bias, h);
-    if (row > 0) {
+    if (token > 0) {
       normalized<T>(x - p.x_pitch + i, other, w, bias, previous);
     } else {
-      load(p.state + i, previous);
+      load(state + i, previous);
       float last[kWidth];
       normalized<T>(last_x + i, other, w, bias, last);
-      store(p.state + i, last);
+      store(state + i, last);
 #pragma unroll
       for (int j = 0; j < kWidth; ++j) previous[j] = to_float(from_float<T>(previous[j]));
     }
@@ -112,20 +115,24 @@ __device__ inline Pair sum_block(Pair v, Pair* shared) {
 
 template <class X, class T> __global__ void __launch_bounds__(kRowThreads) mix_row_kernel(const __grid_constant__ MixParams<X, T> p) {
   __shared__ Pair sums[kRowThreads / 32], squares[kRowThreads / 32];
-  const int64_t row = blockIdx.x, other_row = row > 0 ? row - 1 : p.tokens - 1;
+  const int64_t row = blockIdx.x, token = row % p.tokens, other_row = token > 0 ? row - 1 : row + p.tokens - 1;
+  float* kept = p.state + row / p.tokens * p.dim;
   const int i = static_cast<int>(threadIdx.x) * kVector;
   const bool valid = i < p.dim;
   float own[kVector] = {}, other[kVector] = {}, w[kVector], bias[kVector], m[kRowMixes][kVector], state[kVector];
   if (valid) {
-    load(p.x + row * p.x_pitch + i, own);
-    load(p.x + other_row * p.x_pitch + i, other);
     load(p.w + i, w);
     load(p.bias + i, bias);
-    if (row == 0) load(p.state + i, state);
 #pragma unroll
     for (int n = 0; n < kRowMixes; ++n) {
       if (n < p.mixes) load(p.m[n] + i, m[n]);
     }
+  }
+  follow_previous();
+  if (valid) {
+    load(p.x + row * p.x_pitch + i, own);
+    load(p.x + other_row * p.x_pitch + i, other);
+    if (token == 0) load(kept + i, state);
   }
   Pair sum = {0, 0}, square = {0, 0};
 #pragma unroll
@@ -146,8 +153,8 @@ template <class X, class T> __global__ void __launch_bounds__(kRowThreads) mix_r
     own[j] = to_float(from_float<T>(fmaf(own[j] * own_factor, w[j], bias[j])));
     other[j] = to_float(from_float<T>(fmaf(other[j] * other_factor, w[j], bias[j])));
   }
-  if (row == 0) {
-    store(p.state + i, other);
+  if (token == 0) {
+    store(kept + i, other);
 #pragma unroll
     for (int j = 0; j < kVector; ++j) other[j] = to_float(from_float<T>(state[j]));
   }
@@ -163,6 +170,7 @@ template <class X, class T> __global__ void __launch_bounds__(kRowThreads) mix_r
 template <class X, class T>
 void launch_mixes(cudaStream_t stream, const Tensor& x, const Tensor& w, const Tensor& bias, const Tensor& state,
                   std::span<const Mix> mixes) {
+  const char* op = "mix_with_previous";
   MixParams<X, T> p = {.x = pointer<X>(x),
                        .w = floats(w),
                        .bias = floats(bias),
@@ -171,7 +179,7 @@ void launch_mixes(cudaStream_t stream, const Tensor& x, const Tensor& w, const T
                        .y = {},
                        .y_pitch = {},
                        .x_pitch = x.row_pitch(),
-                       .tokens = x.dim(0),
+                       .tokens = x.dim(0) / sequences_of(state, 1),
                        .dim = static_cast<int>(x.dim(1)),
                        .mixes = static_cast<int>(mixes.size()),
                        .eps = 1e-5f};
@@ -182,16 +190,15 @@ void launch_mixes(cudaStream_t stream, const Tensor& x, const Tensor& w, const T
     p.y_pitch[i] = mixes[i].y.row_pitch();
     vectorised = vectorised && has_vectors(p.dim, {&mixes[i].m, &mixes[i].y});
   }
-  const auto blocks = static_cast<unsigned>(p.tokens);
+  const auto blocks = static_cast<unsigned>(x.dim(0));
   if (vectorised && p.dim <= kRowThreads * kVector && p.mixes <= kRowMixes) {
     const auto threads = static_cast<unsigned>(ceil_div(p.dim, 32 * kVector) * 32);
-    mix_row_kernel<X, T><<<blocks, threads, 0, stream>>>(p);
+    launch_chained(op, mix_row_kernel<X, T>, blocks, threads, 0, stream, p);
   } else if (vectorised) {
-    mix_kernel<kVector, X, T><<<blocks, kGroupThreads, 0, stream>>>(p);
+    launch_chained(op, mix_kernel<kVector, X, T>, blocks, kGroupThreads, 0, stream, p);
   } else {
-    mix_kernel<1, X, T><<<blocks, kGroupThreads, 0, stream>>>(p);
+    launch_chained(op, mix_kernel<1, X, T>, blocks, kGroupThreads, 0, stream, p);
   }
-  check_launch("mix_with_previous");
 }
 
 }  // namespace
@@ -201,11 +208,11 @@ using namespace cuda;
 
 void CudaBackend::mix_with_previous(Context& ctx, const Tensor& x, const Tensor& w, const Tensor& bias, const Tensor& state,
                                     std::span<const Mix> mixes) {
-  const char* op = "mix_with_previous";
+  constexpr auto kOp = "mix_with_previous";
   if (mixes.size() > kMostMixes) return Backend::mix_with_previous(ctx, x, w, bias, state, mixes);
   if (ctx.planning()) return;
   const cudaStream_t stream = enter();
-  with_type(mixes[0].y.dtype(), op, [&](auto tag) {
+  with_type(mixes[0].y.dtype(), kOp, [&](auto tag) {
     using T = typename decltype(tag)::type;
     if (x.dtype() == DType::kF32) {
       launch_mixes<float, T>(stream, x, w, bias, state, mixes);

@@ -78,6 +78,7 @@ template <int kLanes> __device__ int64_t row_of_thread() { return (static_cast<i
 
 template <int kLanes, int kWidth, int kVectors, class T>
 __global__ void __launch_bounds__(kThreads) layer_norm_kernel(LayerNormParams<T> p) {
+  follow_previous();
   const int64_t row = row_of_thread<kLanes>();
   if (row >= p.rows) return;
   const Row<T, kLanes, kWidth, kVectors> x(p.x + row * p.x_pitch, p.dim);
@@ -109,6 +110,7 @@ __global__ void __launch_bounds__(kThreads) layer_norm_kernel(LayerNormParams<T>
 }
 
 template <int kLanes, int kWidth, int kVectors, class T> __global__ void __launch_bounds__(kThreads) rms_norm_kernel(RmsNormParams<T> p) {
+  follow_previous();
   const int64_t row = row_of_thread<kLanes>();
   if (row >= p.rows) return;
   const Row<T, kLanes, kWidth, kVectors> x(p.x + row * p.x_pitch, p.dim);
@@ -186,7 +188,7 @@ void CudaBackend::modulated_layer_norm(Context&, const Tensor& x, const Tensor& 
                                         .eps = eps};
     with_form(p.rows, p.dim, has_vectors(p.dim, {&x, &y, &scale, &shift}), op, [&](auto form, unsigned blocks) {
       using Form = decltype(form);
-      layer_norm_kernel<Form::kLanes, Form::kWidth, Form::kVectors><<<blocks, kThreads, 0, stream>>>(p);
+      launch_chained(op, layer_norm_kernel<Form::kLanes, Form::kWidth, Form::kVectors, T>, blocks, kThreads, 0, stream, p);
     });
   });
 }
@@ -212,7 +214,7 @@ void CudaBackend::rms_norm(Context&, const Tensor& x, const Tensor& w, const Ten
                                       .activation = args.activation};
     with_form(p.rows, p.dim, has_vectors(p.dim, {&x, &y, &w, &args.bias, &args.residual}), op, [&](auto form, unsigned blocks) {
       using Form = decltype(form);
-      rms_norm_kernel<Form::kLanes, Form::kWidth, Form::kVectors><<<blocks, kThreads, 0, stream>>>(p);
+      launch_chained(op, rms_norm_kernel<Form::kLanes, Form::kWidth, Form::kVectors, T>, blocks, kThreads, 0, stream, p);
     });
   });
 }

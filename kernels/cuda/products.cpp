@@ -1,20 +1,23 @@
 // Matrix products and dense convolutions of the CUDA backend: which kernel does what.
 //
-//   linear     a few rows: a kernel bound by memory (small_linear.h). Else cuBLASLt; what it cannot do itself (SiLU, a gate, or a residual
-//              after an activation) follows in one pass
+//   linear     a few rows: a kernel bound by memory (small_linear.h, quantized_linear.h). Else cuBLASLt, for matrices in blocks a tile of
+//              their values at a time; what it cannot do itself (SiLU, a gate, or a residual after an activation) follows in one pass
 //   conv2d     1×1 of stride 1 is a linear; 3×3 with few outputs (conv_few.h); 3×3 on Hopper (conv_hopper.h); else the implicit product
 #include <limits>
 #include <mutex>
 
 #include "core/error.h"
+#include "core/planning_memory.h"
 #include "kernels/cuda/check.h"
 #include "kernels/cuda/conv_few.h"
 #include "kernels/cuda/conv_hopper.h"
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/cuda/depthwise.h"
 #include "kernels/cuda/implicit_gemm.h"
+#include "kernels/cuda/linear_extras.h"
 #include "kernels/cuda/matmul.h"
 #include "kernels/cuda/quantize_rows.h"
+#include "kernels/cuda/quantized_linear.h"
 #include "kernels/cuda/rows.h"
 #include "kernels/cuda/small_linear.h"
 
@@ -29,13 +32,6 @@ int64_t pitch_of(const Tensor& t) { return t.defined() ? t.row_pitch() : 0; }
 
 // Rows of x that belong to one batch member; 0 for a matrix [rows, in], which is no batch.
 int64_t member_rows(const Tensor& x) { return x.rank() >= 3 && x.dim(0) > 0 ? x.rows() / x.dim(0) : 0; }
-
-// What is kept beside a matrix: the bias that it was last used with, in the type that the library wants, and the scales of FP8 rows.
-struct LinearExtras {
-  std::mutex mutex;
-  Tensor source, bias;
-  Tensor scales;  // [out] f32
-};
 
 int checked_int(int64_t value) {
   LINEA_ASSERT(value >= 0 && value <= std::numeric_limits<int>::max());
@@ -80,10 +76,18 @@ ImplicitGemmParams product_params(const Tensor& x, const Weight& w, const Tensor
 
 }  // namespace
 
-Weight CudaBackend::prepare_linear(const Tensor& w) { return {w.to(device_), w.shape(), std::make_shared<LinearExtras>()}; }
+Tensor cuda::row_scales(const Weight& w) {
+  return w.data.dtype() == DType::kF8E4M3 ? static_cast<LinearExtras*>(w.packed.get())->scales : Tensor();
+}
+
+Weight CudaBackend::prepare_linear(const Tensor& w) {
+  if (is_quantized(w.dtype())) return {split_into_planes(w.to(kCpuDevice)).to(device_), w.shape(), nullptr};
+  return {w.to(device_), w.shape(), std::make_shared<LinearExtras>()};
+}
 
 // cuBLASLt takes a scale for each row on Hopper alone.
 bool CudaBackend::multiplies_fp8() const {
+  if (PlanningMemory::active()) return true;  // the device need not be there
   int major = 0, minor = 0;
   check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device_.index), "linear", "cudaDeviceGetAttribute");
   check(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, device_.index), "linear", "cudaDeviceGetAttribute");
@@ -98,12 +102,13 @@ Weight CudaBackend::prepare_fp8_linear(const Tensor& w) {
   const auto extras = std::make_shared<LinearExtras>();
   const Tensor rows = w.to(device_), bytes(w.shape(), DType::kF8E4M3, device_);
   extras->scales = Tensor({w.dim(0)}, DType::kF32, device_);
-  quantize_rows(enter(), rows, bytes, extras->scales);
+  if (!PlanningMemory::active()) quantize_rows(enter(), rows, bytes, extras->scales);
   return {bytes, w.shape(), extras};
 }
 
 // [out, in, kh, kw] → [out, kh, kw, in], so that a window's channels meet theirs in order.
 Weight CudaBackend::prepare_conv2d(const Tensor& w) {
+  if (PlanningMemory::active()) return {Tensor(w.shape(), w.dtype(), device_), w.shape(), std::make_shared<FoldedFilters>()};
   const int64_t out = w.dim(0), in = w.dim(1), taps = w.dim(2) * w.dim(3), size = bytes_of(w.dtype());
   const Tensor from = w.to(kCpuDevice);
   const Tensor packed({out, w.dim(2), w.dim(3), in}, w.dtype());
@@ -126,15 +131,44 @@ const void* CudaBackend::library_bias(Context& ctx, const Weight& w, const Tenso
   auto* kept = static_cast<LinearExtras*>(w.packed.get());
   if (!kept) return nullptr;
   const std::lock_guard lock(kept->mutex);
-  if (kept->source.raw() != bias.raw() || kept->bias.dtype() != type) {
+  const bool another = kept->source.raw() != bias.raw() || kept->bias.dtype() != type;
+  if (another) {
     kept->source = bias;  // which keeps its address from being another's
     kept->bias = Tensor(bias.shape(), type, device_);
-    cast(ctx, bias, kept->bias);
   }
+  if (another || kept->changing) cast(ctx, bias, kept->bias);
   return kept->bias.raw();
 }
 
 void CudaBackend::linear(Context& ctx, const Tensor& x, const Weight& w, const Tensor& y, const LinearArgs& args) {
+  if (is_quantized(w.data.dtype())) return quantized_linear(ctx, x, w, y, args);
+  const bool submitted = !ctx.planning() && y.rows() > 0 && small_linear("linear", enter(), x, w, y, args);
+  if (!submitted) library_linear(ctx, x, w, y, args);
+}
+
+// A few rows straight from the blocks; more by a tile of W at a time in the type of x.
+void CudaBackend::quantized_linear(Context& ctx, const Tensor& x, const Weight& w, const Tensor& y, const LinearArgs& args) {
+  constexpr int64_t kTileBytes = int64_t{64} << 20;
+  if (few_rows_fit(x.rows())) {
+    if (ctx.planning() || y.rows() == 0) return;
+    const Projection alone[] = {{.x = x, .w = &w, .y = y, .bias = args.bias, .residual = args.residual}};
+    return quantized_projections("linear", enter(), alone, args);
+  }
+  const Arena::Scope scope(*ctx.arena);
+  const int64_t in = w.shape[1], out = w.shape[0], most = std::max<int64_t>(kTileBytes / (in * bytes_of(x.dtype())), 1);
+  const Tensor values = ctx.allocate({std::min(out, most), in}, x.dtype());
+  for (int64_t first = 0; first < out; first += most) {
+    const int64_t count = std::min(most, out - first);
+    const auto part = [&](const Tensor& t) { return t.defined() ? t.slice(-1, first, count) : t; };
+    const Tensor tile = values.slice(0, 0, count);
+    if (!ctx.planning()) dequantize_rows("linear", enter(), w.data, first, count, tile);
+    const LinearArgs own = {
+        .bias = part(args.bias), .activation = args.activation, .residual = part(args.residual), .gate = part(args.gate)};
+    library_linear(ctx, x, {tile, tile.shape(), nullptr}, part(y), own);
+  }
+}
+
+void CudaBackend::library_linear(Context& ctx, const Tensor& x, const Weight& w, const Tensor& y, const LinearArgs& args) {
   const bool has_residual = args.residual.defined();
   const bool library_activation = args.activation == Activation::kNone || (args.activation != Activation::kSilu && !has_residual);
   const bool whole = library_activation && !args.gate.defined() && (!args.bias.defined() || x.dtype() == DType::kF32 || w.packed);
@@ -146,7 +180,6 @@ void CudaBackend::linear(Context& ctx, const Tensor& x, const Weight& w, const T
   const Tensor scales = is_fp8 ? ctx.allocate({x.rows()}, DType::kF32) : Tensor();
   if (ctx.planning() || y.rows() == 0) return;
   const cudaStream_t stream = enter();
-  if (small_linear("linear", stream, x, w.data, y, args)) return;
 
   MatmulCall call = {.x = x.raw(),
                      .w = w.data.raw(),
@@ -173,7 +206,7 @@ void CudaBackend::linear(Context& ctx, const Tensor& x, const Weight& w, const T
     call.x = bytes.raw();
     call.x_pitch = x.dim(-1);
     call.x_scales = floats(scales);
-    call.w_scales = floats(static_cast<LinearExtras*>(w.packed.get())->scales);
+    call.w_scales = floats(row_scales(w));
   }
   if (!matmul_->run(call, stream)) {
     LINEA_ASSERT(!is_fp8);
@@ -181,6 +214,42 @@ void CudaBackend::linear(Context& ctx, const Tensor& x, const Weight& w, const T
     return;
   }
   if (!whole) finish_rows("linear", stream, product, y, args);
+}
+
+// Products of 16 bits into an f32 stream, which the library adds itself; the rest is composed of linear and elementwise ops.
+bool CudaBackend::project_into_f32(const Projection& p) {
+  const bool suits =
+      p.function == Function::kIdentity && p.y.dtype() == DType::kF32 && p.x.dtype() != DType::kF32 && p.w->data.dtype() == p.x.dtype();
+  return suits && matmul_->run({.x = p.x.raw(),
+                                .w = p.w->data.raw(),
+                                .residual = p.residual.raw(),
+                                .y = p.y.raw(),
+                                .bias = p.bias.raw(),
+                                .activation = Activation::kNone,
+                                .rows = p.x.rows(),
+                                .in = p.x.dim(1),
+                                .out = p.y.dim(1),
+                                .x_pitch = p.x.row_pitch(),
+                                .residual_pitch = pitch_of(p.residual),
+                                .y_pitch = p.y.row_pitch(),
+                                .member_rows = 0,
+                                .dtype = p.x.dtype(),
+                                .f32_output = true},
+                               enter());
+}
+
+void CudaBackend::project(Context& ctx, std::span<const Projection> projections) {
+  if (ctx.planning()) return Backend::project(ctx, projections);  // the most that is needed
+  if (projections.empty() || projections[0].x.rows() == 0) return;
+  std::vector<Projection> whole, blocks;
+  for (const Projection& p : projections) {
+    (is_quantized(p.w->data.dtype()) && few_rows_fit(p.x.rows()) ? blocks : whole).push_back(p);
+  }
+  if (!blocks.empty()) quantized_projections("project", enter(), blocks);
+  if (whole.empty() || small_projections(enter(), whole)) return;
+  for (const Projection& p : whole) {
+    if (!project_into_f32(p)) Backend::project(ctx, {&p, 1});
+  }
 }
 
 // SiLU is not among the library's epilogues, so the convolution activates what it loads.

@@ -21,6 +21,7 @@ constexpr float kLargest = 448.0f;  // of e4m3
 
 template <class T>
 __global__ void __launch_bounds__(kThreads) quantize_kernel(const T* x, int64_t pitch, int dim, uint8_t* y, float* scales) {
+  follow_previous();
   __shared__ float maxima[kThreads / 32];
   const T* row = x + blockIdx.x * pitch;
   float v[kVectors][kVector];
@@ -63,9 +64,8 @@ void quantize_rows(cudaStream_t stream, const Tensor& x, const Tensor& y, const 
   if (x.rows() == 0) return;
   with_type(x.dtype(), "quantize_rows", [&](auto tag) {
     using T = typename decltype(tag)::type;
-    quantize_kernel<T><<<static_cast<unsigned>(x.rows()), kThreads, 0, stream>>>(pointer<T>(x), x.row_pitch(), static_cast<int>(dim),
-                                                                                 pointer<uint8_t>(y), scales.data<float>());
-    check_launch("quantize_rows");
+    launch_chained("quantize_rows", quantize_kernel<T>, static_cast<unsigned>(x.rows()), kThreads, 0, stream, pointer<T>(x), x.row_pitch(),
+                   static_cast<int>(dim), pointer<uint8_t>(y), scales.data<float>());
   });
 }
 

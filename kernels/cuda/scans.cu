@@ -10,6 +10,7 @@
 // Accuracy f32. A token's arithmetic does not depend on where a call began: equal bits for any split of a sequence.
 #include "kernels/cuda/common.cuh"
 #include "kernels/cuda/device/math.cuh"
+#include "kernels/recurrence_layout.h"
 
 namespace linea {
 
@@ -24,12 +25,22 @@ template <class T> struct SelectiveScanParams {
   T* y;
   const float *delta, *A, *D;
   float* state;
-  int64_t x_pitch, delta_pitch, B_pitch, c_pitch, y_pitch, tokens;
+  int64_t x_pitch, delta_pitch, B_pitch, c_pitch, y_pitch, tokens;  // tokens of a sequence
   int states, dim;
+
+  // Where a sequence's rows and states begin.
+  __device__ SelectiveScanParams of(int64_t sequence) const {
+    SelectiveScanParams p = *this;
+    const int64_t row = sequence * tokens;
+    p.x += row * x_pitch, p.delta += row * delta_pitch, p.B += row * B_pitch, p.c += row * c_pitch, p.y += row * y_pitch;
+    p.state += sequence * states * dim;
+    return p;
+  }
 };
 
 // Lane l of a channel holds the states l, l + 4, ... Neighbouring threads are neighbouring channels.
-template <int kStates, class T> __global__ void __launch_bounds__(kScanThreads) selective_scan_kernel(SelectiveScanParams<T> p) {
+template <int kStates, class T> __global__ void __launch_bounds__(kScanThreads) selective_scan_kernel(SelectiveScanParams<T> all) {
+  const SelectiveScanParams<T> p = all.of(blockIdx.y);
   const int lane = static_cast<int>(threadIdx.x) / kChannelsPerBlock;
   const int channel = static_cast<int>(blockIdx.x) * kChannelsPerBlock + static_cast<int>(threadIdx.x) % kChannelsPerBlock;
   const bool valid = channel < p.dim;
@@ -85,7 +96,7 @@ template <class T> struct WeightedAverageParams {
   T* y;
   const float *log_decay, *u;
   float* state;
-  int64_t k_pitch, v_pitch, y_pitch, tokens;
+  int64_t k_pitch, v_pitch, y_pitch, tokens;  // tokens of a sequence
   int dim;
 };
 
@@ -94,7 +105,8 @@ constexpr int kAhead = 8;  // as above
 template <class T> __global__ void __launch_bounds__(kScanThreads) weighted_average_kernel(WeightedAverageParams<T> p) {
   const int channel = static_cast<int>(blockIdx.x) * kScanThreads + static_cast<int>(threadIdx.x);
   if (channel >= p.dim) return;
-  float *values = p.state + channel, *weights = values + p.dim, *exponents = weights + p.dim;
+  const int64_t sequence = blockIdx.y, row = sequence * p.tokens;
+  float *values = p.state + sequence * 3 * p.dim + channel, *weights = values + p.dim, *exponents = weights + p.dim;
   float a = *values, b = *weights, m = *exponents;
   const float decay = p.log_decay[channel], u = p.u[channel];
   for (int64_t first = 0; first < p.tokens; first += kAhead) {
@@ -102,15 +114,15 @@ template <class T> __global__ void __launch_bounds__(kScanThreads) weighted_aver
 #pragma unroll
     for (int i = 0; i < kAhead; ++i) {
       const int64_t t = min(first + i, p.tokens - 1);
-      keys[i] = to_float(p.k[t * p.k_pitch + channel]);
-      inputs[i] = to_float(p.v[t * p.v_pitch + channel]);
+      keys[i] = to_float(p.k[(row + t) * p.k_pitch + channel]);
+      inputs[i] = to_float(p.v[(row + t) * p.v_pitch + channel]);
     }
 #pragma unroll
     for (int i = 0; i < kAhead; ++i) {
       if (first + i >= p.tokens) break;
       const float k = keys[i], v = inputs[i];
       const float read = fmaxf(m, u + k), past = expf(m - read), own = expf(u + k - read);
-      p.y[(first + i) * p.y_pitch + channel] = from_float<T>(fmaf(past, a, own * v) / fmaf(past, b, own));
+      p.y[(row + first + i) * p.y_pitch + channel] = from_float<T>(fmaf(past, a, own * v) / fmaf(past, b, own));
       const float next = fmaxf(m + decay, k), kept = expf(m + decay - next), added = expf(k - next);
       a = fmaf(kept, a, added * v);
       b = fmaf(kept, b, added);
@@ -127,21 +139,25 @@ template <class T> struct CausalConv {
   const T* x;
   T* y;
   const float *w, *bias;  // bias may be null
-  float* state;
-  int64_t x_pitch, y_pitch, tokens, dim, chunk;
+  float* states;
+  int64_t x_pitch, y_pitch, tokens, dim, chunk, runs;  // tokens and runs of a sequence
   int taps;
   Activation activation;
 
   // The input of token t, from the state where t is negative.
-  template <int kWidth> __device__ void input_at(int64_t t, int64_t i, float (&v)[kWidth]) const {
+  template <int kWidth> __device__ void input_at(const T* from, const float* state, int64_t t, int64_t i, float (&v)[kWidth]) const {
     if (t < 0) {
       load(state + (t + taps - 1) * dim + i, v);
     } else {
-      load(x + t * x_pitch + i, v);
+      load(from + t * x_pitch + i, v);
     }
   }
 
-  template <int kWidth> __device__ void apply(int64_t run, int64_t i) const {
+  template <int kWidth> __device__ void apply(int64_t index, int64_t i) const {
+    const int64_t sequence = index / runs, run = index % runs;
+    const T* from = x + sequence * tokens * x_pitch;
+    T* to = y + sequence * tokens * y_pitch;
+    float* state = states + sequence * (taps - 1) * dim;
     const int64_t begin = run * chunk, end = begin + chunk < tokens ? begin + chunk : tokens;
     float v[kWidth], weight[kWidth], sum[kWidth];
     for (int64_t t = begin; t < end; ++t) {
@@ -149,46 +165,47 @@ template <class T> struct CausalConv {
       for (int c = 0; c < kWidth; ++c) sum[c] = 0;
       if (bias) load(bias + i, sum);
       for (int j = 0; j < taps; ++j) {
-        input_at(t - taps + 1 + j, i, v);
+        input_at(from, state, t - taps + 1 + j, i, v);
         load(w + j * dim + i, weight);
 #pragma unroll
         for (int c = 0; c < kWidth; ++c) sum[c] = fmaf(weight[c], v[c], sum[c]);
       }
 #pragma unroll
       for (int c = 0; c < kWidth; ++c) sum[c] = cuda::activate(sum[c], activation);
-      store(y + t * y_pitch + i, sum);
+      store(to + t * y_pitch + i, sum);
     }
     if (run > 0) return;
     for (int j = 0; j < taps - 1; ++j) {  // in this order a row is read before it is replaced
-      input_at(tokens - taps + 1 + j, i, v);
+      input_at(from, state, tokens - taps + 1 + j, i, v);
       store(state + j * dim + i, v);
     }
   }
 };
 
-// The thread of row 0 is the only one that reads a channel's state, and replaces it.
+// The thread of a sequence's first row is the only one that reads a channel's state, and replaces it.
 template <class T> struct TokenShift {
   const T* x;
   T* y;
-  float* state;
-  int64_t x_pitch, y_pitch, tokens;
+  float* states;
+  int64_t x_pitch, y_pitch, tokens, dim;  // tokens of a sequence
 
   template <int kWidth> __device__ void apply(int64_t row, int64_t i) const {
     float v[kWidth];
-    if (row > 0) {
+    if (row % tokens > 0) {
       load(x + (row - 1) * x_pitch + i, v);
       store(y + row * y_pitch + i, v);
       return;
     }
+    float* state = states + row / tokens * dim;
     load(state + i, v);
-    store(y + i, v);
-    load(x + (tokens - 1) * x_pitch + i, v);
+    store(y + row * y_pitch + i, v);
+    load(x + (row + tokens - 1) * x_pitch + i, v);
     store(state + i, v);
   }
 };
 
-template <class T> void launch_selective_scan(const SelectiveScanParams<T>& p, cudaStream_t stream) {
-  const auto blocks = static_cast<unsigned>(ceil_div(p.dim, kChannelsPerBlock));
+template <class T> void launch_selective_scan(const SelectiveScanParams<T>& p, int64_t sequences, cudaStream_t stream) {
+  const dim3 blocks(static_cast<unsigned>(ceil_div(p.dim, kChannelsPerBlock)), static_cast<unsigned>(sequences));
   if (p.states <= 4 * kLanesPerChannel) {
     selective_scan_kernel<4><<<blocks, kScanThreads, 0, stream>>>(p);
   } else if (p.states <= 16 * kLanesPerChannel) {
@@ -210,6 +227,7 @@ using namespace cuda;
 void CudaBackend::selective_scan(Context&, const Tensor& x, const SelectiveScanArgs& args, const Tensor& state, const Tensor& y) {
   const cudaStream_t stream = enter();
   if (x.elements() == 0) return;
+  const int64_t sequences = sequences_of(state, 2);
   with_type(x.dtype(), "selective_scan", [&](auto tag) {
     using T = typename decltype(tag)::type;
     launch_selective_scan<T>({.x = pointer<T>(x),
@@ -225,10 +243,10 @@ void CudaBackend::selective_scan(Context&, const Tensor& x, const SelectiveScanA
                               .B_pitch = args.B.row_pitch(),
                               .c_pitch = args.c.row_pitch(),
                               .y_pitch = y.row_pitch(),
-                              .tokens = x.dim(0),
+                              .tokens = x.dim(0) / sequences,
                               .states = static_cast<int>(args.A.dim(0)),
                               .dim = static_cast<int>(x.dim(1))},
-                             stream);
+                             sequences, stream);
   });
 }
 
@@ -237,6 +255,7 @@ void CudaBackend::weighted_average(Context&, const Tensor& k, const Tensor& v, c
   const char* op = "weighted_average";
   const cudaStream_t stream = enter();
   if (k.elements() == 0) return;
+  const int64_t sequences = sequences_of(state, 2);
   with_type(k.dtype(), op, [&](auto tag) {
     using T = typename decltype(tag)::type;
     const WeightedAverageParams<T> p = {.k = pointer<T>(k),
@@ -248,9 +267,10 @@ void CudaBackend::weighted_average(Context&, const Tensor& k, const Tensor& v, c
                                         .k_pitch = k.row_pitch(),
                                         .v_pitch = v.row_pitch(),
                                         .y_pitch = y.row_pitch(),
-                                        .tokens = k.dim(0),
+                                        .tokens = k.dim(0) / sequences,
                                         .dim = static_cast<int>(k.dim(1))};
-    weighted_average_kernel<<<static_cast<unsigned>(ceil_div(p.dim, kScanThreads)), kScanThreads, 0, stream>>>(p);
+    const dim3 blocks(static_cast<unsigned>(ceil_div(p.dim, kScanThreads)), static_cast<unsigned>(sequences));
+    weighted_average_kernel<<<blocks, kScanThreads, 0, stream>>>(p);
     check_launch(op);
   });
 }
@@ -260,21 +280,23 @@ void CudaBackend::causal_conv1d(Context&, const Tensor& x, const Tensor& w, cons
   constexpr int64_t kRun = 8;
   const char* op = "causal_conv1d";
   const cudaStream_t stream = enter();
+  const int64_t sequences = sequences_of(state, 2), tokens = x.dim(0) / sequences, chunk = std::max(kRun, w.dim(0) - 1);
   with_type(x.dtype(), op, [&](auto tag) {
     using T = typename decltype(tag)::type;
     const CausalConv<T> conv = {.x = pointer<T>(x),
                                 .y = pointer<T>(y),
                                 .w = floats(w),
                                 .bias = floats(bias),
-                                .state = pointer<float>(state),
+                                .states = pointer<float>(state),
                                 .x_pitch = x.row_pitch(),
                                 .y_pitch = y.row_pitch(),
-                                .tokens = x.dim(0),
+                                .tokens = tokens,
                                 .dim = x.dim(1),
-                                .chunk = std::max(kRun, w.dim(0) - 1),
+                                .chunk = chunk,
+                                .runs = ceil_div(tokens, chunk),
                                 .taps = static_cast<int>(w.dim(0)),
                                 .activation = activation};
-    map_rows(op, stream, conv, ceil_div(conv.tokens, conv.chunk), conv.dim, has_vectors(conv.dim, {&x, &y, &w, &bias, &state}));
+    map_rows(op, stream, conv, sequences * conv.runs, conv.dim, has_vectors(conv.dim, {&x, &y, &w, &bias, &state}));
   });
 }
 
@@ -283,7 +305,8 @@ void CudaBackend::token_shift(Context&, const Tensor& x, const Tensor& state, co
   const cudaStream_t stream = enter();
   with_type(x.dtype(), op, [&](auto tag) {
     using T = typename decltype(tag)::type;
-    const TokenShift<T> shift = {pointer<T>(x), pointer<T>(y), state.data<float>(), x.row_pitch(), y.row_pitch(), x.dim(0)};
+    const TokenShift<T> shift = {
+        pointer<T>(x), pointer<T>(y), state.data<float>(), x.row_pitch(), y.row_pitch(), x.dim(0) / sequences_of(state, 1), x.dim(1)};
     map_rows(op, stream, shift, x.dim(0), x.dim(1), has_vectors(x.dim(1), {&x, &y, &state}));
   });
 }

@@ -1,6 +1,6 @@
 // kernels/cuda/small_linear.cu: products of matrices with one to a few rows, several in one launch.
 //
-// Maths    y[r, o] = residual + gate ⊙ f(act(bias[o] + Σ_i W[o, i] x[r, i]))
+// Maths    y[r, o] = residual + gate ⊙ f(act(bias[o] + Σ_i W[o, i] x[r, i])); W of x's type, or e4m3 with a scale a row
 // Shape    a decode step of RWKV-7 7.2B: one row; W of 4096×4096 three times and four of 96 to 480 rows at once, then 16384×4096,
 //          4096×16384 and 65536×4096.
 // Tiles    one to eight warps of a block share an output, so that small matrices fill the machine too and large ones keep long runs. A
@@ -10,8 +10,9 @@
 // Accuracy f32, one rounding. The order of a sum depends on the shape of W alone.
 #include "kernels/cuda/small_linear.h"
 
-#include "kernels/cuda/common.cuh"
-#include "kernels/cuda/device/functions.cuh"
+#include <cuda_fp8.h>
+
+#include "kernels/cuda/device/products.cuh"
 
 namespace linea {
 
@@ -22,51 +23,46 @@ constexpr int64_t kMostRows = 16, kMostMemberRows = 4;  // beyond, tensor cores 
 constexpr int kWarps = 8, kAhead = 8;
 constexpr int64_t kEnoughWarps = 8192;       // twice what 132 processors hold
 constexpr int64_t kLeastVectorsOfAWarp = 4;  // a lane's share, below which splitting a sum further only adds work
-constexpr int kMostProducts = 8;             // of a launch
 
-// One product. x and w are of one type; y and the residual of another, perhaps.
-struct Product {
-  const void *x, *w, *residual;  // residual may be null
-  void* y;
-  const float *bias, *gate;  // each may be null
-  int64_t x_pitch, residual_pitch, y_pitch, gate_pitch, rows_per_gate;
-  int vectors, out, splits;  // vectors of a row of W; warps that share a sum
-  int first_block;
-  DType type, y_type;
-  Activation activation;
-  Function function;
-};
+// 16 bytes of W as floats.
+template <class W> __device__ inline void widen(const uint4& raw, float (&v)[16 / sizeof(W)]) { load(reinterpret_cast<const W*>(&raw), v); }
+template <> __device__ inline void widen<__nv_fp8_e4m3>(const uint4& raw, float (&v)[16]) {
+  const uint32_t words[4] = {raw.x, raw.y, raw.z, raw.w};
+#pragma unroll
+  for (int i = 0; i < 8; ++i) {
+    const auto pair = static_cast<__nv_fp8x2_storage_t>(words[i / 2] >> 16 * (i % 2) & 0xffff);
+    const float2 values = __half22float2(__half2(__nv_cvt_fp8x2_to_halfraw2(pair, __NV_E4M3)));
+    v[2 * i] = values.x;
+    v[2 * i + 1] = values.y;
+  }
+}
 
-struct Products {
-  Product product[kMostProducts];
-  int count;
-  int64_t rows;
-};
-
-template <class T> constexpr int kLinearVector = 16 / sizeof(T);
-
-// Adds this warp's part of an output's sums for kRows rows of x.
-template <int kRows, class T>
+// Adds this warp's part of an output's sums for kRows rows of x. The first reads of W begin before x is there.
+template <int kRows, class T, class W>
 __device__ inline void accumulate(const Product& p, int output, int part, int64_t first_row, int64_t rows, float (&sums)[kRows]) {
-  constexpr int kWidth = kLinearVector<T>;
+  constexpr int kWidth = 16 / sizeof(W);
   const int step = 32 * p.splits, vectors = p.vectors;
   const T* x = static_cast<const T*>(p.x);
   const uint4* w = static_cast<const uint4*>(p.w) + static_cast<int64_t>(output) * vectors;
-  for (int first = part * 32 + static_cast<int>(threadIdx.x) % 32; first < vectors; first += step * kAhead) {
-    uint4 raw[kAhead];
+  int first = part * 32 + static_cast<int>(threadIdx.x) % 32;
+  uint4 raw[kAhead];
+#pragma unroll
+  for (int i = 0; i < kAhead; ++i) {
+    if (first + i * step < vectors) raw[i] = __ldcs(w + first + i * step);
+  }
+  follow_previous();
+  for (; first < vectors; first += step * kAhead) {
 #pragma unroll
     for (int i = 0; i < kAhead; ++i) {
-      if (first + i * step < vectors) raw[i] = __ldcs(w + first + i * step);
-    }
-#pragma unroll
-    for (int i = 0; i < kAhead; ++i) {
-      if (first + i * step >= vectors) break;
+      const int current = first + i * step, next = current + kAhead * step;
+      if (current >= vectors) break;
       float a[kWidth], b[kWidth];
-      load(reinterpret_cast<const T*>(&raw[i]), a);
+      widen<W>(raw[i], a);
+      if (next < vectors) raw[i] = __ldcs(w + next);
 #pragma unroll
       for (int r = 0; r < kRows; ++r) {
         const int64_t row = min(first_row + r, rows - 1);  // sums of rows that do not exist are not stored
-        load(x + row * p.x_pitch + static_cast<int64_t>(first + i * step) * kWidth, b);
+        load(x + row * p.x_pitch + static_cast<int64_t>(current) * kWidth, b);
 #pragma unroll
         for (int j = 0; j < kWidth; ++j) sums[r] = fmaf(a[j], b[j], sums[r]);
       }
@@ -74,27 +70,15 @@ __device__ inline void accumulate(const Product& p, int output, int part, int64_
   }
 }
 
-template <class T> __device__ inline void store_result(const Product& p, int64_t row, int output, float value) {
-  if (p.residual) value += to_float(static_cast<const T*>(p.residual)[row * p.residual_pitch + output]);
-  static_cast<T*>(p.y)[row * p.y_pitch + output] = from_float<T>(value);
-}
-
-__device__ inline void finish(const Product& p, int64_t row, int output, float sum) {
-  if (p.bias) sum += p.bias[output];
-  sum = evaluate(activate(sum, p.activation), p.function);
-  if (p.gate) sum *= p.gate[row / p.rows_per_gate * p.gate_pitch + output];
-  switch (p.y_type) {
-    case DType::kBF16: return store_result<__nv_bfloat16>(p, row, output, sum);
-    case DType::kF16: return store_result<__half>(p, row, output, sum);
-    default: return store_result<float>(p, row, output, sum);
-  }
+template <int kRows, class T>
+__device__ inline void accumulate_type(const Product& p, int output, int part, int64_t first_row, int64_t rows, float (&sums)[kRows]) {
+  if (p.w_type == p.type) return accumulate<kRows, T, T>(p, output, part, first_row, rows, sums);
+  accumulate<kRows, T, __nv_fp8_e4m3>(p, output, part, first_row, rows, sums);
 }
 
 template <int kRows> __global__ void __launch_bounds__(kWarps * 32) small_linear_kernel(const __grid_constant__ Products all) {
   __shared__ float parts[kWarps][kRows];
-  int index = all.count - 1;
-  while (static_cast<int>(blockIdx.x) < all.product[index].first_block) --index;
-  const Product& p = all.product[index];
+  const Product& p = product_of_block(all);
   const int warp = static_cast<int>(threadIdx.x) / 32, lane = static_cast<int>(threadIdx.x) % 32;
   const int output = (static_cast<int>(blockIdx.x) - p.first_block) * (kWarps / p.splits) + warp / p.splits;
   const int64_t first_row = static_cast<int64_t>(blockIdx.y) * kRows;
@@ -103,10 +87,12 @@ template <int kRows> __global__ void __launch_bounds__(kWarps * 32) small_linear
   for (int r = 0; r < kRows; ++r) sums[r] = 0;
   if (output < p.out) {
     switch (p.type) {
-      case DType::kBF16: accumulate<kRows, __nv_bfloat16>(p, output, warp % p.splits, first_row, all.rows, sums); break;
-      case DType::kF16: accumulate<kRows, __half>(p, output, warp % p.splits, first_row, all.rows, sums); break;
-      default: accumulate<kRows, float>(p, output, warp % p.splits, first_row, all.rows, sums); break;
+      case DType::kBF16: accumulate_type<kRows, __nv_bfloat16>(p, output, warp % p.splits, first_row, all.rows, sums); break;
+      case DType::kF16: accumulate_type<kRows, __half>(p, output, warp % p.splits, first_row, all.rows, sums); break;
+      default: accumulate<kRows, float, float>(p, output, warp % p.splits, first_row, all.rows, sums); break;
     }
+  } else {
+    follow_previous();
   }
 #pragma unroll
   for (int r = 0; r < kRows; ++r) {
@@ -126,34 +112,22 @@ int splits_of(int64_t out, int64_t vectors) {
   return splits;
 }
 
+bool multiply(DType x, DType w) { return x == w || (w == DType::kF8E4M3 && x != DType::kF32); }
+
 bool fits(const Tensor& x, const Tensor& w, const Tensor& y) {
   const int64_t rows = x.rows(), member_rows = x.rank() >= 3 && x.dim(0) > 0 ? rows / x.dim(0) : rows;
-  const int64_t in = x.dim(-1), size = bytes_of(x.dtype());
-  return rows > 0 && rows <= kMostRows && member_rows <= kMostMemberRows && in * size % 16 == 0 && y.dim(-1) < 1 << 30 &&
-         w.dtype() == x.dtype() && is_aligned(x.raw(), x.row_pitch() * size) && is_aligned(w.raw(), in * size);
+  if (!multiply(x.dtype(), w.dtype())) return false;
+  const int64_t in = x.dim(-1), size = bytes_of(x.dtype()), w_size = bytes_of(w.dtype());
+  return rows > 0 && rows <= kMostRows && member_rows <= kMostMemberRows && in * w_size % 16 == 0 && y.dim(-1) < 1 << 30 &&
+         is_aligned(x.raw(), x.row_pitch() * size) && is_aligned(w.raw(), in * w_size);
 }
 
-Product product_of(const Tensor& x, const Tensor& w, const Tensor& y, const Tensor& bias, const Tensor& residual) {
-  const int64_t vectors = x.dim(-1) * bytes_of(x.dtype()) / 16, out = y.dim(-1);
-  return {.x = x.raw(),
-          .w = w.raw(),
-          .residual = residual.raw(),
-          .y = y.raw(),
-          .bias = floats(bias),
-          .gate = nullptr,
-          .x_pitch = x.row_pitch(),
-          .residual_pitch = pitch_of(residual),
-          .y_pitch = y.row_pitch(),
-          .gate_pitch = 0,
-          .rows_per_gate = 1,
-          .vectors = static_cast<int>(vectors),
-          .out = static_cast<int>(out),
-          .splits = splits_of(out, vectors),
-          .first_block = 0,
-          .type = x.dtype(),
-          .y_type = y.dtype(),
-          .activation = Activation::kNone,
-          .function = Function::kIdentity};
+Product product_of(const Tensor& x, const Weight& w, const Tensor& y, const Tensor& bias, const Tensor& residual) {
+  Product p = product_base(x, w.data, y, bias, residual);
+  p.w_scales = floats(row_scales(w));
+  p.vectors = static_cast<int>(x.dim(-1) * bytes_of(w.data.dtype()) / 16);
+  p.splits = splits_of(p.out, p.vectors);
+  return p;
 }
 
 void launch(const char* op, cudaStream_t stream, Products& all) {
@@ -165,47 +139,36 @@ void launch(const char* op, cudaStream_t stream, Products& all) {
   const auto grid = [&](int rows) { return dim3(static_cast<unsigned>(blocks), static_cast<unsigned>(ceil_div(all.rows, rows))); };
   constexpr int kThreads = kWarps * 32;
   if (all.rows == 1) {
-    small_linear_kernel<1><<<grid(1), kThreads, 0, stream>>>(all);
+    launch_chained(op, small_linear_kernel<1>, grid(1), kThreads, 0, stream, all);
   } else if (all.rows == 2) {
-    small_linear_kernel<2><<<grid(2), kThreads, 0, stream>>>(all);
+    launch_chained(op, small_linear_kernel<2>, grid(2), kThreads, 0, stream, all);
   } else {
-    small_linear_kernel<4><<<grid(4), kThreads, 0, stream>>>(all);
+    launch_chained(op, small_linear_kernel<4>, grid(4), kThreads, 0, stream, all);
   }
-  check_launch(op);
 }
 
 }  // namespace
 
-bool small_linear(const char* op, cudaStream_t stream, const Tensor& x, const Tensor& w, const Tensor& y, const LinearArgs& args) {
-  if (!fits(x, w, y)) return false;
+bool small_linear(const char* op, cudaStream_t stream, const Tensor& x, const Weight& w, const Tensor& y, const LinearArgs& args) {
+  if (!fits(x, w.data, y)) return false;
   Products all = {.product = {product_of(x, w, y, args.bias, args.residual)}, .count = 1, .rows = x.rows()};
-  Product& p = all.product[0];
-  p.activation = args.activation;
-  if (args.gate.defined()) {
-    p.gate = floats(args.gate);
-    p.gate_pitch = args.gate.row_pitch();
-    p.rows_per_gate = std::max<int64_t>(all.rows / args.gate.dim(0), 1);
-  }
+  set_ending(all.product[0], args, all.rows);
   launch(op, stream, all);
   return true;
 }
 
-}  // namespace cuda
-
-using namespace cuda;
-
-void CudaBackend::project(Context& ctx, std::span<const Projection> projections) {
-  const bool small = projections.size() <= kMostProducts && std::all_of(projections.begin(), projections.end(), [&](const Projection& p) {
-                       return fits(p.x, p.w->data, p.y) && p.x.rows() == projections[0].x.rows();
-                     });
-  if (!small) return Backend::project(ctx, projections);
-  if (ctx.planning() || projections.empty()) return;
+bool small_projections(cudaStream_t stream, std::span<const Projection> projections) {
+  if (projections.size() > kMostProducts) return false;
   Products all = {.product = {}, .count = 0, .rows = projections[0].x.rows()};
   for (const Projection& p : projections) {
-    all.product[all.count] = product_of(p.x, p.w->data, p.y, p.bias, p.residual);
+    if (!fits(p.x, p.w->data, p.y) || p.x.rows() != all.rows) return false;
+    all.product[all.count] = product_of(p.x, *p.w, p.y, p.bias, p.residual);
     all.product[all.count++].function = p.function;
   }
-  launch("project", enter(), all);
+  launch("project", stream, all);
+  return true;
 }
+
+}  // namespace cuda
 
 }  // namespace linea

@@ -3,12 +3,20 @@
 
 #include <cuda_runtime_api.h>
 
+#include <span>
+
 #include "kernels/ops.h"
 
 namespace linea::cuda {
 
 // y = residual + gate ⊙ act(x Wᵀ + bias), w [out, in] contiguous. A row's bits do not depend on the other rows or their number.
 // False, and nothing submitted, when the rows are many or the layout has no 16-byte vectors.
-bool small_linear(const char* op, cudaStream_t stream, const Tensor& x, const Tensor& w, const Tensor& y, const LinearArgs& args);
+bool small_linear(const char* op, cudaStream_t stream, const Tensor& x, const Weight& w, const Tensor& y, const LinearArgs& args);
+
+// What the rows of an e4m3 matrix are multiplied by [out] f32; undefined for others.
+Tensor row_scales(const Weight& w);
+
+// The same for several products at once, as ops.h states them for project.
+bool small_projections(cudaStream_t stream, std::span<const Projection> projections);
 
 }  // namespace linea::cuda

@@ -1,12 +1,64 @@
 #include "kernels/cuda/stream_allocator.h"
 
+#include <algorithm>
+#include <array>
+#include <cstring>
 #include <string>
 
 #include "core/error.h"
+#include "core/threads.h"
 #include "kernels/cuda/check.h"
 #include "kernels/cuda/graph.h"
 
 namespace linea::cuda {
+
+// Two pieces of pinned memory that take turns.
+class StreamAllocator::Staging {
+ public:
+  static constexpr int64_t kPiece = int64_t{16} << 20;
+
+  Staging() {
+    for (Piece& piece : pieces_) {
+      check(cudaMallocHost(&piece.memory, static_cast<size_t>(kPiece)), "upload", "cudaMallocHost");
+      check(cudaEventCreateWithFlags(&piece.sent, cudaEventDisableTiming), "upload", "cudaEventCreateWithFlags");
+    }
+  }
+  ~Staging() {
+    for (const Piece& piece : pieces_) {
+      if (piece.sent) cudaEventDestroy(piece.sent);
+      cudaFreeHost(piece.memory);
+    }
+  }
+  Staging(const Staging&) = delete;
+  Staging& operator=(const Staging&) = delete;
+
+  void copy(void* to, const void* from, int64_t bytes, cudaStream_t stream) {
+    for (int64_t first = 0; first < bytes; first += kPiece) {
+      const Piece& piece = pieces_[turn_++ % pieces_.size()];
+      const int64_t size = std::min(kPiece, bytes - first);
+      const char* source = static_cast<const char*>(from) + first;
+      check(cudaEventSynchronize(piece.sent), "upload", "cudaEventSynchronize");
+      parallel_for(size, int64_t{1} << 20, [&](int64_t begin, int64_t end) {
+        std::memcpy(static_cast<char*>(piece.memory) + begin, source + begin, static_cast<size_t>(end - begin));
+      });
+      check(cudaMemcpyAsync(static_cast<char*>(to) + first, piece.memory, static_cast<size_t>(size), cudaMemcpyHostToDevice, stream),
+            "upload", "cudaMemcpyAsync");
+      check(cudaEventRecord(piece.sent, stream), "upload", "cudaEventRecord");
+    }
+  }
+
+ private:
+  struct Piece {
+    void* memory = nullptr;
+    cudaEvent_t sent = nullptr;
+  };
+  std::array<Piece, 2> pieces_;
+  size_t turn_ = 0;
+};
+
+StreamAllocator::StreamAllocator(int index, cudaStream_t stream)
+    : index_(index), stream_(stream), meter_(memory_meter({DeviceKind::kCuda, index})) {}
+StreamAllocator::~StreamAllocator() = default;
 
 void* StreamAllocator::allocate(int64_t bytes) {
   check(cudaSetDevice(index_), "allocate", "cudaSetDevice");
@@ -22,18 +74,25 @@ void* StreamAllocator::allocate(int64_t bytes) {
                 "free memory of the device, or choose a smaller picture or --device cpu");
   }
   check(status, "allocate", "cudaMalloc");
+  meter_.took(pointer, bytes);
   return pointer;
 }
 
 void StreamAllocator::release(void* pointer) noexcept {
   cudaSetDevice(index_);
+  meter_.gave_back(pointer);
   cudaFree(pointer);
 }
 
-// The source may be used again at return: pageable memory is staged before.
 void StreamAllocator::copy_from_host(void* to, const void* from, int64_t bytes) {
   LINEA_ASSERT(!recording_stream());  // it would happen now, and not again with the recorded work
   check(cudaSetDevice(index_), "upload", "cudaSetDevice");
+  if (bytes >= Staging::kPiece) {
+    const std::lock_guard lock(staging_mutex_);
+    if (!staging_) staging_ = std::make_unique<Staging>();
+    return staging_->copy(to, from, bytes, stream_);
+  }
+  // Pageable memory is staged by the runtime before it returns.
   check(cudaMemcpyAsync(to, from, static_cast<size_t>(bytes), cudaMemcpyHostToDevice, stream_), "upload", "cudaMemcpyAsync");
 }
 

@@ -10,6 +10,7 @@
 #include "core/json.h"
 #include "core/text.h"
 #include "lm/grammar/gbnf_text.h"
+#include "lm/grammar/schema_overlap.h"
 #include "lm/grammar/schema_pattern.h"
 #include "tokenizers/unicode/utf8.h"
 
@@ -227,7 +228,7 @@ class SchemaCompiler {
     return gbnf_any_of(alternatives);
   }
 
-  // Keywords beside anyOf hold for every alternative.
+  // Keywords beside anyOf hold for every alternative. Of oneOf's, those are written whose values fit no other for certain.
   std::string choice(const Schema& schema, const char* keyword, const std::string& path, int depth) {
     const Schema& options = schema.at(keyword);
     if (!options.is_array() || options.empty()) fail(path, std::string(keyword) + " is not a list of schemas");
@@ -238,10 +239,21 @@ class SchemaCompiler {
     std::vector<std::string> alternatives;
     for (size_t i = 0; i < options.size(); ++i) {
       const std::string where = path + "/" + keyword + "/" + std::to_string(i);
-      alternatives.push_back(plain ? visit(options[i], where, depth + 1)
-                                   : visit(merge(base, expanded(options[i], where, depth), where), where, depth + 1));
+      const Schema option = plain ? options[i] : merge(base, expanded(options[i], where, depth), where);
+      if (std::string_view(keyword) == "oneOf" && !fits_no_other(option, options, i, path)) continue;
+      alternatives.push_back(visit(option, where, depth + 1));
     }
+    if (alternatives.empty()) fail(path, "oneOf: every alternative's values might fit another one too; tell them apart, or say anyOf");
     return add_rule(gbnf_any_of(alternatives));
+  }
+
+  // Of the options, number `index` is the one that `written` stands for.
+  bool fits_no_other(const Schema& written, const Schema& options, size_t index, const std::string& path) const {
+    const SchemaOverlap overlap([&](const std::string& reference) -> const Schema& { return resolve(reference, path); });
+    for (size_t i = 0; i < options.size(); ++i) {
+      if (i != index && !overlap.never(written, options[i])) return false;
+    }
+    return true;
   }
 
   // The schema that a reference stands for.

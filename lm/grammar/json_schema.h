@@ -2,8 +2,9 @@
 //
 // Understood: type (also lists), enum, const, properties, required, additionalProperties, items, prefixItems, minItems, maxItems,
 // minLength, maxLength, pattern, format (date, time, date-time, uuid), minimum, maximum and their exclusive forms, multipleOf where a range
-// bounds it, anyOf, oneOf (as anyOf), allOf of objects, local $ref. Where a schema allows several ways of writing, one is taken: properties
-// in the schema's order, further properties only where additionalProperties asks for them, at most one space after : and ,.
+// bounds it, anyOf, oneOf, allOf of objects, local $ref. Where a schema allows several ways of writing, one is taken: properties in the
+// schema's order, further properties only where additionalProperties asks for them, at most one space after : and ,; of oneOf's
+// alternatives those whose values certainly fit no other (schema_overlap.h).
 // Keywords that restrict values in a way that no grammar of reasonable size could keep are refused by name; annotations are ignored.
 #pragma once
 

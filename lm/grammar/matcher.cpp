@@ -135,17 +135,8 @@ uint32_t GrammarMatcher::upper_part(uint32_t stack, uint32_t& rest) {
   return part;
 }
 
-const GrammarMatcher::Part& GrammarMatcher::part_of(uint32_t upper) {
-  if (const auto found = parts_.find(upper); found != parts_.end()) return found->second;
-  if (parts_.size() >= kMaxMasks) parts_.clear();
-  Part part{TokenMask(vocabulary_.size()), {}};
-  walk(state_of({upper}), 0, part.inside, &part.exits);
-  return parts_.emplace(upper, std::move(part)).first->second;
-}
-
-// Adds the tokens below `node` whose bytes from there on `state` accepts. Where the state's stacks may have come to kCut, the node is an
-// exit and the tokens that end there fit.
-void GrammarMatcher::walk(StateId state, uint32_t node, TokenMask& mask, std::vector<uint32_t>* exits) {
+// Visits the nodes of the trie below `node` whose bytes from there on `state` accepts, with the state after them.
+template <class Visit> void GrammarMatcher::walk(StateId state, uint32_t node, const Visit& visit) {
   const uint16_t base = trie_->node(node).depth;
   std::vector<StateId> path(static_cast<size_t>(trie_->depth() - base) + 1);
   path[0] = state;
@@ -158,10 +149,21 @@ void GrammarMatcher::walk(StateId state, uint32_t node, TokenMask& mask, std::ve
       continue;
     }
     path[depth] = next;
-    trie_->for_each_token(i, [&](int32_t id) { mask.add(id); });
-    if (exits && states_[next].stacks.front() == kCut) exits->push_back(i);
+    visit(i, next);
     ++i;
   }
+}
+
+// Where the part's stacks may have come to kCut, a node is an exit; the tokens that end there fit.
+const GrammarMatcher::Part& GrammarMatcher::part_of(uint32_t upper) {
+  if (const auto found = parts_.find(upper); found != parts_.end()) return found->second;
+  if (parts_.size() >= kMaxMasks) parts_.clear();
+  Part part{TokenMask(vocabulary_.size()), {}};
+  walk(state_of({upper}), 0, [&](uint32_t node, StateId next) {
+    trie_->for_each_token(node, [&](int32_t id) { part.inside.add(id); });
+    if (states_[next].stacks.front() == kCut) part.exits.push_back(node);
+  });
+  return parts_.emplace(upper, std::move(part)).first->second;
 }
 
 const TokenMask& GrammarMatcher::allowed(StateId state) {
@@ -181,9 +183,22 @@ const TokenMask& GrammarMatcher::allowed(StateId state) {
     std::vector<uint32_t> below;
     close(frames_[rest].position, frames_[rest].below, below);
     const StateId after = state_of(std::move(below));
-    for (const uint32_t node : part.exits) walk(after, node, mask, nullptr);
+    for (const uint32_t exit : part.exits) {
+      walk(after, exit, [&](uint32_t node, StateId) { trie_->for_each_token(node, [&](int32_t id) { mask.add(id); }); });
+    }
   }
   return masks_.emplace(state, std::move(mask)).first->second;
+}
+
+TokenMask GrammarMatcher::allowed_before_end(StateId state, uint32_t most) {
+  TokenMask mask(vocabulary_.size());
+  if (complete(state)) {
+    for (const int32_t id : vocabulary_.ends()) mask.add(id);
+  }
+  walk(state, 0, [&](uint32_t node, StateId next) {
+    if (states_[next].shortest <= most) trie_->for_each_token(node, [&](int32_t id) { mask.add(id); });
+  });
+  return mask;
 }
 
 const TokenMask& GrammarConstraint::allowed() {
@@ -194,12 +209,7 @@ const TokenMask& GrammarConstraint::allowed() {
   // Every byte takes at most one token. As long as one more token cannot open more than the room left, there is no need to look closer.
   const int64_t shortest = matcher_->shortest_end(state_), detour = matcher_->grammar().longest_detour();
   if (shortest + 4 * detour + 16 < left_) return all;
-  hurried_ = TokenMask(all.size());
-  all.for_each([&](int32_t id) {
-    if (matcher_->vocabulary().is_end(id)) return hurried_.add(id);
-    const GrammarMatcher::StateId next = matcher_->advance(state_, matcher_->vocabulary().bytes(id));
-    if (next != GrammarMatcher::kDead && matcher_->shortest_end(next) <= std::max<int64_t>(left_ - 2, shortest - 1)) hurried_.add(id);
-  });
+  hurried_ = matcher_->allowed_before_end(state_, static_cast<uint32_t>(std::max<int64_t>({left_ - 2, shortest - 1, 0})));
   return hurried_.empty() ? all : hurried_;
 }
 

@@ -33,6 +33,8 @@ class GrammarMatcher {
   bool complete(StateId state) const { return states_[state].stacks.front() == kBottom; }
   uint32_t shortest_end(StateId state) const { return states_[state].shortest; }  // bytes to the end of the text, at least
   const TokenMask& allowed(StateId state);                                        // end tokens where complete
+  // Of those, tokens after which the text can end within `most` bytes.
+  TokenMask allowed_before_end(StateId state, uint32_t most);
   const Vocabulary& vocabulary() const { return vocabulary_; }
   const Grammar& grammar() const { return grammar_; }
 
@@ -62,7 +64,7 @@ class GrammarMatcher {
   void close(uint32_t position, uint32_t below, std::vector<uint32_t>& stacks);
   uint32_t upper_part(uint32_t stack, uint32_t& rest);
   const Part& part_of(uint32_t upper);
-  void walk(StateId state, uint32_t node, TokenMask& mask, std::vector<uint32_t>* exits);
+  template <class Visit> void walk(StateId state, uint32_t node, const Visit& visit);
 
   Grammar grammar_;
   const Vocabulary& vocabulary_;

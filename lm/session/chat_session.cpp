@@ -128,9 +128,9 @@ ChatSession::Script ChatSession::script_of(const std::vector<MessageNode>& path)
   return script;
 }
 
-void ChatSession::keep(const std::string& text, size_t end, const Snapshot& snapshot) {
+void ChatSession::keep(const std::string& text, size_t end, PrefixCache::SnapshotPtr snapshot) {
   const PrefixKey key = key_of(std::string_view(text).substr(0, end));
-  parts_.cache->insert(key, std::make_shared<const Snapshot>(snapshot));
+  parts_.cache->insert(key, std::move(snapshot));
   std::erase(kept_, key);
   kept_.push_back(key);
 }
@@ -195,9 +195,12 @@ ChatSession::Reading ChatSession::read(const Script& script, const Callbacks& ca
           });
     }
     at = cut.end;
-    keep(text, at, snapshot);
+    // The last one is handed out, not copied.
+    result.snapshot = cut.end < script.cuts.back().end ? std::make_shared<const Snapshot>(snapshot)
+                                                       : std::make_shared<const Snapshot>(std::move(snapshot));
+    keep(text, at, result.snapshot);
   }
-  result.snapshot = std::make_shared<const Snapshot>(std::move(snapshot));
+  if (!result.snapshot) result.snapshot = std::make_shared<const Snapshot>(std::move(snapshot));  // of an empty text
   return result;
 }
 
@@ -266,7 +269,7 @@ ChatSession::Answer ChatSession::answer(const GenerationOptions& options, const 
   answer.text = trimmed(opening + answer.generation.text);
   conversation_.append({.role = Role::kAssistant, .text = answer.text, .answer_ids = answer.generation.tokens});
   for (const int32_t id : answer.generation.tokens) text += parts_.vocabulary->bytes(id);
-  if (!answer.generation.tokens.empty()) keep(text, text.size(), snapshot);
+  if (!answer.generation.tokens.empty()) keep(text, text.size(), std::make_shared<const Snapshot>(std::move(snapshot)));
   return answer;
 }
 

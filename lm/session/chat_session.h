@@ -93,7 +93,7 @@ class ChatSession {
   void add_answer(const MessageNode& node, const std::string& prompt, const std::string& with_answer, Script& script) const;
   std::vector<MessageNode> current_path() const;
   Reading read(const Script& script, const Callbacks& callbacks);
-  void keep(const std::string& text, size_t end, const Snapshot& snapshot);
+  void keep(const std::string& text, size_t end, PrefixCache::SnapshotPtr snapshot);
   const Document& document_of(const std::string& hash) const;
 
   Parts parts_;

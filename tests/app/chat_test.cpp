@@ -1,8 +1,12 @@
 // linea chat, complete and perplexity as their users meet them, with a small random model.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <poll.h>
+#include <pty.h>
 #include <signal.h>
+#include <unistd.h>
 
+#include <array>
 #include <chrono>
 #include <cmath>
 #include <thread>
@@ -209,6 +213,51 @@ TEST_F(Chat, OneShotSignalsHaveTheirStatus) {
     process.signal(number);
     EXPECT_EQ(process.wait().status, status);
   }
+}
+
+// On a terminal Ctrl-C drops what is being written, and ends the chat only where it is typed twice on an empty line.
+TEST_F(Chat, ControlCAtThePromptDropsTheLine) {
+  const std::string folder = work_ / "lm", data = work_ / "data";
+  int terminal = -1;
+  const pid_t pid = forkpty(&terminal, nullptr, nullptr, nullptr);
+  if (pid == 0) {
+    setenv("XDG_DATA_HOME", data.c_str(), 1);
+    execl(LINEA_PROGRAM, LINEA_PROGRAM, "chat", "--model", folder.c_str(), "--dtype", "fp32", "--threads", "1", "-n", "3", nullptr);
+    _exit(127);
+  }
+  std::string seen;
+  // Reads until `text` stands in what came since the last call.
+  const auto wait_for = [&](const std::string& text) {
+    for (int i = 0; i < 600; ++i) {
+      if (const size_t at = seen.find(text); at != std::string::npos) return seen.erase(0, at + text.size()), true;
+      pollfd ready{terminal, POLLIN, 0};
+      std::array<char, 4096> bytes{};
+      if (poll(&ready, 1, 50) <= 0) continue;
+      const ssize_t count = read(terminal, bytes.data(), bytes.size());
+      if (count <= 0) return false;
+      seen.append(bytes.data(), static_cast<size_t>(count));
+    }
+    return false;
+  };
+  const auto type = [&](const std::string& text) { ASSERT_EQ(write(terminal, text.data(), text.size()), std::ssize(text)); };
+  EXPECT_TRUE(wait_for("> "));
+  type("a draft");
+  EXPECT_TRUE(wait_for("a draft"));
+  type("\x03");
+  EXPECT_TRUE(wait_for("^C\r\n> ")) << seen;
+  type("/system gr\u00fc\u00df\r");
+  EXPECT_TRUE(wait_for("> "));
+  type("/list\r");
+  EXPECT_TRUE(wait_for("1 system: gr\u00fc\u00df")) << seen;  // the draft is gone, and UTF-8 arrives
+  EXPECT_TRUE(wait_for("> "));
+  type("\x03");
+  EXPECT_TRUE(wait_for("again")) << seen;
+  EXPECT_TRUE(wait_for("> "));
+  type("\x03");
+  int status = -1;
+  EXPECT_EQ(waitpid(pid, &status, 0), pid);
+  close(terminal);
+  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << status;
 }
 
 }  // namespace

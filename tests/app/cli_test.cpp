@@ -237,5 +237,45 @@ TEST_F(Cli, ImagesThatAreNone) {
   expect_refused(run({"reconstruct", work_ / "x.png", "-o", out(), "--model", work_ / "model"}), 2, "x.png");
 }
 
+// ---- Memory and devices -----------------------------------------------------------------------------------------------------------
+
+TEST_F(Cli, PlanSaysStageByStageWhatLiesWhere) {
+  const std::vector<std::string> plan = {"plan", "--model", "random:sana-1.6b", "--device", "cpu", "--dtype", "fp32", "--size", "1024"};
+  const auto with = [&](std::vector<std::string> more) {
+    std::vector<std::string> arguments = plan;
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return run(arguments);
+  };
+  const Outcome roomy = with({"--vram", "40GB", "--json"});
+  ASSERT_EQ(roomy.status, 0) << roomy.err;
+  const Json json = parse_json(roomy.out, "plan");
+  ASSERT_EQ(json.at("stages").size(), 3u);
+  EXPECT_EQ(json.at("stages")[0].at("weights"), "resident");
+  EXPECT_LE(json.at("peak_bytes").get<int64_t>(), int64_t{40000000000});
+  const Outcome tight = with({"--vram", "13GB"});
+  ASSERT_EQ(tight.status, 0) << tight.err;
+  EXPECT_THAT(tight.out, HasSubstr("offloaded"));
+  expect_refused(with({"--vram", "1GiB"}), 4, "needs at least");
+  expect_refused(with({"--vram", "lots"}), 2, "--vram");
+  expect_refused(run({"plan", "--model", "random:sana-9b", "--vram", "8GiB"}), 2, "sana-9b");
+}
+
+TEST_F(Cli, MemoryThatDoesNotSufficeIsToldBeforeAnyWork) {
+  expect_refused(run(generate({"-o", out(), "--vram", "1MB"})), 4, "needs at least");
+  expect_refused(run(generate({"-o", out(), "--vram", "200%"})), 2, "--vram");
+  EXPECT_EQ(run(generate({"-o", out(), "--vram", "90%"})).status, 0);
+}
+
+TEST_F(Cli, DevicesShareTheNumberedPictures) {
+  ASSERT_EQ(run(generate({"-o", out("one.png"), "--count", "3", "--device", "cpu"})).status, 0);
+  const Outcome outcome = run(generate({"-o", out("two.png"), "--count", "3", "--device", "cpu,cpu"}));
+  ASSERT_EQ(outcome.status, 0) << outcome.err;
+  for (const char* number : {"1", "2", "3"}) {
+    EXPECT_EQ(test::read_file(out(std::string("one-") + number + ".png")), test::read_file(out(std::string("two-") + number + ".png")));
+  }
+  EXPECT_EQ(run(generate({"-o", out(), "--device", "cpu,gpu"})).status, 2);
+  EXPECT_EQ(run(generate({"-o", out(), "--device", "cpu,"})).status, 2);
+}
+
 }  // namespace
 }  // namespace linea

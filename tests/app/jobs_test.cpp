@@ -5,6 +5,7 @@
 #include <chrono>
 #include <fstream>
 #include <mutex>
+#include <set>
 #include <thread>
 
 #include "app/engine/abandoned.h"
@@ -471,6 +472,95 @@ TEST_F(Jobs, ALibraryThatCannotBeWrittenCostsNoPicture) {
   EXPECT_EQ(events(Kind::kJobDone).size(), 1u);
   ASSERT_EQ(events(Kind::kWarning).size(), 1u);
   EXPECT_THAT(events(Kind::kWarning)[0].text, HasSubstr("not registered"));
+}
+
+// ---- Several devices ------------------------------------------------------------------------------------------------------------
+
+TEST_F(Jobs, SeveralDevicesMakeThePicturesOfOne) {
+  {
+    Engine engine(options());
+    engine.submit(job(1, 5));
+    engine.wait_idle();
+  }
+  std::vector<std::string> expected;
+  for (int seed = 1; seed <= 5; ++seed) expected.push_back(out("a-red-apple-" + std::to_string(seed) + ".png"));
+  fs::remove_all(work_ / "out");
+  EngineOptions o = options();
+  o.devices = {kCpuDevice, kCpuDevice, kCpuDevice};
+  std::set<int> lanes;
+  o.before_picture = [&](Device, int lane) {
+    const std::lock_guard lock(mutex_);
+    lanes.insert(lane);
+  };
+  Engine engine(o);
+  engine.submit(job(1, 5));
+  engine.wait_idle();
+  EXPECT_EQ(lanes.size(), 3u);
+  for (int seed = 1; seed <= 5; ++seed) {
+    EXPECT_EQ(out("a-red-apple-" + std::to_string(seed) + ".png"), expected[static_cast<size_t>(seed - 1)]) << seed;
+  }
+}
+
+TEST_F(Jobs, ALostDeviceHandsItsPicturesToTheOthers) {
+  EngineOptions o = options();
+  o.devices = {kCpuDevice, kCpuDevice};
+  o.before_picture = [](Device, int lane) {
+    if (lane == 1) throw Error(ErrorKind::kDevice, "fell off the bus");
+  };
+  Engine engine(o);
+  const JobId id = engine.submit(job(1, 6));
+  engine.wait_idle();
+  EXPECT_EQ(engine.queue()->find(id)->state, JobState::kDone);
+  EXPECT_EQ(events(Kind::kPictureDone).size(), 6u);
+  ASSERT_EQ(events(Kind::kWarning).size(), 1u);
+  EXPECT_THAT(events(Kind::kWarning)[0].text, HasSubstr("cpu is lost"));
+  EXPECT_THAT(events(Kind::kWarning)[0].text, HasSubstr("fell off the bus"));
+  engine.submit(job(9, 2));  // the other device goes on alone
+  engine.wait_idle();
+  EXPECT_EQ(events(Kind::kPictureDone).size(), 8u);
+  EXPECT_EQ(events(Kind::kWarning).size(), 1u);
+}
+
+TEST_F(Jobs, TheLastDevicesFailureIsTheJobs) {
+  EngineOptions o = options();
+  o.devices = {kCpuDevice, kCpuDevice};
+  std::atomic<int> made = 0;
+  o.before_picture = [&](Device, int) {
+    if (++made > 2) throw Error(ErrorKind::kDevice, "power failure");
+  };
+  Engine engine(o);
+  const JobId first = engine.submit(job(1, 5)), second = engine.submit(job(8, 1));
+  EXPECT_TRUE(engine.wait_idle(60));
+  for (const JobId id : {first, second}) {
+    EXPECT_EQ(engine.queue()->find(id)->state, JobState::kFailed);
+    EXPECT_EQ(engine.queue()->find(id)->failure_kind, ErrorKind::kDevice);
+  }
+  const JobId late = engine.submit(job(20, 1));
+  EXPECT_TRUE(engine.wait_idle(60));
+  EXPECT_EQ(engine.queue()->find(late)->failure_kind, ErrorKind::kDevice);
+}
+
+TEST_F(Jobs, OtherFailuresDoNotCostADevice) {
+  EngineOptions o = options();
+  o.devices = {kCpuDevice, kCpuDevice};
+  Engine engine(o);
+  PictureJob bad = job(1, 1);
+  bad.settings.request.size = {31, 64};
+  engine.submit(bad);
+  engine.submit(job(1, 4));
+  engine.wait_idle();
+  EXPECT_EQ(events(Kind::kPictureDone).size(), 4u);
+  EXPECT_THAT(events(Kind::kWarning), IsEmpty());
+}
+
+TEST_F(Jobs, PicturesSayWhatMemoryTheyWerePlannedForAndTook) {
+  Engine engine(options());
+  engine.submit(job());
+  engine.wait_idle();
+  ASSERT_EQ(events(Kind::kPictureDone).size(), 1u);
+  const PictureResult& result = events(Kind::kPictureDone)[0].result;
+  EXPECT_GT(result.planned_bytes, 0);
+  EXPECT_GT(result.observed_bytes, 0);
 }
 
 }  // namespace

@@ -1,19 +1,25 @@
 // Decoding and reading speed of language models of published sizes with random weights, beside the time that their bytes need.
 //
-//   linea_lm_bench DEVICE MODEL [TYPE [PROMPT]]      MODEL: rwkv7-0.4b, rwkv7-2.9b, rwkv7-7.2b, mamba2-130m, mamba2-2.7b
+//   linea_lm_bench DEVICE MODEL [TYPE [PROMPT [BATCH [profile]]]]
+//   MODEL   rwkv7-0.4b, rwkv7-2.9b, rwkv7-7.2b, mamba2-130m, mamba2-2.7b
+//   TYPE    f32, f16 (default), bf16, fp8, or f16 with matrices in blocks: int8 (Q8_0), int4 (Q4_K), q4_0, q5_k, q6_k
+//   PROMPT  tokens, 4096; BATCH sequences that are decoded together, 1 = no such measurement
 //
 // All weights are views of one block of random numbers, so that a model costs the host little memory; the device gets a copy of each.
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <cstring>
 #include <functional>
 #include <map>
 #include <random>
 
 #include "core/error.h"
+#include "core/quantized.h"
 #include "kernels/bench/bench.h"
 #include "kernels/bench/profile.h"
 #include "kernels/replay.h"
+#include "lm/convert.h"
 #include "lm/mamba2.h"
 #include "lm/rwkv7.h"
 
@@ -22,17 +28,34 @@ namespace {
 
 constexpr int kWarmUps = 4, kSteps = 64, kPrefills = 3;
 
+// `count` values of a type, a pattern that repeats.
+Tensor random_block(DType type, int64_t count) {
+  constexpr int64_t kPattern = int64_t{1} << 18;
+  std::minstd_rand engine(1);
+  std::normal_distribution<float> normal(0, 0.02f);
+  Tensor pattern({kPattern}, DType::kF32);
+  for (int64_t i = 0; i < kPattern; ++i) pattern.data<float>()[i] = normal(engine);
+  pattern = is_quantized(type) ? quantized(pattern, type) : pattern.to(type);
+  Tensor block({count}, type);
+  for (int64_t done = 0; done < block.bytes(); done += pattern.bytes()) {
+    std::memcpy(static_cast<char*>(block.raw()) + done, pattern.raw(),
+                static_cast<size_t>(std::min(pattern.bytes(), block.bytes() - done)));
+  }
+  return block;
+}
+
 class RandomTensors {
  public:
-  RandomTensors(DType type, int64_t largest) : block_({largest}, DType::kF32) {
-    std::minstd_rand engine(1);
-    std::normal_distribution<float> normal(0, 0.02f);
-    std::vector<float> values(1 << 16);
-    for (float& v : values) v = normal(engine);
-    for (int64_t i = 0; i < largest; ++i) block_.data<float>()[i] = values[static_cast<size_t>((i * 7 + i / 65521) & 0xffff)];
-    block_ = block_.to(type);
+  // Matrices of `matrix_type`, which may be quantised, the rest of `type`.
+  RandomTensors(DType type, DType matrix_type, int64_t largest) : matrix_type_(matrix_type), largest_(largest) {
+    blocks_[type] = random_block(type, largest);
+    type_ = type;
   }
-  void add(const std::string& name, Shape shape) { tensors_[name] = block_.slice(0, 0, shape.elements()).reshape(shape); }
+  void add(const std::string& name, Shape shape) {
+    const DType type = is_matrix(name, shape) && is_quantized(matrix_type_) ? type_of_matrix(name, shape, matrix_type_) : type_;
+    if (!blocks_.contains(type)) blocks_[type] = random_block(type, largest_);
+    tensors_[name] = blocks_[type].slice(0, 0, shape.elements()).reshape(shape);
+  }
   Checkpoint checkpoint() const { return Checkpoint::of_tensors("random", tensors_); }
   // Of everything that a token reads: all but the embedding.
   int64_t bytes_a_token(const std::string& embedding) const {
@@ -40,9 +63,16 @@ class RandomTensors {
     for (const auto& [name, tensor] : tensors_) sum += name == embedding ? 0 : tensor.bytes();
     return sum;
   }
+  int64_t parameters(const std::string& embedding) const {
+    int64_t sum = 0;
+    for (const auto& [name, tensor] : tensors_) sum += name == embedding ? 0 : tensor.elements();
+    return sum;
+  }
 
  private:
-  Tensor block_;
+  DType type_ = DType::kF32, matrix_type_;
+  int64_t largest_;
+  std::map<DType, Tensor> blocks_;
   std::map<std::string, Tensor> tensors_;
 };
 
@@ -50,10 +80,10 @@ struct Rwkv7Size {
   int64_t layers, channels, decay, rate, value, gate;
 };
 
-RandomTensors rwkv7_tensors(DType type, const Rwkv7Size& size) {
+RandomTensors rwkv7_tensors(DType type, DType matrix_type, const Rwkv7Size& size) {
   constexpr int64_t kVocabulary = 65536, kHead = 64;
   const int64_t C = size.channels, F = 4 * C;
-  RandomTensors t(type, kVocabulary * C);
+  RandomTensors t(type, matrix_type, kVocabulary * C);
   t.add("emb.weight", {kVocabulary, C});
   t.add("head.weight", {kVocabulary, C});
   for (const char* name : {"blocks.0.ln0", "ln_out"}) t.add(std::string(name) + ".weight", {C}), t.add(std::string(name) + ".bias", {C});
@@ -78,10 +108,10 @@ RandomTensors rwkv7_tensors(DType type, const Rwkv7Size& size) {
   return t;
 }
 
-RandomTensors mamba2_tensors(DType type, int64_t layers, int64_t channels) {
+RandomTensors mamba2_tensors(DType type, DType matrix_type, int64_t layers, int64_t channels) {
   constexpr int64_t kVocabulary = 50288, kState = 128, kHead = 64, kTaps = 4;
   const int64_t D = channels, inner = 2 * D, heads = inner / kHead, convolved = inner + 2 * kState;
-  RandomTensors t(type, kVocabulary * D);
+  RandomTensors t(type, matrix_type, kVocabulary * D);
   t.add("backbone.embeddings.weight", {kVocabulary, D});
   t.add("lm_head.weight", {kVocabulary, D});
   t.add("backbone.norm_f.weight", {D});
@@ -100,22 +130,23 @@ RandomTensors mamba2_tensors(DType type, int64_t layers, int64_t channels) {
 
 struct Loaded {
   std::unique_ptr<LanguageModel> model;
-  int64_t bytes_a_token;
+  int64_t bytes_a_token, parameters;
 };
 
-Loaded load(Context& ctx, const std::string& name) {
+Loaded load(Context& ctx, const std::string& name, DType matrix_type) {
   const std::map<std::string, Rwkv7Size> rwkv7 = {{"rwkv7-0.4b", {24, 1024, 64, 64, 32, 128}},
                                                   {"rwkv7-2.9b", {32, 2560, 96, 96, 64, 320}},
                                                   {"rwkv7-7.2b", {32, 4096, 128, 128, 96, 480}}};
   if (const auto found = rwkv7.find(name); found != rwkv7.end()) {
-    const RandomTensors tensors = rwkv7_tensors(ctx.dtype, found->second);
-    return {std::make_unique<Rwkv7>(Rwkv7::load(ctx, tensors.checkpoint())), tensors.bytes_a_token("emb.weight")};
+    const RandomTensors tensors = rwkv7_tensors(ctx.dtype, matrix_type, found->second);
+    return {std::make_unique<Rwkv7>(Rwkv7::load(ctx, tensors.checkpoint())), tensors.bytes_a_token("emb.weight"),
+            tensors.parameters("emb.weight")};
   }
   const std::map<std::string, std::pair<int64_t, int64_t>> mamba2 = {{"mamba2-130m", {24, 768}}, {"mamba2-2.7b", {64, 2560}}};
   if (const auto found = mamba2.find(name); found != mamba2.end()) {
-    const RandomTensors tensors = mamba2_tensors(ctx.dtype, found->second.first, found->second.second);
+    const RandomTensors tensors = mamba2_tensors(ctx.dtype, matrix_type, found->second.first, found->second.second);
     return {std::make_unique<Mamba2>(Mamba2::load(ctx, tensors.checkpoint(), Mamba2Config{})),
-            tensors.bytes_a_token("backbone.embeddings.weight")};
+            tensors.bytes_a_token("backbone.embeddings.weight"), tensors.parameters("backbone.embeddings.weight")};
   }
   throw Error(ErrorKind::kUsage, "unknown model " + name, "rwkv7-0.4b, rwkv7-2.9b, rwkv7-7.2b, mamba2-130m, mamba2-2.7b");
 }
@@ -128,58 +159,69 @@ double seconds_of(Context& ctx, const std::function<void()>& work) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
 }
 
-void print_ops(const std::vector<bench::OpTotal>& ops) {
+void print_ops(const std::vector<bench::OpTotal>& ops, const bench::Rates& rates) {
   double total = 0;
   for (const bench::OpTotal& op : ops) total += op.seconds;
   for (const bench::OpTotal& op : ops) {
-    if (op.seconds < 0.005 * total) continue;
-    std::printf("  %6.2f ms %5.1f %% %5d calls %8.1f us each %7.0f GB/s %7.1f TFLOPS  %.90s\n", op.seconds * 1e3, op.seconds / total * 100,
-                op.calls, op.seconds / op.calls * 1e6, op.bytes / op.seconds / 1e9, op.flops / op.seconds / 1e12, op.name.c_str());
+    if (op.seconds < 0.01 * total) continue;
+    const double floor = std::max(op.bytes / rates.copy_bytes, op.f32_math ? 0.0 : op.flops / rates.gemm_flops);
+    std::printf("  %7.2f ms %4.1f %% %4d x %7.1f us, floor %7.1f  %.70s\n", op.seconds * 1e3, op.seconds / total * 100, op.calls,
+                op.seconds / op.calls * 1e6, floor / op.calls * 1e6, op.name.c_str());
   }
 }
 
 class Bench {
  public:
-  Bench(Context& ctx, const LanguageModel& model, int64_t prompt)
+  Bench(Context& ctx, const LanguageModel& model, int64_t prompt, int64_t batch)
       : ctx_(ctx), model_(model), tokens_(static_cast<size_t>(prompt), 1), state_(model.initial_state(ctx)) {
     Arena plan = Arena::planning(ctx.backend->device());
     Context planner = ctx;
     planner.arena = &plan;
-    const auto row = planner.allocate({1, model.vocabulary_size()}, DType::kF32);
-    model.prefill(planner, tokens_, state_, row);
+    const auto row = planner.allocate({1 + batch, model.vocabulary_size()}, DType::kF32);
+    model.prefill(planner, tokens_, state_, row.slice(0, 0, 1));
     arena_ = std::make_unique<Arena>(ctx.backend->device(), plan.peak());
     ctx_.arena = arena_.get();
     logits_ = ctx_.allocate({1, model.vocabulary_size()}, DType::kF32);
     for (size_t i = 0; i < tokens_.size(); ++i) tokens_[i] = static_cast<int32_t>(i * 31 % 50000);
   }
 
-  double step_seconds(bool captured) {
-    ReplayCache replays;
-    ctx_.replays = captured ? &replays : nullptr;
-    for (int i = 0; i < kWarmUps; ++i) model_.step(ctx_, 7, state_, logits_);
-    const double seconds = seconds_of(ctx_, [&] {
-      for (int i = 0; i < kSteps; ++i) model_.step(ctx_, 7 + i, state_, logits_);
-    });
-    ctx_.replays = nullptr;
-    return seconds / kSteps;
+  double step_seconds(bool captured) { return steps_seconds(captured, state_, logits_); }
+  double batch_seconds(int64_t sequences) {
+    const Arena::Scope scope(*ctx_.arena);
+    const Tensor logits = ctx_.allocate({sequences, model_.vocabulary_size()}, DType::kF32);
+    State states = State::repeated(state_, sequences);
+    return steps_seconds(true, states, logits);
   }
+  int64_t state_bytes() const { return state_.bytes(); }
   double prefill_seconds() {
     double best = 1e30;
     for (int i = 0; i < kPrefills; ++i) best = std::min(best, seconds_of(ctx_, [&] { model_.prefill(ctx_, tokens_, state_, logits_); }));
     return best;
   }
-  void print_profiles() {
+  void print_profiles(const bench::Rates& rates) {
     bench::ProfilingBackend profiler(*ctx_.backend);
     Context profiled = ctx_;
     profiled.backend = &profiler;
     for (const bool whole : {false, true}) {
       std::printf(whole ? "prompt by op\n" : "step by op (launched one by one)\n");
       model_.prefill(profiled, whole ? std::span(tokens_) : std::span(tokens_).first(1), state_, logits_);
-      print_ops(profiler.take());
+      print_ops(profiler.take(), rates);
     }
   }
 
  private:
+  double steps_seconds(bool captured, State& state, const Tensor& logits) {
+    ReplayCache replays;
+    std::vector<int32_t> ids(static_cast<size_t>(logits.dim(0)), 7);
+    ctx_.replays = captured ? &replays : nullptr;
+    for (int i = 0; i < kWarmUps; ++i) model_.prefill(ctx_, ids, state, logits);
+    const double seconds = seconds_of(ctx_, [&] {
+      for (int i = 0; i < kSteps; ++i) model_.prefill(ctx_, ids, state, logits);
+    });
+    ctx_.replays = nullptr;
+    return seconds / kSteps;
+  }
+
   Context ctx_;
   const LanguageModel& model_;
   std::vector<int32_t> tokens_;
@@ -188,40 +230,66 @@ class Bench {
   Tensor logits_;
 };
 
-void run(const std::string& device, const std::string& name, const std::string& type, int64_t prompt) {
-  Backend& backend = backend_of(parse_device(device));
+struct Options {
+  std::string device, model, type = "f16";
+  int64_t prompt = 4096, batch = 1;
+  bool profile = false;
+};
+
+DType matrix_type_of(const std::string& type) {
+  if (type == "int8") return DType::kQ8_0;
+  if (type == "int4") return DType::kQ4_K;
+  return type.starts_with('q') ? parse_weight_type("TYPE", type) : DType::kF16;
+}
+
+void run(const Options& o) {
+  Backend& backend = backend_of(parse_device(o.device));
   Arena measuring(backend.device(), int64_t{1} << 30);
   Context ctx;
   ctx.backend = &backend;
   ctx.arena = &measuring;
-  ctx.dtype = type == "f32" ? DType::kF32 : type == "f16" ? DType::kF16 : DType::kBF16;
-  const double copy_rate = bench::measure_rates(ctx).copy_bytes;
-  const Loaded loaded = load(ctx, name);
-  Bench bench(ctx, *loaded.model, prompt);
-  const double bytes = static_cast<double>(loaded.bytes_a_token), floor = bytes / copy_rate;
-  std::printf("%s %s on %s: %.2f GB a token, copy rate %.0f GB/s, floor %.0f tokens/s\n", name.c_str(), type.c_str(), device.c_str(),
-              bytes / 1e9, copy_rate / 1e9, 1 / floor);
+  ctx.dtype = o.type == "f32" ? DType::kF32 : o.type == "bf16" ? DType::kBF16 : DType::kF16;
+  ctx.fp8 = o.type == "fp8";
+  const bench::Rates rates = bench::measure_rates(ctx);
+  const Loaded loaded = load(ctx, o.model, matrix_type_of(o.type));
+  Bench bench(ctx, *loaded.model, o.prompt, o.batch);
+  const auto parameters = static_cast<double>(loaded.parameters), state = static_cast<double>(bench.state_bytes());
+  const double bytes = ctx.fp8 ? parameters : static_cast<double>(loaded.bytes_a_token), floor = bytes / rates.copy_bytes;
+  std::printf("%s %s: %.2f GB a token, state %.3f GB, copy %.0f GB/s, GEMM %.0f TFLOPS, floor %.0f tokens/s\n", o.model.c_str(),
+              o.type.c_str(), bytes / 1e9, state / 1e9, rates.copy_bytes / 1e9, rates.gemm_flops / 1e12, 1 / floor);
   for (const bool captured : {false, true}) {
     const double step = bench.step_seconds(captured);
     std::printf("decode %-10s %8.3f ms %7.1f tokens/s, %.1f %% of the floor's\n", captured ? "captured" : "op by op", step * 1e3, 1 / step,
                 100 * floor / step);
   }
-  const double prefill = bench.prefill_seconds();
-  std::printf("prompt of %ld  %8.1f ms %7.0f tokens/s, %.0f TFLOPS\n", static_cast<long>(prompt), prefill * 1e3,
-              static_cast<double>(prompt) / prefill, bytes * static_cast<double>(prompt) / prefill / 1e12);
-  bench.print_profiles();
+  if (o.batch > 1) {
+    const auto count = static_cast<double>(o.batch);
+    const double step = bench.batch_seconds(o.batch), least = floor + 2 * count * state / rates.copy_bytes;
+    std::printf("decode %ld together %8.3f ms %7.0f tokens/s, %.1f %% of the floor's with states\n", static_cast<long>(o.batch), step * 1e3,
+                count / step, 100 * least / step);
+  }
+  const double prefill = bench.prefill_seconds(), prompt = static_cast<double>(o.prompt);
+  std::printf("prompt of %ld  %8.1f ms %7.0f tokens/s, %.0f TFLOPS\n", static_cast<long>(o.prompt), prefill * 1e3, prompt / prefill,
+              2 * parameters * prompt / prefill / 1e12);
+  if (o.profile) bench.print_profiles(rates);
 }
 
 }  // namespace
 }  // namespace linea
 
 int main(int count, char** arguments) {
-  if (count < 3) {
-    std::fprintf(stderr, "usage: linea_lm_bench DEVICE MODEL [f16|bf16|f32 [PROMPT]]\n");
+  const std::vector<std::string> words(arguments + 1, arguments + count);
+  if (words.size() < 2) {
+    std::fprintf(stderr, "usage: linea_lm_bench DEVICE MODEL [TYPE [PROMPT [BATCH [profile]]]]\n");
     return 2;
   }
   try {
-    linea::run(arguments[1], arguments[2], count > 3 ? arguments[3] : "f16", count > 4 ? std::stol(arguments[4]) : 4096);
+    linea::Options options = {.device = words[0], .model = words[1]};
+    if (words.size() > 2) options.type = words[2];
+    if (words.size() > 3) options.prompt = std::stol(words[3]);
+    if (words.size() > 4) options.batch = std::stol(words[4]);
+    options.profile = words.size() > 5;
+    linea::run(options);
   } catch (const std::exception& error) {
     std::fprintf(stderr, "linea_lm_bench: %s\n", error.what());
     return 1;

@@ -4,7 +4,8 @@
 #   cuda_parity.sh pack BUILD ARCHIVE   puts the stripped test programs of a build with LINEA_CUDA=ON, and the shared libraries that they
 #                                       need besides glibc's, libstdc++ and CUDA's, into ARCHIVE (.tar.xz, about 15 MB)
 #   cuda_parity.sh run ARCHIVE          runs them here: every op against the CPU backend, then the models' golden tests on cuda:0
-#   cuda_parity.sh bench ARCHIVE        decoding and reading speed of RWKV-7 and Mamba-2 in their published sizes, beside the copy rate
+#   cuda_parity.sh bench ARCHIVE        the tests of language models' ops alone, then decoding and reading speed of RWKV-7 and Mamba-2 in
+#                                       their published sizes, in 16 bits and quantised, beside the copy rate; about two minutes
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 programs=(linea_cuda_tests linea_dit_tests linea_vae_tests linea_lm_tests)
@@ -49,11 +50,21 @@ run() {
 }
 
 bench() {
-  local model
+  local type
   unpack "$1"
-  for model in rwkv7-7.2b rwkv7-2.9b mamba2-2.7b; do
-    "$folder/$bench" cuda:0 "$model" f16 4096
+  "$folder/linea_cuda_tests" --gtest_brief=1 --gtest_filter='*Recurrent*:*Quantized*' 2>&1 | grep -v '^$' | tail -30 || true
+  time_model rwkv7-7.2b f16 4096 64 profile
+  time_model rwkv7-2.9b f16 4096 64
+  LINEA_CUDA_CHAIN=0 time_model rwkv7-2.9b f16 1024 | sed 's/^/without chained kernels: /'
+  for type in int8 int4 q4_0 fp8; do
+    time_model rwkv7-2.9b $type 4096
   done
+  time_model mamba2-2.7b f16 4096 64 profile
+}
+
+# A model that fails does not keep the others from being timed.
+time_model() {
+  "$folder/$bench" cuda:0 "$@" 2>&1 || echo "failed: $*"
 }
 
 case ${1:-} in
@@ -61,7 +72,7 @@ case ${1:-} in
   run) run "$2" ;;
   bench) bench "$2" ;;
   *)
-    sed -n '2,8s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
+    sed -n '2,9s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
     exit 2
     ;;
 esac

@@ -1,16 +1,17 @@
-"""Times of the reference implementation (diffusers, transformers) on a GPU, for the figures that stand beside Linea's.
+"""Times of the reference implementation (diffusers, transformers), for the figures that stand beside Linea's.
 
-    python tests/device/reference_picture.py [--sizes 1024 2048 4096] [--compile] [--json FILE]
+    python tests/device/reference_picture.py [--sizes 1024 2048 4096] [--compile] [--json FILE] [--device cpu] [--model FOLDER]
 
-SANA-1.6B, its DC-AE and Gemma-2-2B with random weights of the exact configuration, in bfloat16: a denoising step of the
-guidance pair, decoding, and the text encoder on 300 tokens. Prints the median of several runs in milliseconds and the
-peak of the memory that torch allocated.
+SANA-1.6B, its DC-AE and Gemma-2-2B with random weights of the exact configuration, in bfloat16, or the model in FOLDER: a
+denoising step of the guidance pair, decoding, and the text encoder on 300 tokens. Prints the median of several runs in
+milliseconds and, on a GPU, the peak of the memory that torch allocated. `linea bench picture --compare` calls it.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -38,27 +39,23 @@ GEMMA = dict(
 )  # fmt: skip
 
 
-def on_device(make: Callable[[], torch.nn.Module]) -> torch.nn.Module:
-    with torch.device("cuda"):
-        return make().to(torch.bfloat16).eval().requires_grad_(False)
-
-
 @torch.inference_mode()
-def measure(call: Callable[[], object], runs: int) -> dict[str, float]:
+def measure(call: Callable[[], object], runs: int, on_gpu: bool) -> dict[str, float]:
     """Median milliseconds and peak GiB of a call."""
-    for _ in range(3):
+    for _ in range(3 if on_gpu else 1):
         call()
-    torch.cuda.synchronize()
-    torch.cuda.reset_peak_memory_stats()
+    if on_gpu:
+        torch.cuda.synchronize()
+        torch.cuda.reset_peak_memory_stats()
     times = []
     for _ in range(runs):
-        start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
-        start.record()
+        start = time.perf_counter()
         call()
-        end.record()
-        end.synchronize()
-        times.append(start.elapsed_time(end))
-    return {"ms": sorted(times)[len(times) // 2], "peak_gib": torch.cuda.max_memory_allocated() / 2**30}
+        if on_gpu:
+            torch.cuda.synchronize()
+        times.append(1e3 * (time.perf_counter() - start))
+    peak = torch.cuda.max_memory_allocated() / 2**30 if on_gpu else 0.0
+    return {"ms": sorted(times)[len(times) // 2], "peak_gib": peak}
 
 
 def main() -> None:
@@ -67,37 +64,54 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=7)
     parser.add_argument("--compile", action="store_true", help="also with torch.compile, which takes a minute")
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--device", default="cuda")
+    parser.add_argument("--dtype", default="bfloat16", choices=["float32", "bfloat16", "float16"])
+    parser.add_argument("--threads", type=int, default=0)
+    parser.add_argument("--model", type=Path, help="model folder of the diffusers layout, in place of random weights")
+    parser.add_argument("--no-text", action="store_true", help="without the text encoder")
     args = parser.parse_args()
     torch.manual_seed(0)
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    dtype, on_gpu = getattr(torch, args.dtype), args.device != "cpu"
     figures: dict[str, dict[str, float]] = {}
 
     def report(name: str, call: Callable[[], object], runs: int = args.runs) -> None:
         try:
-            figures[name] = measure(call, runs)
+            figures[name] = measure(call, runs, on_gpu)
         except torch.OutOfMemoryError:
             figures[name] = {"ms": float("nan"), "peak_gib": float("inf")}
         print(f"{name:32} {figures[name]['ms']:9.2f} ms  {figures[name]['peak_gib']:6.2f} GiB", flush=True)
 
-    transformer = on_device(lambda: SanaTransformer2DModel(**TRANSFORMER))
+    def prepare(make: Callable[[], torch.nn.Module]) -> torch.nn.Module:
+        with torch.device(args.device):
+            return make().to(args.device, dtype).eval().requires_grad_(False)
+
+    def part(kind: type, name: str, config: dict[str, object]) -> torch.nn.Module:
+        return prepare(lambda: kind.from_pretrained(args.model / name) if args.model else kind(**config))
+
+    transformer = part(SanaTransformer2DModel, "transformer", TRANSFORMER)
+    channels, latent_channels = transformer.config.caption_channels, transformer.config.in_channels
     variants = {"": transformer} | ({" compiled": torch.compile(transformer)} if args.compile else {})
-    text = torch.randn(2, 300, 2304, dtype=torch.bfloat16, device="cuda")
-    mask = torch.ones(2, 300, device="cuda")
-    timestep = torch.full((2,), 500.0, device="cuda")
+    text = torch.randn(2, 300, channels, dtype=dtype, device=args.device)
+    mask = torch.ones(2, 300, device=args.device)
+    timestep = torch.full((2,), 500.0, device=args.device)
     for size in args.sizes:
-        latents = torch.randn(2, 32, size // 32, size // 32, dtype=torch.bfloat16, device="cuda")
+        latents = torch.randn(2, latent_channels, size // 32, size // 32, dtype=dtype, device=args.device)
         for suffix, model in variants.items():
             report(f"step {size}{suffix}", lambda: model(latents, encoder_hidden_states=text, timestep=timestep, encoder_attention_mask=mask))
     del transformer, variants
 
-    autoencoder = on_device(lambda: AutoencoderDC(**AUTOENCODER))
+    autoencoder = part(AutoencoderDC, "vae", AUTOENCODER)
     for size in args.sizes:
-        latents = torch.randn(1, 32, size // 32, size // 32, dtype=torch.bfloat16, device="cuda")
+        latents = torch.randn(1, latent_channels, size // 32, size // 32, dtype=dtype, device=args.device)
         report(f"decode {size}", lambda: autoencoder.decode(latents).sample, max(3, args.runs // 2))
     del autoencoder
 
-    gemma = on_device(lambda: Gemma2Model(Gemma2Config(**GEMMA)))
-    tokens = torch.randint(0, 256000, (1, 300), device="cuda")
-    report("Gemma-2-2B, 300 tokens", lambda: gemma(tokens, attention_mask=torch.ones_like(tokens)))
+    if not args.no_text and args.model is None:
+        gemma = prepare(lambda: Gemma2Model(Gemma2Config(**GEMMA)))
+        tokens = torch.randint(0, 256000, (1, 300), device=args.device)
+        report("Gemma-2-2B, 300 tokens", lambda: gemma(tokens, attention_mask=torch.ones_like(tokens)))
     if args.json is not None:
         args.json.write_text(json.dumps(figures, indent=2) + "\n")
 

@@ -318,15 +318,14 @@ TEST_F(PipelineTest, SiblingsInThreadsMakeTheSamePictures) {
 
 TEST_F(PipelineTest, ThePlanSaysWhatEachStageTakes) {
   SanaPipeline pipeline = open();
-  const SanaPipeline::Memory small = pipeline.plan_memory(request(20, 4.5)), unguided = pipeline.plan_memory(request(20, 1.0));
+  const MemoryPlan small = pipeline.plan(request(20, 4.5), 0), unguided = pipeline.plan(request(20, 1.0), 0);
   PictureRequest r = request(20, 4.5);
   r.size = {128, 128};
-  const SanaPipeline::Memory large = pipeline.plan_memory(r);
-  EXPECT_GT(small.weights, 0);
-  EXPECT_GT(small.text, 0);
-  EXPECT_GT(small.denoise, unguided.denoise);
-  EXPECT_GT(large.denoise, small.denoise);
-  EXPECT_GT(large.decode, small.decode);
+  const MemoryPlan large = pipeline.plan(r, 0);
+  EXPECT_GT(small.text.activation_bytes, 0);
+  EXPECT_GT(small.transformer.activation_bytes, unguided.transformer.activation_bytes);
+  EXPECT_GT(large.transformer.activation_bytes, small.transformer.activation_bytes);
+  EXPECT_GT(large.decoder.activation_bytes, small.decoder.activation_bytes);
 }
 
 }  // namespace

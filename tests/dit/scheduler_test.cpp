@@ -66,6 +66,12 @@ TEST(Scheduler, RefusesWhatItDoesNotImplement) {
   EXPECT_THROW(make({{"algorithm_type", "sde-dpmsolver++"}}), Error);
   EXPECT_THROW(make({{"prediction_type", "epsilon"}}), Error);
   EXPECT_THROW(make({{"use_karras_sigmas", true}}), Error);
+  EXPECT_THROW(make({{"final_sigmas_type", "sigma_min"}, {"beta_schedule", "squaredcos_cap_v2"}}), Error);
+  for (const char* key : {"use_dynamic_shifting", "use_karras_sigmas", "invert_sigmas", "stochastic_sampling"}) {
+    EXPECT_THROW(make({{"_class_name", "FlowMatchEulerDiscreteScheduler"}, {key, true}}), Error) << key;
+  }
+  EXPECT_THROW(make({{"_class_name", "FlowMatchEulerDiscreteScheduler"}, {"shift_terminal", 0.1}}), Error);
+  EXPECT_EQ(make({{"_class_name", "FlowMatchEulerDiscreteScheduler"}, {"shift_terminal", nullptr}})->steps(), 20);
   EXPECT_THROW(make(Json::object(), {.steps = 0}), Error);
   EXPECT_THROW(make(Json::object(), {.steps = -3}), Error);
   EXPECT_THROW(make(Json::object(), {.name = "ddim"}), Error);

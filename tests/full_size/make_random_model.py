@@ -140,15 +140,27 @@ class Weights:
         self.dtype, self.norm_offset = dtype, norm_offset
         self.pool = np.random.default_rng(0).standard_normal(1 << 22, dtype=np.float32)
         self.turn = 0
+        self.scaled = {}  # the pool times a scale, as bytes: a handful of scales serves a whole model
 
-    def draw(self, name: str, shape: tuple) -> bytes:
-        count = int(np.prod(shape))
+    def draw(self, name: str, shape: tuple):
+        """The tensor's bytes, in pieces."""
+        item = 4 if self.dtype == "f32" else 2
         self.turn = (self.turn + 99991) % len(self.pool)
-        values = np.resize(np.roll(self.pool, self.turn), count)
         if len(shape) == 1:
-            values = values * 0.02 + (self.norm_offset if "norm" in name and name.endswith("weight") else 0)
-        else:
-            values = values * float(np.prod(shape[1:])) ** -0.5
+            values = np.resize(np.roll(self.pool, self.turn), shape) * 0.02
+            yield self.encoded(values + (self.norm_offset if "norm" in name and name.endswith("weight") else 0))
+            return
+        scale = float(np.prod(shape[1:])) ** -0.5
+        if scale not in self.scaled:
+            self.scaled[scale] = self.encoded(self.pool * scale)
+        source, start, left = memoryview(self.scaled[scale]), self.turn * item, int(np.prod(shape)) * item
+        while left > 0:
+            piece = source[start : start + left]
+            yield piece
+            left -= len(piece)
+            start = 0
+
+    def encoded(self, values: np.ndarray) -> bytes:
         values = values.astype(np.float32)
         if self.dtype == "f32":
             return values.tobytes()
@@ -168,7 +180,7 @@ def write(path: pathlib.Path, shapes: dict, weights: Weights) -> None:
     with open(path, "wb") as file:
         file.write(struct.pack("<Q", len(text)) + text)
         for name, shape in shapes.items():
-            file.write(weights.draw(name, shape))
+            file.writelines(weights.draw(name, shape))
     print(f"{path}: {offset / 2**30:.2f} GiB")
 
 

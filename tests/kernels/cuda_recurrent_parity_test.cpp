@@ -20,11 +20,12 @@ class CudaRecurrentParity : public CudaParity {
   // A sequence op on both devices: op(ctx, side, first token, count, state, y) computes a part of it.
   using SequenceOp = std::function<void(Context&, int side, int64_t first, int64_t count, const Tensor& state)>;
   // Runs the whole on both sides, then in pieces on the device alone. `y` is the output that op writes to.
-  void run_sequence(const std::string& what, int64_t tokens, const Tensor& start, const Pair& y, const SequenceOp& op) {
+  void run_sequence(const std::string& what, int64_t tokens, const Tensor& start, const Pair& y, const SequenceOp& op, double bound = 3e-6,
+                    double state_bound = 3e-6) {
     const std::array<Tensor, 2> state = {copy(start), start.to(kCuda)};
     run([&](Context& ctx, int side) { op(ctx, side, 0, tokens, state[static_cast<size_t>(side)]); });
-    expect_close(y, what);
-    EXPECT_LE(relative_l2(state[1].to(kCpuDevice), state[0]), 3e-6) << what << " state";
+    expect_close(y, what, bound);
+    EXPECT_LE(relative_l2(state[1].to(kCpuDevice), state[0]), state_bound) << what << " state";
     const Tensor whole = y.wide[1].to(kCpuDevice), last = state[1].to(kCpuDevice);
     for (const int64_t piece : {int64_t{1}, int64_t{3}, int64_t{16}, int64_t{37}}) {
       if (piece >= tokens) continue;
@@ -331,6 +332,113 @@ TEST_P(CudaRecurrentParity, Rwkv7InputsAndOutputs) {
                     y[side]);
     });
     expect_close(y, "rwkv7_outputs", 1e-5);
+  }
+}
+
+// Everything between RWKV-7's projections: one launch for single tokens, three for more, with the same bits.
+TEST_P(CudaRecurrentParity, Rwkv7Heads) {
+  for (const auto& [T, H, N] : {std::array<int64_t, 3>{37, 3, 64}, {5, 2, 32}, {3, 1, 7}}) {
+    const int64_t A = H * N;
+    const float unit = 1.0f / std::sqrt(static_cast<float>(N));
+    const Pair k_k = floats({A}), k_a = floats({A}), u = floats({H, N}), w = floats({A}), bias = floats({A});
+    const Pair q = random({T, A}), k = random({T, A}, unit), v = random({T, A}), g = random({T, A}), v_first = random({T, A});
+    const Pair share = random({T, A}, 0.1f), rate = random({T, A}, 0.2f), y = output({T, A});
+    const Pair decay = both_devices([&] {
+      const Tensor values = random_tensor({T, A}, 77);
+      for (int64_t i = 0; i < values.elements(); ++i) values.data<float>()[i] = 1 / (1 + std::exp(-values.data<float>()[i]));
+      return values;
+    }());
+    run_sequence(
+        "rwkv7_heads", T, random_tensor({H, N, N}, 3), y,
+        [&](Context& ctx, int side, int64_t first, int64_t count, const Tensor& state) {
+          const Device device = side == 0 ? kCpuDevice : kCuda;
+          if (ctx.planning()) return;
+          const auto part = [&](const Pair& t) { return t[side].slice(0, first, count); };
+          const auto own = [&](const Pair& t) {  // the op replaces some of its inputs
+            const Tensor host = t[0].slice(0, first, count).to(kCpuDevice);
+            return device.is_cpu() ? copy(host) : copy(host).to(kCuda);
+          };
+          const Tensor keys = own(k), values = own(v);
+          const Rwkv7Inputs in = {.k = keys,
+                                  .v = values,
+                                  .rate = own(rate),
+                                  .decay = own(decay),
+                                  .kk = own(k),
+                                  .v_first = part(v_first),
+                                  .share = part(share),
+                                  .k_k = k_k[side],
+                                  .k_a = k_a[side],
+                                  .heads = H};
+          rwkv7_heads(ctx, in, state, {.q = part(q), .k = keys, .v = values, .g = part(g), .u = u[side], .w = w[side], .bias = bias[side]},
+                      part(y));
+          ctx.backend->synchronize();
+        },
+        1e-5, dtype() == DType::kF32 ? 1e-5 : 1e-2);  // vectors in between are rounded to the type
+  }
+}
+
+// Everything between Mamba-2's convolution and its gated norm, in one launch on the device.
+TEST_P(CudaRecurrentParity, Mamba2Heads) {
+  for (const auto& [T, G, H, N, P] : {std::array<int64_t, 5>{37, 1, 4, 128, 64}, {19, 2, 4, 16, 24}, {1, 1, 2, 64, 8}}) {
+    const Pair q = pitched({T, G * N}).reshape({T, G, N}), k = pitched({T, G * N}, 0.1f).reshape({T, G, N});
+    const Pair v = pitched({T, H * P}).reshape({T, H, P}), gate = pitched({T, H * P}).reshape({T, H, P}), step = pitched({T, H});
+    const Pair step_bias = floats({H}), rate = decays({H}), skip = floats({H}), y = output({T, H, P});
+    run_sequence(
+        "mamba2_heads", T, random_tensor({H, N, P}, 3), y,
+        [&](Context& ctx, int side, int64_t first, int64_t count, const Tensor& state) {
+          const auto part = [&](const Pair& t) { return t[side].slice(0, first, count); };
+          const Mamba2Heads in = {.q = part(q),
+                                  .k = part(k),
+                                  .v = part(v),
+                                  .step = part(step),
+                                  .gate = part(gate),
+                                  .step_bias = step_bias[side],
+                                  .rate = rate[side],
+                                  .skip = skip[side]};
+          mamba2_heads(ctx, in, state, part(y));
+        },
+        1e-5, 1e-5);
+  }
+}
+
+// Several sequences in one call: each gives the bits that it gives alone.
+TEST_P(CudaRecurrentParity, SequencesDoNotMeet) {
+  constexpr int64_t kMembers = 3, kHeads = 2, kDim = 64, kChannels = kHeads * kDim;
+  for (const int64_t T : {1, 5, 21}) {
+    const int64_t rows = kMembers * T;
+    const Pair q = random({rows, kHeads, kDim}), k = random({rows, kHeads, kDim}, 0.1f), v = random({rows, kHeads, kDim});
+    const Pair decay = decays({rows, kHeads, kDim}), x = random({rows, kChannels}), filter = floats({4, kChannels});
+    const Pair w = floats({kChannels}), bias = floats({kChannels}), m = floats({kChannels});
+    struct Run {
+      Tensor memory, window, before, y, convolved, mixed;
+    };
+    const auto run_rows = [&](int64_t first, int64_t count, const Tensor& memory, const Tensor& window, const Tensor& before) {
+      Context ctx = context(1);
+      Run r = {memory, window, before, {}, {}, {}};
+      r.y = Tensor({count, kHeads, kDim}, dtype(), kCuda);
+      r.convolved = Tensor({count, kChannels}, dtype(), kCuda);
+      r.mixed = Tensor({count, kChannels}, dtype(), kCuda);
+      const auto part = [&](const Pair& t) { return t[1].slice(0, first, count); };
+      linear_recurrence(ctx, part(q), part(k), part(v), {.log_decay = part(decay)}, r.memory, r.y);
+      causal_conv1d(ctx, part(x), filter[1], bias[1], r.window, r.convolved, Activation::kSilu);
+      const Mix mixes[] = {{m[1], r.mixed}};
+      mix_with_previous(ctx, part(x), w[1], bias[1], r.before, mixes);
+      return r;
+    };
+    const Tensor memory = random_tensor({kMembers, kHeads, kDim, kDim}, 4), window = random_tensor({kMembers, 3, kChannels}, 5),
+                 before = random_tensor({kMembers, kChannels}, 6);
+    const Run all = run_rows(0, rows, memory.to(kCuda), window.to(kCuda), before.to(kCuda));
+    for (int64_t i = 0; i < kMembers; ++i) {
+      const auto own = [&](const Tensor& t) { return copy(t.select(0, i)).to(kCuda); };
+      const Run alone = run_rows(i * T, T, own(memory), own(window), own(before));
+      const std::string what = " of member " + std::to_string(i);
+      expect_same_bits(all.y.slice(0, i * T, T), alone.y, "recurrence" + what);
+      expect_same_bits(all.convolved.slice(0, i * T, T), alone.convolved, "convolution" + what);
+      expect_same_bits(all.mixed.slice(0, i * T, T), alone.mixed, "mix" + what);
+      expect_same_bits(all.memory.select(0, i), alone.memory, "memory" + what);
+      expect_same_bits(all.window.select(0, i), alone.window, "window" + what);
+      expect_same_bits(all.before.select(0, i), alone.before, "row before" + what);
+    }
   }
 }
 

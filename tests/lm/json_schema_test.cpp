@@ -110,10 +110,13 @@ class SchemaMaker {
   std::mt19937 random_;
 };
 
-size_t characters(const std::string& text) {
-  size_t count = 0;
-  for (const char c : text) count += (static_cast<unsigned char>(c) & 0xc0) != 0x80;
-  return count;
+// Each character beyond ASCII as one byte: std::regex counts bytes.
+std::string one_byte_a_character(const std::string& text) {
+  std::string plain;
+  for (const char c : text) {
+    if ((static_cast<unsigned char>(c) & 0xc0) != 0x80) plain += static_cast<unsigned char>(c) < 0x80 ? c : '\x01';
+  }
+  return plain;
 }
 
 // Only the keywords that SchemaMaker uses.
@@ -131,9 +134,9 @@ bool valid(const Json& schema, const Json& value) {
   if (type == "null") return value.is_null();
   if (type == "string") {
     if (!value.is_string()) return false;
-    const std::string text = value;
-    if (characters(text) < schema.value("minLength", size_t{0}) || characters(text) > schema.value("maxLength", size_t{100000}))
-      return false;
+    const std::string text = one_byte_a_character(value);
+    const size_t characters = text.size();
+    if (characters < schema.value("minLength", size_t{0}) || characters > schema.value("maxLength", size_t{100000})) return false;
     if (schema.contains("pattern")) return std::regex_search(text, std::regex(schema["pattern"].get<std::string>()));
     if (!schema.contains("format")) return true;
     const std::string date = "\\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\\d|3[01])",
@@ -242,6 +245,56 @@ bool accepts(const std::string& schema, const std::string& text) {
   GrammarMatcher matcher(parse_gbnf(json_schema_to_gbnf(schema, "schema"), "schema"), vocabulary, std::make_shared<TokenTrie>(vocabulary));
   const auto state = matcher.advance(matcher.start(), text);
   return state != GrammarMatcher::kDead && matcher.complete(state);
+}
+
+// The texts that a schema's grammar takes.
+bool takes(const Json& schema, const std::string& text) {
+  static const PieceTokenizer bytes = PieceTokenizer::with_bytes();
+  static const Vocabulary vocabulary(bytes, bytes.vocabulary_size(), {0});
+  GrammarMatcher matcher(parse_gbnf(json_schema_to_gbnf(schema.dump(), "schema"), "schema"), vocabulary,
+                         std::make_shared<const TokenTrie>(vocabulary));
+  const GrammarMatcher::StateId state = matcher.advance(matcher.start(), text);
+  return state != GrammarMatcher::kDead && matcher.complete(state);
+}
+
+TEST(JsonSchema, OneOfTakesWhatFitsOneAlternativeOnly) {
+  const Json kinds = {
+      {"oneOf",
+       {{{"type", "object"}, {"properties", {{"kind", {{"const", "a"}}}, {"n", {{"type", "integer"}}}}}, {"required", {"kind", "n"}}},
+        {{"type", "object"}, {"properties", {{"kind", {{"const", "b"}}}}}, {"required", {"kind"}}}}}};
+  EXPECT_TRUE(takes(kinds, R"({"kind":"a","n":3})"));
+  EXPECT_TRUE(takes(kinds, R"({"kind":"b"})"));
+  EXPECT_FALSE(takes(kinds, R"({"kind":"b","n":3})"));
+  const Json names = {{"oneOf",
+                       {{{"type", "object"}, {"properties", {{"x", {{"type", "null"}}}}}, {"required", {"x"}}},
+                        {{"type", "object"}, {"properties", {{"y", {{"type", "null"}}}}}, {"required", {"y"}}}}}};
+  EXPECT_TRUE(takes(names, R"({"x":null})"));
+  EXPECT_TRUE(takes(names, R"({"y":null})"));
+  // Whole numbers fit both: only what is left over is written.
+  const Json numbers = {{"oneOf", {{{"type", "integer"}}, {{"type", "number"}}, {{"type", "string"}}}}};
+  EXPECT_TRUE(takes(numbers, R"("text")"));
+  EXPECT_FALSE(takes(numbers, "3"));
+  const Json ranges = {{"oneOf", {{{"type", "integer"}, {"maximum", 5}}, {{"type", "integer"}, {"exclusiveMinimum", 5}}}}};
+  EXPECT_TRUE(takes(ranges, "5"));
+  EXPECT_TRUE(takes(ranges, "6"));
+  const Json lists = {{"oneOf",
+                       {{{"type", "array"}, {"items", {{"type", "integer"}}}, {"minItems", 1}, {"maxItems", 2}},
+                        {{"type", "array"}, {"items", {{"type", "string"}}}, {"minItems", 1}}}}};
+  EXPECT_TRUE(takes(lists, "[1,2]"));
+  EXPECT_TRUE(takes(lists, R"(["a"])"));
+}
+
+TEST(JsonSchema, OneOfWithoutACertainAlternativeIsRefused) {
+  for (const char* schema :
+       {R"({"oneOf":[{"type":"integer"},{"type":"number"}]})", R"({"oneOf":[{"type":"string"},{"type":"string","pattern":"^a"}]})",
+        R"({"oneOf":[true,{"type":"string"}]})", R"({"properties":{"a":true,"b":true},"oneOf":[{"required":["a"]},{"required":["b"]}]})"}) {
+    try {
+      json_schema_to_gbnf(schema, "schema");
+      ADD_FAILURE() << schema;
+    } catch (const Error& error) {
+      EXPECT_THAT(error.what(), HasSubstr("oneOf: every alternative's values might fit another one too")) << schema;
+    }
+  }
 }
 
 TEST(JsonSchema, Keywords) {

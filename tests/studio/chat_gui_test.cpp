@@ -68,7 +68,28 @@ TEST_F(ChatGui, TheBuiltInModelAnswers) {
   expect_success(
       home_.run("wait idle\nview chat\nclick #chat/input\ntype \"What is the capital of France?\"\nkey Enter\n"
                 "wait item \"Regenerate\"\nexpect text \"What is the capital of France?\"\n" +
-                shot("chat-answer") + "click \"Regenerate\"\nwait value \"version\" \"2/2\"\n"));
+                shot("chat-answer") + R"(click "Regenerate"
+wait value "version" "2/2"
+wait item "Regenerate"
+move #text
+click "Edit: ask another version"
+key Ctrl+A
+type "What is the capital of Spain?"
+key Enter
+wait text "of Spain?"
+wait item "Regenerate"
+wait idle
+key F2
+wait item #chat/tree/0
+click #chat/tree/2
+wait text "of France?"
+click "Branch: go on from here"
+click #chat/input
+type "And of Italy?"
+key Enter
+wait text "And of Italy?"
+wait item "Regenerate"
+)"));
 }
 
 TEST_F(ChatGui, MarkdownVersionsTreeAndExport) {
@@ -138,6 +159,50 @@ wait item #chat/open
 )"));
 }
 
+// Closed and opened again, the chat goes on from the state on the disk: only the new question is read.
+TEST_F(ChatGui, AnOpenedChatGoesOnWithoutReadingAgain) {
+  const std::string ask = "click #chat/input\ntype \"What is the capital of France?\"\nkey Enter\nwait item \"Regenerate\"\n";
+  expect_success(home_.run("wait idle\nview chat\n" + ask + "wait idle\n"));
+  expect_success(
+      home_.run("wait idle\nview chat\nclick \"What is the\"\nwait item \"Regenerate\"\nclick #chat/input\ntype \"And of "
+                "Spain?\"\nkey Enter\nwait text \"And of Spain?\"\nwait seconds 0.3\nwait item \"Regenerate\"\nwait idle\n"));
+  Library library(home_.library());
+  const auto chats = library.chats();
+  ASSERT_EQ(chats.size(), 1u);
+  const auto messages = library.messages(chats[0].id);
+  ASSERT_EQ(messages.size(), 4u);
+  EXPECT_FALSE(messages[1].state_file.empty());
+  const Json first = Json::parse(messages[1].details), second = Json::parse(messages[3].details);
+  EXPECT_EQ(first["reused"], 0);
+  EXPECT_GE(second["reused"].get<int64_t>(), first["read"].get<int64_t>());
+  EXPECT_LT(second["read"].get<int64_t>(), 20) << second;
+  for (const MessageRecord& message : {messages[1], messages[3]})
+    EXPECT_TRUE(std::filesystem::exists(home_ / "chat-states" / message.state_file)) << message.state_file;
+}
+
+// Leaving a chat while its answer is being written keeps what was written.
+TEST_F(ChatGui, ANewChatWhileAnAnswerComes) {
+  expect_success(home_.run(R"(wait idle
+view chat
+click #chat/input
+type "Tell me a long story about the sea."
+key Enter
+wait item "Stop"
+key Ctrl+N
+wait text "Chat with"
+click #chat/input
+type "Hello"
+key Enter
+wait item "Regenerate"
+move "Tell me"
+click "Delete the chat"
+wait gone "Tell me"
+click "Undo"
+wait item "Tell me"
+)"));
+}
+
+// 1.2 MB of text, about 300 000 tokens.
 TEST_F(ChatGui, ALongChatOpensAtOnce) {
   {
     Library library(home_.library());
@@ -146,7 +211,7 @@ TEST_F(ChatGui, ALongChatOpensAtOnce) {
     chat.id = library.add_chat(chat);
     std::string text;
     while (text.size() < 2000) text += "Some words of **no** importance, again and again. ";
-    for (int i = 0; i < 600; ++i) {  // 1.2 MB, about 300 000 tokens
+    for (int i = 0; i < 600; ++i) {
       MessageRecord message;
       message.chat = chat.id, message.parent = chat.leaf, message.role = i % 2 ? "assistant" : "user",
       message.text = std::to_string(i) + " " + text;
@@ -160,7 +225,8 @@ TEST_F(ChatGui, ALongChatOpensAtOnce) {
   std::ifstream file(report);
   const Json json = Json::parse(file);
   std::printf("long chat: %s\n", json.dump().c_str());
-  EXPECT_LT(json["p99_ms"].get<double>(), 200);
+  EXPECT_LT(json["chat_open_ms"].get<double>(), 2000);  // 500 on a quiet machine
+  EXPECT_LT(json["p99_ms"].get<double>(), 100);
 }
 
 }  // namespace

@@ -166,7 +166,7 @@ TEST_F(CreateGui, DroppedPicturesGiveTheirSettingsBack) {
               {.text = {{"parameters", "a castle\nSteps: 7, CFG scale: 3, Seed: 5, Size: 640x512, Hires upscale: 2"}}});
   write_image(home_ / "plain.png", image, {});
   expect_success(home_.run("wait idle\ndrop \"" + (home_ / "foreign.png").string() + R"("
-wait text "1 have no meaning here"
+wait text "one of them has no meaning here"
 click "Details"
 wait text "Hires upscale: 2"
 )" + shot("restored") + R"(expect value #create/prompt "a castle"
@@ -197,6 +197,74 @@ expect focus #create/negative-fold
 key Enter
 wait item #create/negative
 )" + shot("keyboard")));
+}
+
+TEST_F(CreateGui, WhatDoesNotFitIsToldBeforeTheStart) {
+  std::filesystem::create_directories(home_ / "config/linea");
+  std::ofstream(home_.settings()) << R"({"version": 1, "memory_gigabytes": 0.1, "form": {"prompt": "a red apple"}})";
+  expect_success(home_.run("wait text \"Does not fit\"\n" + shot("does-not-fit")));
+}
+
+TEST_F(CreateGui, TheChatModelExpandsAndVariesThePrompt) {
+  expect_success(home_.run(R"(wait idle
+wait enabled "Expand"
+key Ctrl+L
+key Ctrl+A
+type "a boat"
+click "Expand"
+wait text "writes a prompt"
+wait changed #create/prompt "a boat"
+click "Vary"
+wait idle
+wait seconds 1
+)"));
+}
+
+TEST_F(CreateGui, APictureIsChosenFromTheDisk) {
+  Image image;
+  image.width = image.height = 64;
+  image.pixels.assign(64 * 64 * 3, 120);
+  write_image(home_ / "chosen.png", image, {.text = {{"parameters", "a lighthouse\nSteps: 7, CFG scale: 3, Seed: 5, Size: 64x64"}}});
+  expect_success(home_.run("wait idle\nkey Ctrl+O\nwait item #files/path\nkey Ctrl+A\ntype \"" + home_.path().string() +
+                           "/cho\"\nwait item \"chosen.png\"\nkey Enter\nwait value #create/prompt \"a lighthouse\"\n"));
+}
+
+// Text chunks that are huge, nested or no text at all: a sentence, and the studio goes on.
+TEST_F(CreateGui, HostilePictureTextsAreOneSentence) {
+  Image image;
+  image.width = image.height = 64;
+  image.pixels.assign(64 * 64 * 3, 120);
+  std::string script = "wait idle\n";
+  const std::string texts[] = {std::string(300000, '['), "{\"a\":" + std::string(100000, '{'), "\xff\xfe\x01 no text",
+                               "Steps: 1e999, Seed: -7",
+                               std::string(2000000, 'x') + "\nSteps: 3, CFG scale: 1, Seed: 4, Size: 999999x999999"};
+  for (size_t i = 0; i < std::size(texts); ++i) {
+    for (const char* key : {"parameters", "linea"}) {
+      const std::string name = (home_ / (std::string(key) + std::to_string(i) + ".png")).string();
+      write_image(name, image, {.text = {{key, texts[i]}}});
+      script += "drop \"" + name + "\"\nwait item #toast/text\nwait idle\nwait frames 2\n";
+    }
+  }
+  expect_success(home_.run(script + "expect item \"Generate\"\nexpect enabled \"Generate\"\n"));
+}
+
+// The menu of a field changes its text under what was laid out for this frame.
+TEST_F(CreateGui, TheMenuOfATextField) {
+  expect_success(home_.run(R"(wait idle
+key Ctrl+L
+key Ctrl+A
+type "a long prompt that is wrapped over several lines of the field, and is cut away as a whole by the menu"
+key Ctrl+A
+right-click #create/prompt
+click "Cut"
+wait value #create/prompt ""
+right-click #create/prompt
+click "Paste"
+wait text "a long prompt"
+right-click #create/prompt
+click "Undo"
+wait value #create/prompt ""
+)"));
 }
 
 }  // namespace

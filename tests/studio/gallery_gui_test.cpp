@@ -51,11 +51,12 @@ class GalleryGui : public StudioTest {
 
 TEST_F(GalleryGui, EmptyAndAddingAFolder) {
   make_album();
-  expect_success(home_.run(
-      "wait idle\nview gallery\nwait item #gallery/empty\n" + shot("gallery-empty") + "click #gallery/folder\ntype \"" +
-      (home_ / "album").string() +
-      "\"\nclick \"Add folder\"\nwait text \"24 pictures\"\nwait idle\nwait seconds 1\nwait idle\nmove \"a blue chair\"\nwait frames 4\n" +
-      shot("gallery")));
+  expect_success(
+      home_.run("wait idle\nview gallery\nwait item #gallery/empty\n" + shot("gallery-empty") +
+                "click \"Add a folder\"\nwait item #files/path\nkey Ctrl+A\ntype \"" + (home_ / "album").string() +
+                "\"\nwait item \"album\"\n" + shot("file-dialog") +
+                "key Ctrl+Enter\nwait text \"24 pictures\"\nwait idle\nwait seconds 1\nwait idle\nmove \"a blue chair\"\nwait frames 4\n" +
+                shot("gallery")));
 }
 
 TEST_F(GalleryGui, SearchFiltersStarsAndUndoOfDelete) {
@@ -127,6 +128,40 @@ TEST_F(GalleryGui, NoticesWhatOtherProgramsMake) {
     library.add_picture(record);
   }
   expect_success(home_.wait(studio));
+}
+
+TEST_F(GalleryGui, TagsAreGivenAndFilteredBy) {
+  make_album();
+  expect_success(home_.run("wait idle\ndrop \"" + (home_ / "album").string() + R"("
+wait text "24 pictures"
+view gallery
+wait item "a blue chair"
+click "a blue chair"
+key T
+wait item "Add a tag"
+type "furniture"
+key Enter
+wait item "furniture"
+type "blue"
+key Enter
+wait item "blue"
+)" + shot("tags") + R"(click "Remove the tag blue"
+wait gone "Remove the tag blue"
+key Esc
+wait gone "Add a tag"
+click #gallery/tag
+click "furniture"
+wait text "1 picture ·"
+double-click "a blue chair"
+wait item "Use settings"
+wait item "furniture"
+click "Add a tag"
+type "seat"
+key Enter
+wait item "seat"
+)"));
+  Library library(home_.library());
+  EXPECT_EQ(library.tags(), (std::vector<std::string>{"furniture", "seat"}));
 }
 
 TEST_F(GalleryGui, HundredThousandPictures) {

@@ -30,6 +30,54 @@ wait item #models/card/half-a-model
 )"));
 }
 
+TEST_F(PagesGui, AModelIsAddedByDroppingIt) {
+  std::filesystem::copy(data_path("pipeline/model"), home_ / "dropped-model", std::filesystem::copy_options::recursive);
+  expect_success(home_.run("wait idle\ndrop \"" + (home_ / "dropped-model").string() + "\"\nwait item #models/card/dropped-model\n"));
+}
+
+TEST_F(PagesGui, AChatModelIsQuantised) {
+  expect_success(home_.run(R"(wait idle
+view models
+wait enabled "Quantise"
+click "Quantise"
+wait item "q4_0"
+)" + shot("quantise") + R"(click "q4_0"
+wait text "is ready."
+wait text "q4_0.gguf"
+wait item #models/remove
+)" + shot("models-quantised")));
+  const std::filesystem::path file = home_ / "models/rwkv7-chat-q4_0.gguf";
+  ASSERT_TRUE(std::filesystem::exists(file));
+  EXPECT_GT(std::filesystem::file_size(file), 1u << 20);
+}
+
+// By keyboard alone: down into a folder, up again, a name typed, and taken.
+TEST_F(PagesGui, FilesAreChosenByKeyboard) {
+  std::filesystem::create_directories(home_ / "checkpoints/half-a-model");
+  std::filesystem::copy(data_path("pipeline/model"), home_ / "checkpoints/half-a-model",
+                        std::filesystem::copy_options::recursive | std::filesystem::copy_options::overwrite_existing);
+  expect_success(home_.run("wait idle\nview models\nclick \"Browse\"\nwait item #files/path\nkey Ctrl+A\ntype \"" + home_.path().string() +
+                           R"(/chec"
+wait item "checkpoints"
+key Enter
+wait item "half-a-model"
+key Alt+Up
+wait item "checkpoints"
+type "check"
+key Enter
+wait item "half-a-model"
+key Down
+key Ctrl+Enter
+wait gone #files/path
+wait item "half-a-model"
+key Ctrl+,
+click "Browse"
+wait item #files/path
+key Esc
+wait gone #files/path
+)"));
+}
+
 TEST_F(PagesGui, SettingsHoldAndAreWritten) {
   expect_success(home_.run(R"(wait idle
 key Ctrl+,

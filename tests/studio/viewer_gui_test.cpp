@@ -58,14 +58,16 @@ TEST_F(ViewerGui, CompareSliderAndDifference) {
 TEST_F(ViewerGui, AnEightThousandPictureOpensWithoutAStall) {
   const std::string big = make("big.png", 8192, 90), report = (home_ / "report.json").string();
   const auto start = std::chrono::steady_clock::now();
-  expect_success(home_.run("wait idle\ndrop \"" + big +
-                           "\"\nwait text \"8192 × 8192\"\nwait frames 20\nkey 1\nwait frames 10\ndrag #viewer/picture 300 200\nwheel "
-                           "#viewer/picture -5\nwait frames 10\nreport \"" +
-                           report + "\"\n"));
+  expect_success(
+      home_.run("wait idle\ndrop \"" + big +
+                "\"\nwait text \"8192 × 8192\"\nwait idle\nwait frames 20\nkey 1\nwait frames 10\ndrag #viewer/picture 300 200\nwheel "
+                "#viewer/picture -5\nwait frames 10\nreport \"" +
+                report + "\"\n"));
   std::ifstream file(report);
   const Json json = Json::parse(file);
   std::printf("8192²: whole run %.1f s, frames %s\n", std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count(),
               json.dump().c_str());
+  EXPECT_LT(json["first_view_ms"].get<double>(), 2000);  // 500 on a quiet machine
   EXPECT_LT(json["p99_ms"].get<double>(), 100);
 }
 

@@ -1,7 +1,8 @@
 """The text corpus as documents of one chat format.
 
 A conversation is written as ``User: ...``, ``Assistant: ...`` turns (and ``System: ...`` first, where there is one), each
-followed by an empty line; a plain text is taken as it is. ``CHAT_TEMPLATE`` says the same to programs that read the model.
+followed by an empty line; a plain text is taken as it is. Linea's own conversations begin with ``SYSTEM_LINE``; ``CHAT_TEMPLATE`` says
+the same to programs that read the model.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from small_talk import SmallTalk
+
 TRAINING_FILES = ("chat-000.jsonl.xz", "plain-000.jsonl.xz", "identity.jsonl", "prompts.jsonl")
 HELDOUT_FILES = ("chat.heldout.jsonl.xz", "plain.heldout.jsonl.xz", "identity.heldout.jsonl.xz", "prompts.heldout.jsonl.xz")
 
@@ -21,8 +24,13 @@ TURN_END = "\n\n"
 ANSWER_PREFIX = "Assistant:"
 STOP = "\n\n"
 
+# What stands first in a conversation that has no system line of its own: it tells Linea's way of talking from that of the sources.
+SYSTEM = "You are Linea."
+SYSTEM_LINE = f"{NAMES['system']}: {SYSTEM}{TURN_END}"
+
 CHAT_TEMPLATE = (
     "{{ bos_token }}{% for message in messages %}"
+    "{% if loop.first and message['role'] != 'system' %}{{ '" + SYSTEM_LINE.replace("\n", "\\n") + "' }}{% endif %}"
     "{% if message['role'] == 'system' %}{{ 'System: ' + message['content'] | trim + '\\n\\n' }}"
     "{% elif message['role'] == 'user' %}{{ 'User: ' + message['content'] | trim + '\\n\\n' }}"
     "{% else %}{{ 'Assistant: ' + message['content'] | trim + '\\n\\n' }}{% endif %}"
@@ -32,21 +40,15 @@ CHAT_TEMPLATE = (
 
 # How often a source's documents are drawn, relative to once an epoch.
 WEIGHTS = {
-    "identity": 4, "personality-chat": 1.5, "chatterbot-corpus": 2, "self-instruct-seeds": 2,
-    "own-talk": 0.6, "own-facts": 1.2, "own-story-chat": 0.4, "own-stories": 0.3,
-    "wordnet": 0.3, "wordnet-chat": 0.5, "prompts": 0,
+    "identity": 4, "personality-chat": 2, "small-talk": 1.2, "chatterbot-corpus": 2, "self-instruct-seeds": 2,
+    "own-talk": 0.35, "own-facts": 1, "own-story-chat": 0.4, "own-stories": 0.3,
+    "wordnet": 0.3, "wordnet-chat": 0.4, "prompts": 0,
 }  # fmt: skip
+# Sources in which Linea speaks: they are learned under SYSTEM_LINE, and now and then without it.
+OF_LINEA = {"identity", "small-talk", "own-talk", "own-facts", "own-story-chat", "wordnet-chat"}
 # Shares that are learned a second time: in casual spelling, and with the first message said twice (see expand.read_twice).
-CASUAL = {"identity": 1.0, "personality-chat": 0.5, "own-facts": 0.2, "own-talk": 0.1}
-TWICE = {"identity": 0.2, "personality-chat": 0.05, "own-facts": 0.05}
-
-
-# Answers that fit nothing and are learned for everything: such rows are left out of the training, and stay in the held-out texts.
-EMPTY_ANSWERS = {"Ok.", "Okay.", "Noted."}
-
-
-def says_nothing(row: dict) -> bool:
-    return row["source"] == "personality-chat" and row["messages"][-1]["content"] in EMPTY_ANSWERS
+CASUAL = {"identity": 1.0, "small-talk": 0.5, "own-facts": 0.2, "own-talk": 0.1}
+TWICE = {"identity": 0.2, "small-talk": 0.05, "own-facts": 0.05}
 
 
 def normalised(text: str) -> str:
@@ -72,8 +74,9 @@ def conversation(messages: list[dict]) -> str:
 
 
 def open_question(messages: list[dict]) -> str:
-    """The turns so far and the prefix at which the model goes on."""
-    return conversation(messages) + TURN_END + ANSWER_PREFIX
+    """The turns so far, under a system line, and the prefix at which the model goes on."""
+    system_line = "" if messages[0]["role"] == "system" else SYSTEM_LINE
+    return system_line + conversation(messages) + TURN_END + ANSWER_PREFIX
 
 
 def document(row: dict) -> str:
@@ -101,16 +104,17 @@ def said_twice(row: dict) -> dict:
 
 
 def training_rows(folder: Path, seed: int = 0) -> Iterator[dict]:
-    """All rows of the training files, some of them a second time in another form."""
+    """All rows of the training files, personality-chat also with Linea's answers, and some rows a second time in another form."""
     rng = random.Random(seed)
+    small_talk = SmallTalk()
     for row in read_rows(folder, TRAINING_FILES):
-        if says_nothing(row):
-            continue
-        yield row
-        if rng.random() < CASUAL.get(row["source"], 0):
-            yield casual(row, rng)
-        if rng.random() < TWICE.get(row["source"], 0):
-            yield said_twice(row)
+        answered = small_talk.row(row, rng) if row["source"] == "personality-chat" else None
+        for version in (row, answered) if answered is not None else (row,):
+            yield version
+            if rng.random() < CASUAL.get(version["source"], 0):
+                yield casual(version, rng)
+            if rng.random() < TWICE.get(version["source"], 0):
+                yield said_twice(version)
 
 
 def heldout_texts(folder: Path) -> dict[str, list[str]]:

@@ -54,7 +54,10 @@ FORMS: dict[str, tuple[str, tuple[str, ...]]] = {
         "what is the first letter of {a} / the first letter of {a}",
         "what is the first letter of the word {a} / what the first letter of the word {a} is",
         "which letter does {a} start with / which letter {a} starts with",
-        "what letter does the word {a} begin with / what letter {a} begins with")),
+        "what letter does the word {a} begin with / what letter {a} begins with",
+        "with which letter does {a} begin / with which letter {a} begins", "which letter is the first in {a} / which letter is the first "
+        "in {a}",
+        "what is the first letter in {a} / what the first letter in {a} is", "how does the word {a} begin / how the word {a} begins")),
     "last": (r"What is the last letter of (?P<a>\w+)\?", (
         "what is the last letter of {a} / the last letter of {a}",
         "what is the last letter of the word {a} / what the last letter of the word {a} is",
@@ -77,7 +80,14 @@ INDIRECT = ("Do you know {}?", "Can you tell me {}?", "Could you tell me {}?", "
             "Tell me {}.", "I would like to know {}.", "I want to know {}.", "Can you say {}?", "Do you happen to know {}?",
             "Would you tell me {}?")  # fmt: skip
 COUNTED = ("Can you name {}?", "Could you name {}, please?", "Name {} for me.", "Please list {}.", "Give me {}.",
-           "Can you name {} for me?", "Tell me {}.", "I need {}.", "Do you know {}?", "What are {}?", "I am looking for {}.")  # fmt: skip
+           "Can you name {} for me?", "Tell me {}.", "I need {}.", "Do you know {}?", "What are {}?", "I am looking for {}.",
+           "Tell me the names of {}.",
+           "Which are {}?", "Say {}.", "Find {} for me, please.", "What would be {}?", "Write down {}.")  # fmt: skip
+KIND_FORMS = ("Is {thing} {named}?", "Is {thing} {named}?", "Is {thing} a kind of {bare}?", "Would you say that {thing} is {named}?",
+              "Is {thing} {named} or not?", "Tell me, is {thing} {named}?", "Do you think {thing} is {named}?",
+              "Can you tell me if {thing} is {named}?", "Does {thing} count as {named}?", "{thing} is {named}, isn't it?",
+              "Is it true that {thing} is {named}?", "My friend says {thing} is {named}. Is that right?", "Is {thing} really {named}?"
+              )  # fmt: skip
 COUNTS = ("two", "three", "four")
 # The corpus has few colours.
 COLOURS = ("grass green", "a leaf green", "a cucumber green", "a frog green", "the sky blue", "the sea blue", "a tomato red",
@@ -86,7 +96,7 @@ COLOURS = ("grass green", "a leaf green", "a cucumber green", "a frog green", "t
            "coal black", "a raven black", "the night black", "chocolate brown", "coffee brown", "wood brown", "a bear brown",
            "a potato brown", "a plum purple", "an aubergine purple", "a flamingo pink", "a pig pink", "an elephant grey", "a mouse grey",
            "a stone grey", "an emerald green", "a ruby red", "silver grey")  # fmt: skip
-WEIGHTS = {"letters": 0.4, "spell": 0.4, "other": 2, "capital": 1.5, "three": 1.5}
+WEIGHTS = {"letters": 0.4, "spell": 0.4, "other": 1, "kind": 2, "either": 1.5, "first": 1.5, "capital": 1.5, "three": 1.5}
 
 
 def capital(text: str) -> str:
@@ -135,7 +145,7 @@ class Asker:
         for thing, kind in self.things:
             self.kinds_of.setdefault(thing, set()).add(kind)
         self.kinds = sorted({kind for _, kind in self.things})
-        self.choices = [*self.facts, "either"] if self.things else list(self.facts)
+        self.choices = [*self.facts, *(("either", "kind") if self.things else ())]
         self.weights = [WEIGHTS.get(kind, 1) for kind in self.choices]
 
     def framed(self, kind: str, subject: str) -> str:
@@ -157,11 +167,21 @@ class Asker:
         asked = rng.choice(("is {0} {1} or {2}", "what is {0}, {1} or {2}", "would you call {0} {1} or {2}")).format(thing, first, second)
         return capital(rng.choice(DIRECT).format(asked)), f"{capital(thing)} is {kind}."
 
+    def kind(self) -> tuple[str, str]:
+        """Is a thing of a kind, or not?"""
+        rng = self.rng
+        thing, kind = rng.choice(self.things)
+        other = rng.choice([k for k in self.kinds if k not in self.kinds_of[thing]])
+        named = rng.choice((kind, other))
+        question = rng.choice(KIND_FORMS).format(thing=thing, named=named, bare=named.split(" ", 1)[1])
+        no = f"No, {thing} is not {named}. It is {kind}."
+        return capital(question), f"Yes, {thing} is {kind}." if named == kind else no
+
     def question(self) -> Sample:
         rng = self.rng
         kind = rng.choices(self.choices, self.weights)[0]
-        if kind == "either":
-            question, answer = self.either()
+        if kind in ("either", "kind"):
+            question, answer = self.either() if kind == "either" else self.kind()
         else:
             subject, answers = rng.choice(self.facts[kind])
             question, answer = self.framed(kind, subject), rng.choice(answers)

@@ -18,14 +18,14 @@ from corpus import WEIGHTS, document, heldout_texts, normalised, read_rows, trai
 from expand import Composer, Sample, Things, speaks_the_language
 
 HERE = Path(__file__).parent
-QUESTIONS = ("questions.txt", "questions-2.txt")
+QUESTIONS = ("questions.txt", "questions-2.txt", "questions-3.txt")
 CASES = 200  # of prompt expansion, half from the corpus's held-out prompts
 _REFERENCE = re.compile(r"(?P<style>an? .+?) of (?P<core>.+?), .*on a plain (?P<colour>.+) background$")
 
 
-def pack_corpus(data: Path, out: Path, encoder) -> None:
+def pack_corpus(rows: list[dict], out: Path, encoder) -> None:
     """tokens.npy: all documents one after the other, each begun by the end of text; starts.npy and sources.npy: one entry each."""
-    rows = [row for row in training_rows(data) if WEIGHTS.get(row["source"], 1) > 0]
+    rows = [row for row in rows if WEIGHTS.get(row["source"], 1) > 0]
     ids = [[END_OF_TEXT, *encoding.ids] for encoding in encoder.encode_batch([document(row) for row in rows])]
     names = sorted({row["source"] for row in rows})
     np.save(out / "tokens.npy", np.concatenate([np.array(row, np.int16) for row in ids]))
@@ -62,13 +62,13 @@ def cases(data: Path, things: Things) -> list[Sample]:
     return samples
 
 
-def check_questions(data: Path, name: str) -> None:
+def check_questions(rows: list[dict]) -> None:
     """None of the questions may be a user's turn anywhere in the data."""
-    questions = (HERE / name).read_text().splitlines()
-    seen = {normalised(m["content"]) for row in training_rows(data) if "messages" in row for m in row["messages"]}
-    known = [question for question in questions if normalised(question) in seen]
-    if known:
-        raise SystemExit(f"{name}: also in the data: " + "; ".join(known))
+    seen = {normalised(m["content"]) for row in rows if "messages" in row for m in row["messages"]}
+    for name in QUESTIONS:
+        known = [question for question in (HERE / name).read_text().splitlines() if normalised(question) in seen]
+        if known:
+            raise SystemExit(f"{name}: also in the data: " + "; ".join(known))
 
 
 def main() -> None:
@@ -78,8 +78,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder to write")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
+    rows = list(training_rows(args.data))
+    check_questions(rows)
     for name in QUESTIONS:
-        check_questions(args.data, name)
         shutil.copyfile(HERE / name, args.out / name)
     encoder_path = args.out / "tokenizer.json"
     if not encoder_path.exists():
@@ -87,8 +88,8 @@ def main() -> None:
     encoder = tokenizer.load(encoder_path)
     things = Things(args.captions, args.data)
     things.save(args.out / "things.json")
-    (args.out / "facts.json").write_text(json.dumps(facts.collect(training_rows(args.data))))
-    pack_corpus(args.data, args.out, encoder)
+    (args.out / "facts.json").write_text(json.dumps(facts.collect(rows)))
+    pack_corpus(rows, args.out, encoder)
     (args.out / "heldout.json").write_text(json.dumps(heldout_texts(args.data)))
     (args.out / "cases.json").write_text(json.dumps([asdict(sample) for sample in cases(args.data, things)], indent=1))
 

@@ -31,7 +31,6 @@ void grouped_linear(const GroupedLinearParams& p, int64_t row_begin, int64_t row
 void depthwise(const DepthwiseParams& p, int64_t image, int64_t row_begin, int64_t row_end, int64_t channel_begin, int64_t channel_end);
 
 // quantized_linear.cpp
-void quantize_activations(const QuantizeParams& p, int64_t row_begin, int64_t row_end);
 void quantized_dot(const QuantizedLinearParams& p, int64_t block_begin, int64_t block_end);
 void quantized_gemm(const QuantizedLinearParams& p, int64_t row, int64_t rows, int64_t column, int64_t columns, float* scratch);
 

@@ -97,22 +97,11 @@ struct GemmParams {
   Element type, w_type;
 };
 
-// x [rows, in] ≈ scales ⊙ codes, a scale for 32 elements; sums are those of 16, part_sums those of 32 elements of that approximation. in is
-// a multiple of 32.
-struct QuantizeParams {
-  const void* x;
-  int16_t* codes;
-  float *scales, *sums, *part_sums;
-  int64_t x_pitch, in;
-  Element type;
-};
-
-// y = epilogue(x Wᵀ) of what QuantizeParams made and block-quantised w; of `out`, x and w are not used.
+// y = epilogue(x Wᵀ) with f32 x and block-quantised w; of `out`, x and w are not used.
 struct QuantizedLinearParams {
-  const int16_t* x;
-  const float *x_scales, *x_sums, *x_part_sums;
+  const float* x;
   const uint8_t* w;
-  int64_t row_bytes, in;
+  int64_t x_pitch, row_bytes, in;
   Block block;
   GemmParams out;
 };
@@ -264,8 +253,7 @@ inline constexpr int64_t kGemmRows = 192, kGemmColumns = 128, kGemmDepth = 256;
 inline constexpr int64_t kGemmScratch = kGemmDepth * kGemmColumns + kGemmRows * (kGemmDepth + kGemmColumns);  // floats
 
 inline constexpr int64_t kQuantizedRows = 256, kQuantizedColumns = 64, kQuantizedDepth = 256;  // of one block of quantized_gemm
-inline constexpr int64_t kQuantizedScratch =
-    (kQuantizedDepth / 2 + 2 * kQuantizedDepth / 16 + kQuantizedRows) * kQuantizedColumns;  // floats
+inline constexpr int64_t kQuantizedScratch = (kQuantizedDepth + kQuantizedRows) * kQuantizedColumns;  // floats
 
 struct Kernels {
   const char* name;
@@ -283,7 +271,6 @@ struct Kernels {
   void (*small_linear)(const GemmParams&, int64_t block_begin, int64_t block_end);  // few rows; blocks of kOutputBlock outputs
   // Up to kGemmRows × kGemmColumns of y, with kGemmScratch floats.
   void (*gemm_block)(const GemmParams&, int64_t row, int64_t rows, int64_t column, int64_t columns, float* scratch);
-  void (*quantize_activations)(const QuantizeParams&, int64_t row_begin, int64_t row_end);
   void (*quantized_dot)(const QuantizedLinearParams&, int64_t block_begin, int64_t block_end);  // few rows; blocks of kOutputBlock outputs
   // Up to kQuantizedRows × kQuantizedColumns of y, with kQuantizedScratch floats.
   void (*quantized_gemm)(const QuantizedLinearParams&, int64_t row, int64_t rows, int64_t column, int64_t columns, float* scratch);

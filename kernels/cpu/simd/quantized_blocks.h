@@ -3,7 +3,10 @@
 // A value is scale · code - offset; scale and offset belong to a group of 16 or 32 elements. Layouts: core/quantized.cpp, which also
 // decodes them to floats. Each type gives
 //   kElements, kBytes    of a block         kGroup    elements that share a scale        kOffset    whether offsets are other than 0
-//   groups(b, scales, offsets)              of the block at b, as vectors of kGroups floats
+//   groups(b, to)        the block's scales, and after them, where there are any, its offsets
+//   kNibbles             whether codes are four bits of a byte; then, with AVX-512, lanes<kPart, kChunk>(b) gives 16 of them in the low
+//   bits
+//                        of lanes, and levels() what each of the 16 stands for
 //   codes<kPart>(b)                         elements [32·kPart, 32·kPart + 32), counted from kZero: where that is not 0, the caller
 //   subtracts
 //                                           it, from each or from the sum
@@ -34,14 +37,9 @@ inline float half_at(const uint8_t* p) {
 #endif
 }
 
-using F32x8 = float __attribute__((vector_size(32)));
 using F32x16 = float __attribute__((vector_size(64)));
 
-// A vector of a block's scales or offsets; blocks of 32 have one.
-template <int kCount> struct GroupFloats;
-template <> struct GroupFloats<1> { using Type = float; };
-template <> struct GroupFloats<8> { using Type = F32x8; };
-template <> struct GroupFloats<16> { using Type = F32x16; };
+inline void put(float* to, const F32x16& v) { __builtin_memcpy(to, &v, sizeof(v)); }
 
 // GCC 12 converts bytes to floats, and 32 bytes to 16 bits, element by element: hence the intrinsics.
 inline F32x16 widened(U8x16 codes) {
@@ -53,20 +51,20 @@ inline F32x16 widened(U8x16 codes) {
 #endif
 }
 
-using I16s = int16_t __attribute__((vector_size(kBytes)));
-
-// Chunk kChunk of 32 signed codes, as wide as a vector once widened.
-template <int kChunk> inline I16s widened(I8x32 codes) {
-#if defined(__AVX512BW__)
-  return (I16s)_mm512_cvtepi8_epi16((__m256i)codes);
+// Chunk kChunk of 32 signed codes, a vector of them.
+template <int kChunk> inline F32s float_codes(I8x32 codes) {
+#if defined(__AVX512F__)
+  return (F32s)_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm256_extracti128_si256((__m256i)codes, kChunk)));
 #else
-  using Bytes = int8_t __attribute__((vector_size(kBytes / 2)));
+  using Bytes = int8_t __attribute__((vector_size(kLanes)));
   Bytes chunk;
   __builtin_memcpy(&chunk, reinterpret_cast<const char*>(&codes) + kChunk * static_cast<int>(sizeof(chunk)), sizeof(chunk));
 #if defined(__AVX2__)
-  return (I16s)_mm256_cvtepi8_epi16((__m128i)chunk);
+  return (F32s)_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_cvtsi64_si128((long long)chunk)));
+#elif defined(__SSE4_1__)
+  return (F32s)_mm_cvtepi32_ps(_mm_cvtepi8_epi32(_mm_cvtsi32_si128((int)chunk)));
 #else
-  return __builtin_convertvector(chunk, I16s);
+  return __builtin_convertvector(chunk, F32s);
 #endif
 #endif
 }
@@ -110,68 +108,90 @@ inline U8x32 fifth_bits(const uint8_t* p) {
   return (U8x32)((bytes & bit) != 0) & 16;
 }
 
+#if defined(__AVX512F__)
+// Four-bit codes look their values up: a permutation takes its lanes' numbers from the low four bits of each lane, whatever stands above.
+using I32x16 = int32_t __attribute__((vector_size(64)));
+template <bool kHigh> inline I32x16 nibble_lanes(const uint8_t* p) {
+  const I32x16 v = (I32x16)_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+  return kHigh ? v >> 4 : v;
+}
+inline F32x16 nibble_levels() { return F32x16{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}; }
+#endif
+
 inline I8x32 signed_codes(U8x32 codes, int zero) { return (I8x32)(codes - static_cast<uint8_t>(zero)); }
 
 struct Q8_0 {
   static constexpr int kElements = 32, kBytes = 34, kGroup = 32, kZero = 0;
-  static constexpr bool kOffset = false;
-  static void groups(const uint8_t* b, float& scales, float&) { scales = half_at(b); }
+  static constexpr bool kOffset = false, kNibbles = false;
+  static void groups(const uint8_t* b, float* to) { to[0] = half_at(b); }
   template <int kPart> static I8x32 codes(const uint8_t* b) { return (I8x32)bytes32(b + 2); }
 };
 
 struct Q4_0 {
   static constexpr int kElements = 32, kBytes = 18, kGroup = 32, kZero = 0;
-  static constexpr bool kOffset = false;
-  static void groups(const uint8_t* b, float& scales, float&) { scales = half_at(b); }
+  static constexpr bool kOffset = false, kNibbles = true;
+  static void groups(const uint8_t* b, float* to) { to[0] = half_at(b); }
   template <int kPart> static I8x32 codes(const uint8_t* b) { return signed_codes(nibbles(b + 2), 8); }
+#if defined(__AVX512F__)
+  static F32x16 levels() { return nibble_levels() - 8.0f; }
+  template <int kPart, int kChunk> static I32x16 lanes(const uint8_t* b) { return nibble_lanes<kChunk == 1>(b + 2); }
+#endif
 };
 
 struct IQ4_NL {
   static constexpr int kElements = 32, kBytes = 18, kGroup = 32, kZero = 0;
-  static constexpr bool kOffset = false;
-  static void groups(const uint8_t* b, float& scales, float&) { scales = half_at(b); }
+  static constexpr bool kOffset = false, kNibbles = true;
+  static void groups(const uint8_t* b, float* to) { to[0] = half_at(b); }
   template <int kPart> static I8x32 codes(const uint8_t* b) {
     using I8x16 = int8_t __attribute__((vector_size(16)));
-    const U8x16 levels = (U8x16)I8x16{-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
+    const U8x16 values = (U8x16)I8x16{-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
     const U8x16 v = bytes16(b + 2);
-    return (I8x32)join(__builtin_shuffle(levels, v & 15), __builtin_shuffle(levels, v >> 4));
+    return (I8x32)join(__builtin_shuffle(values, v & 15), __builtin_shuffle(values, v >> 4));
   }
+#if defined(__AVX512F__)
+  static F32x16 levels() { return F32x16{-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113}; }
+  template <int kPart, int kChunk> static I32x16 lanes(const uint8_t* b) { return nibble_lanes<kChunk == 1>(b + 2); }
+#endif
 };
 
 struct Q4_1 {
   static constexpr int kElements = 32, kBytes = 20, kGroup = 32, kZero = 0;
-  static constexpr bool kOffset = true;
-  static void groups(const uint8_t* b, float& scales, float& offsets) {
-    scales = half_at(b);
-    offsets = -half_at(b + 2);
+  static constexpr bool kOffset = true, kNibbles = true;
+  static void groups(const uint8_t* b, float* to) {
+    to[0] = half_at(b);
+    to[1] = -half_at(b + 2);
   }
   template <int kPart> static I8x32 codes(const uint8_t* b) { return (I8x32)nibbles(b + 4); }
+#if defined(__AVX512F__)
+  static F32x16 levels() { return nibble_levels(); }
+  template <int kPart, int kChunk> static I32x16 lanes(const uint8_t* b) { return nibble_lanes<kChunk == 1>(b + 4); }
+#endif
 };
 
 struct Q5_0 {
   static constexpr int kElements = 32, kBytes = 22, kGroup = 32, kZero = 0;
-  static constexpr bool kOffset = false;
-  static void groups(const uint8_t* b, float& scales, float&) { scales = half_at(b); }
+  static constexpr bool kOffset = false, kNibbles = false;
+  static void groups(const uint8_t* b, float* to) { to[0] = half_at(b); }
   template <int kPart> static I8x32 codes(const uint8_t* b) { return signed_codes(nibbles(b + 6) | fifth_bits(b + 2), 16); }
 };
 
 struct Q5_1 {
   static constexpr int kElements = 32, kBytes = 24, kGroup = 32, kZero = 0;
-  static constexpr bool kOffset = true;
-  static void groups(const uint8_t* b, float& scales, float& offsets) {
-    scales = half_at(b);
-    offsets = -half_at(b + 2);
+  static constexpr bool kOffset = true, kNibbles = false;
+  static void groups(const uint8_t* b, float* to) {
+    to[0] = half_at(b);
+    to[1] = -half_at(b + 2);
   }
   template <int kPart> static I8x32 codes(const uint8_t* b) { return (I8x32)(nibbles(b + 8) | fifth_bits(b + 4)); }
 };
 
 struct Q2_K {
   static constexpr int kElements = 256, kBytes = 84, kGroup = 16, kZero = 0;
-  static constexpr bool kOffset = true;
-  static void groups(const uint8_t* b, F32x16& scales, F32x16& offsets) {
+  static constexpr bool kOffset = true, kNibbles = false;
+  static void groups(const uint8_t* b, float* to) {
     const U8x16 v = bytes16(b);
-    scales = widened(v & 15) * half_at(b + 80);
-    offsets = widened(v >> 4) * half_at(b + 82);
+    put(to, widened(v & 15) * half_at(b + 80));
+    put(to + 16, widened(v >> 4) * half_at(b + 82));
   }
   template <int kPart> static I8x32 codes(const uint8_t* b) {
     return (I8x32)(shifted<-2 * (kPart % 4)>(bytes32(b + 16 + 32 * (kPart / 4))) & 3);
@@ -180,14 +200,14 @@ struct Q2_K {
 
 struct Q3_K {
   static constexpr int kElements = 256, kBytes = 110, kGroup = 16, kZero = 4;
-  static constexpr bool kOffset = false;
-  static void groups(const uint8_t* b, F32x16& scales, F32x16&) {
+  static constexpr bool kOffset = false, kNibbles = false;
+  static void groups(const uint8_t* b, float* to) {
     uint32_t w[3];
     __builtin_memcpy(w, b + 96, sizeof(w));
     const uint32_t low = 0x0f0f0f0fu, high = 0x30303030u;
     const uint32_t unpacked[4] = {(w[0] & low) | (w[2] << 4 & high), (w[1] & low) | (w[2] << 2 & high), (w[0] >> 4 & low) | (w[2] & high),
                                   (w[1] >> 4 & low) | (w[2] >> 2 & high)};
-    scales = (widened(bytes16(reinterpret_cast<const uint8_t*>(unpacked))) - 32.0f) * half_at(b + 108);
+    put(to, (widened(bytes16(reinterpret_cast<const uint8_t*>(unpacked))) - 32.0f) * half_at(b + 108));
   }
   template <int kPart> static I8x32 codes(const uint8_t* b) {
     const U8x32 low = shifted<-2 * (kPart % 4)>(bytes32(b + 32 + 32 * (kPart / 4))) & 3;
@@ -195,30 +215,39 @@ struct Q3_K {
   }
 };
 
-// The eight six-bit scales and offsets of Q4_K and Q5_K.
-inline void affine_groups(const uint8_t* b, F32x8& scales, F32x8& offsets) {
-  uint32_t w[3];
-  __builtin_memcpy(w, b + 4, sizeof(w));
-  const uint32_t six = 0x3f3f3f3fu, low = 0x0f0f0f0fu, high = 0x30303030u;
-  const uint32_t unpacked[4] = {w[0] & six, (w[2] & low) | (w[0] >> 2 & high), w[1] & six, (w[2] >> 4 & low) | (w[1] >> 2 & high)};
-  const F32x16 all = widened(bytes16(reinterpret_cast<const uint8_t*>(unpacked)));
-  scales = __builtin_shufflevector(all, all, 0, 1, 2, 3, 4, 5, 6, 7) * half_at(b);
-  offsets = __builtin_shufflevector(all, all, 8, 9, 10, 11, 12, 13, 14, 15) * half_at(b + 2);
+// The eight six-bit scales and offsets of Q4_K and Q5_K: eight stand in the low six bits of bytes 0 to 7; of the others the low four bits
+// in the halves of bytes 8 to 11, and the high two above the first eight.
+inline void affine_groups(const uint8_t* b, float* to) {
+  using U32x4 = uint32_t __attribute__((vector_size(16)));
+  U32x4 w;
+  __builtin_memcpy(&w, b + 4, sizeof(w));  // reads on into the block's codes
+  const U32x4 high = (w >> 2) & 0x30303030u, low = w & 0x0f0f0f0fu, next = (w >> 4) & 0x0f0f0f0fu;
+  const U32x4 others = high | __builtin_shufflevector(low, next, 2, 6, 2, 6);
+  const F32x16 all = widened((U8x16)__builtin_shufflevector(w & 0x3f3f3f3fu, others, 0, 4, 1, 5));
+  const float scale = half_at(b), offset = half_at(b + 2);
+  put(to,
+      all * F32x16{scale, scale, scale, scale, scale, scale, scale, scale, offset, offset, offset, offset, offset, offset, offset, offset});
 }
 
 struct Q4_K {
   static constexpr int kElements = 256, kBytes = 144, kGroup = 32, kZero = 0;
-  static constexpr bool kOffset = true;
-  static void groups(const uint8_t* b, F32x8& scales, F32x8& offsets) { affine_groups(b, scales, offsets); }
+  static constexpr bool kOffset = true, kNibbles = true;
+  static void groups(const uint8_t* b, float* to) { affine_groups(b, to); }
   template <int kPart> static I8x32 codes(const uint8_t* b) {
     return (I8x32)(shifted<-4 * (kPart % 2)>(bytes32(b + 16 + 32 * (kPart / 2))) & 15);
   }
+#if defined(__AVX512F__)
+  static F32x16 levels() { return nibble_levels(); }
+  template <int kPart, int kChunk> static I32x16 lanes(const uint8_t* b) {
+    return nibble_lanes<kPart % 2 == 1>(b + 16 + 32 * (kPart / 2) + 16 * kChunk);
+  }
+#endif
 };
 
 struct Q5_K {
   static constexpr int kElements = 256, kBytes = 176, kGroup = 32, kZero = 0;
-  static constexpr bool kOffset = true;
-  static void groups(const uint8_t* b, F32x8& scales, F32x8& offsets) { affine_groups(b, scales, offsets); }
+  static constexpr bool kOffset = true, kNibbles = false;
+  static void groups(const uint8_t* b, float* to) { affine_groups(b, to); }
   template <int kPart> static I8x32 codes(const uint8_t* b) {
     const U8x32 low = shifted<-4 * (kPart % 2)>(bytes32(b + 48 + 32 * (kPart / 2))) & 15;
     return (I8x32)(low | (shifted<4 - kPart>(bytes32(b + 16)) & 16));
@@ -227,9 +256,9 @@ struct Q5_K {
 
 struct Q6_K {
   static constexpr int kElements = 256, kBytes = 210, kGroup = 16, kZero = 32;
-  static constexpr bool kOffset = false;
-  static void groups(const uint8_t* b, F32x16& scales, F32x16&) {
-    scales = (widened(bytes16(b + 192) ^ 128) - 128.0f) * half_at(b + 208);  // from signed to unsigned and back
+  static constexpr bool kOffset = false, kNibbles = false;
+  static void groups(const uint8_t* b, float* to) {
+    put(to, (widened(bytes16(b + 192) ^ 128) - 128.0f) * half_at(b + 208));  // from signed to unsigned and back
   }
   template <int kPart> static I8x32 codes(const uint8_t* b) {
     constexpr int kHalf = kPart / 4, kQuarter = kPart % 4;

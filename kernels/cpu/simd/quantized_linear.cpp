@@ -1,13 +1,16 @@
 // Products with block-quantised weights, which are never expanded in memory.
 //
-// Maths      y = Σ_groups scale_w · scale_x · (Σ code_w · code_x) - offset_w · Σ x      codes of weights have up to 8 bits, those of x 15
-// Accuracy   x is rounded to 15 bits in groups of 32, an error of about 2e-5 of a product (8 bits would cost 4e-3); the sums of a group are
-//            exact, and sums over groups are f32.
-// Few rows   weights stream once from memory: a part of 32 elements is unpacked in registers and multiplied with each row of x.
-// Many rows  a panel of kQuantizedColumns outputs by kQuantizedDepth elements is unpacked once as pairs of 16-bit integers, one output a
-//            lane, so that a multiply-add of pairs needs one broadcast of x. Repacking costs about one instruction for 3 weights, against
-//            rows/32 multiply-adds.
+// Accuracy   a weight is scale · code - offset in f32, and the sums are f32: what the dequantised matrix would give.
+// Few rows   weights stream once from memory: the codes of a part of 32 elements become floats in registers and are multiplied with each
+// row
+//            of x; a group's sum is scaled, and the offsets meet the group's sum of x.
+// Many rows  a panel of kTile outputs by kQuantizedDepth elements is unpacked once, one output a lane, and multiplied by rows of x out of
+// the
+//            first-level cache (gemm_tile.h). Unpacking costs about one instruction for 4 weights, against rows/16 multiply-adds.
+#include <vector>
+
 #include "kernels/cpu/simd/declare.h"
+#include "kernels/cpu/simd/gemm_tile.h"
 #include "kernels/cpu/simd/quantized_blocks.h"
 #include "kernels/cpu/simd/transpose.h"
 
@@ -15,190 +18,159 @@ namespace linea::cpu::LINEA_ISA {
 namespace {
 
 constexpr int kPart = 32;                // elements that codes() unpacks
-constexpr int kPairs = 2 * kLanes;       // elements of one I16s
-constexpr int kChunks = kPart / kPairs;  // of a part
-constexpr int kPairsOfPart = kPart / 2;
+constexpr int kChunks = kPart / kLanes;  // vectors of a part
 
-// sum + the products of neighbours, added in pairs: 32-bit lanes
-inline I32s multiply_add(I32s sum, I16s a, I16s b) {
-#if defined(__AVX512VNNI__)
-  return (I32s)_mm512_dpwssd_epi32((__m512i)sum, (__m512i)a, (__m512i)b);
-#elif defined(__AVX512BW__)
-  return sum + (I32s)_mm512_madd_epi16((__m512i)a, (__m512i)b);
-#elif defined(__AVX2__)
-  return sum + (I32s)_mm256_madd_epi16((__m256i)a, (__m256i)b);
-#elif defined(__SSE2__)
-  return sum + (I32s)_mm_madd_epi16((__m128i)a, (__m128i)b);
-#else
-  const I32s even_a = (bits<I32s>(a) << 16) >> 16, odd_a = bits<I32s>(a) >> 16;
-  const I32s even_b = (bits<I32s>(b) << 16) >> 16, odd_b = bits<I32s>(b) >> 16;
-  return sum + even_a * even_b + odd_a * odd_b;
-#endif
-}
+// ---- Weights as floats ----------------------------------------------------------------------------------------------------------------
 
-inline I16s load_pairs(const int16_t* p) {
-  I16s v;
-  __builtin_memcpy(&v, p, sizeof(v));
-  return v;
-}
+// A vector of a block's offsets; blocks of 32 have one.
+template <int kCount> struct GroupFloats;
+template <> struct GroupFloats<8> { using Type = float __attribute__((vector_size(32))); };
+template <> struct GroupFloats<16> { using Type = F32x16; };
+template <> struct GroupFloats<1> { using Type = float; };
 
-inline F32s floats(I32s v) { return __builtin_convertvector(v, F32s); }
-
-inline F32s broadcast(float value) { return value - F32s{}; }  // splat() turns -0 into +0, which costs an addition
-
-// ---- Activations -------------------------------------------------------------------------------------------------------------------
-
-constexpr float kLargestCode = 32767.0f;
-constexpr float kToInteger = 12582912.0f;  // 1.5 · 2^23: adding it rounds to an integer, which then stands in the low bits
-
-template <class T> void quantize_row(const QuantizeParams& p, int64_t row) {
-  const T* x = static_cast<const T*>(p.x) + row * p.x_pitch;
-  for (int64_t k = 0; k < p.in; k += kPart) {
-    F32s value[kPart / kLanes], largest = {}, check = {};
-    for (int i = 0; i < kPart / kLanes; ++i) {
-      value[i] = load(x + k + i * kLanes);
-      largest = max(largest, bits<F32s>(bits<U32s>(value[i]) & 0x7fffffffu));
-      check += value[i] * 0.0f;  // not a number where x is none, or infinite
-    }
-    const float peak = horizontal_max(largest), scale = peak < 1e-30f ? 0.0f : peak / kLargestCode;
-    const float factor = scale == 0.0f ? 0.0f : kLargestCode / peak;
-    int32_t sum[2] = {};  // of sixteen elements
-    for (int i = 0; i < kPart / kLanes; ++i) {
-      const I32s code = bits<I32s>(value[i] * factor + kToInteger) - bits<I32s>(splat(kToInteger));
-      int16_t lanes[kLanes];
-      for (int l = 0; l < kLanes; ++l) {
-        lanes[l] = static_cast<int16_t>(code[l]);
-        sum[i * kLanes / 16] += lanes[l];
-      }
-      __builtin_memcpy(p.codes + row * p.in + k + i * kLanes, lanes, sizeof(lanes));
-    }
-    p.scales[(row * p.in + k) / kPart] = scale + horizontal_sum(check);
-    for (int j = 0; j < 2; ++j) p.sums[(row * p.in + k) / 16 + j] = scale * static_cast<float>(sum[j]);
-    p.part_sums[(row * p.in + k) / kPart] = scale * static_cast<float>(sum[0] + sum[1]);
-  }
-}
-
-// ---- Few rows ----------------------------------------------------------------------------------------------------------------------
-
-// The scales of a chunk of a part, lane by lane, out of those of the whole block.
-template <int kPart, int kChunk> inline F32s chunk_scale(const float& scale) { return broadcast(scale); }
-template <int kPart, int kChunk> inline F32s chunk_scale(const F32x8& scales) {
-  return broadcast(reinterpret_cast<const float*>(&scales)[kPart]);
-}
-template <int kPart, int kChunk> inline F32s chunk_scale(const F32x16& scales) {
-#if defined(__AVX512F__)
-  I32s pick;
-  for (int l = 0; l < kLanes; ++l) pick[l] = 2 * kPart + l / 8;
-  return __builtin_shuffle(scales, pick);
-#else
-  return broadcast(reinterpret_cast<const float*>(&scales)[2 * kPart + kChunk * kPairs / 16]);
-#endif
-}
-
-// Eight scales are read one by one: from memory that costs nothing, from a register it takes shuffles.
-inline void spill(F32x8& v) { asm("" : "+m"(v)); }
-template <class Groups> inline void spill(Groups&) {}
-
-template <int kIndex> struct Chain {};
-
-// Scales of x for the groups of a block whose first element is number `at` of the codes.
-inline float scales_for(const float* x_scales, int64_t at, float) { return x_scales[at / kPart]; }
-inline F32x8 scales_for(const float* x_scales, int64_t at, F32x8) {
-  F32x8 v;
-  __builtin_memcpy(&v, x_scales + at / kPart, sizeof(v));
-  return v;
-}
-inline F32x16 scales_for(const float* x_scales, int64_t at, F32x16) {
-  const F32x8 v = scales_for(x_scales, at, F32x8{});
-  return __builtin_shufflevector(v, v, 0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7);
-}
-
-// A vector of offsets in the lanes of another, whose sum is all that counts.
+// Offsets in the lanes of a vector, whose sum is all that counts.
 inline F32s spread(float v) {
   F32s result = {};
   result[0] = v;
   return result;
 }
-template <class Groups> inline F32s spread(const Groups& v) {
-  F32s parts[sizeof(Groups) / sizeof(F32s) + 1] = {};
+template <class Offsets> inline F32s spread(const Offsets& v) {
+  F32s parts[sizeof(Offsets) / sizeof(F32s) + 1] = {};
   __builtin_memcpy(parts, &v, sizeof(v));
   F32s result = parts[0];
-  for (size_t i = 1; i < sizeof(Groups) / sizeof(F32s); ++i) result += parts[i];
+  for (size_t i = 1; i < sizeof(Offsets) / sizeof(F32s); ++i) result += parts[i];
   return result;
 }
 
-// One row of the weights by kRows rows of x.
-template <class Q, int kRows> struct DotTile {
-  static constexpr bool kHasOffset = Q::kOffset || Q::kZero != 0;
-  static constexpr int kGroups = Q::kElements / Q::kGroup, kParts = Q::kElements / kPart;
-  using Groups = typename GroupFloats<kGroups>::Type;
-  const QuantizedLinearParams& p;
-  int64_t row;
-  F32s chain[kRows][2] = {};
-  Groups offset[kRows] = {};
+// Scales and offsets of a block, read one by one: from memory that costs nothing, from a register it takes shuffles.
+template <class Q> struct Groups {
+  static constexpr int kCount = Q::kElements / Q::kGroup;
+  static constexpr bool kOffset = Q::kOffset || Q::kZero != 0;
+  alignas(kBytes) float scale[kCount * (kOffset ? 2 : 1)];  // and the offsets after them
 
-  // One block of weights, whose elements begin at k; its parts take turns with the two chains.
-  template <int kFirst> __attribute__((always_inline)) void add(const uint8_t* block, int64_t k, Chain<kFirst>) {
-    Groups scales, offsets;
-    Q::groups(block, scales, offsets);
-    if constexpr (Q::kZero != 0) offsets = scales * static_cast<float>(Q::kZero);
-    Groups product[kRows];
-    for (int i = 0; i < kRows; ++i) {
-      const int64_t at = (row + i) * p.in + k;
-      product[i] = scales * scales_for(p.x_scales, at, Groups{});
-      if constexpr (kHasOffset) {
-        Groups sums;
-        __builtin_memcpy(&sums, (Q::kGroup == 16 ? p.x_sums : p.x_part_sums) + at / Q::kGroup, sizeof(sums));
+  explicit Groups(const uint8_t* block) {
+    Q::groups(block, scale);
+    if constexpr (Q::kZero != 0) {
+      for (int i = 0; i < kCount; ++i) scale[kCount + i] = scale[i] * static_cast<float>(Q::kZero);
+    }
+    if constexpr (kCount > 1) asm("" : "+m"(scale));  // the compiler would keep them in registers
+  }
+  float offset(int index) const { return scale[kCount + index]; }
+};
+
+// Part kPartIndex of a block: codes as floats, to be multiplied by their groups' scales.
+template <class Q, int kPartIndex> struct Part {
+  F32s code[kChunks];
+
+  explicit Part(const uint8_t* block) {
+#if defined(__AVX512F__)
+    if constexpr (Q::kNibbles) {
+      code[0] = __builtin_shuffle(Q::levels(), Q::template lanes<kPartIndex, 0>(block));
+      code[1] = __builtin_shuffle(Q::levels(), Q::template lanes<kPartIndex, 1>(block));
+      return;
+    }
+#endif
+    unpack<0>(Q::template codes<kPartIndex>(block));
+  }
+
+  static constexpr int group_of(int chunk) { return (kPartIndex * kPart + chunk * kLanes) / Q::kGroup; }
+
+ private:
+  template <int kChunk> __attribute__((always_inline)) void unpack(I8x32 codes) {
+    if constexpr (kChunk < kChunks) {
+      code[kChunk] = float_codes<kChunk>(codes);
+      unpack<kChunk + 1>(codes);
+    }
+  }
+};
+
+// ---- Few rows ----------------------------------------------------------------------------------------------------------------------
+
+constexpr int kChains = kLanes == 16 ? 4 : 2;  // of sums, for one row
+
+// One row of the weights by kRows rows of x. Offsets are multiplied by the sums of x over their groups.
+template <class Q, int kRows> struct DotTile {
+  static constexpr int kGroupVectors = Q::kGroup / kLanes, kGroups = Groups<Q>::kCount;
+  using Offsets = typename GroupFloats<kGroups>::Type;
+  const QuantizedLinearParams& p;
+  const float* x_sums;  // [rows, in / kGroup]
+  int64_t row;
+  F32s chain[kRows][kChains] = {};
+  Offsets offset[kRows] = {};
+
+  // One block of weights, whose elements begin at k; its groups take turns with the chains, from kFirst on.
+  template <int kFirst> __attribute__((always_inline)) void add(const uint8_t* block, int64_t k) {
+    const Groups<Q> groups(block);
+    if constexpr (Groups<Q>::kOffset) {
+      Offsets offsets, sums;
+      __builtin_memcpy(&offsets, groups.scale + kGroups, sizeof(offsets));
+      for (int i = 0; i < kRows; ++i) {
+        __builtin_memcpy(&sums, x_sums + ((row + i) * p.in + k) / Q::kGroup, sizeof(sums));
         offset[i] += offsets * sums;
       }
     }
-    for (int i = 0; i < kRows; ++i) spill(product[i]);
-    add_parts<kFirst, 0>(block, k, product);
+    add_parts<kFirst, 0>(block, groups, k);
   }
 
   template <int kFirst, int kPartIndex>
-  __attribute__((always_inline)) void add_parts(const uint8_t* block, int64_t k, const Groups (&product)[kRows]) {
-    if constexpr (kPartIndex < kParts) {
-      const I8x32 codes = Q::template codes<kPartIndex>(block);
+  __attribute__((always_inline)) void add_parts(const uint8_t* block, const Groups<Q>& groups, int64_t k) {
+    if constexpr (kPartIndex < Q::kElements / kPart) {
+      using W = Part<Q, kPartIndex>;
+      const W w(block);
 #pragma GCC unroll 4
       for (int i = 0; i < kRows; ++i) {
-        const int16_t* x = p.x + (row + i) * p.in + k + kPartIndex * kPart;
-        add_chunks<kPartIndex, 0>(chain[i][(kFirst + kPartIndex) % 2], codes, x, product[i]);
+        const float* x = p.x + (row + i) * p.x_pitch + k + kPartIndex * kPart;
+#pragma GCC unroll 8
+        for (int c = 0; c < kChunks; c += kGroupVectors) {
+          F32s sum = w.code[c] * load(x + c * kLanes);
+#pragma GCC unroll 8
+          for (int j = 1; j < kGroupVectors; ++j) sum += w.code[c + j] * load(x + (c + j) * kLanes);
+          chain[i][(kFirst + W::group_of(c)) % kChains] += sum * groups.scale[W::group_of(c)];
+        }
       }
-      add_parts<kFirst, kPartIndex + 1>(block, k, product);
-    }
-  }
-
-  template <int kPartIndex, int kChunk>
-  __attribute__((always_inline)) static void add_chunks(F32s& sum, I8x32 codes, const int16_t* x, const Groups& scales) {
-    if constexpr (kChunk < kChunks) {
-      const I32s products = multiply_add(I32s{}, widened<kChunk>(codes), load_pairs(x + kChunk * kPairs));
-      sum += floats(products) * chunk_scale<kPartIndex, kChunk>(scales);
-      add_chunks<kPartIndex, kChunk + 1>(sum, codes, x, scales);
+      add_parts<kFirst, kPartIndex + 1>(block, groups, k);
     }
   }
 
   // The sum for row i, spread over the lanes.
   F32s total(int i) const {
-    const F32s sum = chain[i][0] + chain[i][1];
-    if constexpr (!kHasOffset) return sum;
-    return sum - spread(offset[i]);
+    F32s sum = chain[i][0];
+    for (int c = 1; c < kChains; ++c) sum += chain[i][c];
+    if constexpr (Groups<Q>::kOffset) sum -= spread(offset[i]);
+    return sum;
   }
 };
 
 // totals[i] = row (row + i) of x · row n of the weights, spread over the lanes
-template <class Q, int kRows> void dot_tile(const QuantizedLinearParams& p, int64_t row, int64_t n, F32s* totals) {
-  DotTile<Q, kRows> tile{p, row};
+template <class Q, int kRows> void dot_tile(const QuantizedLinearParams& p, const float* x_sums, int64_t row, int64_t n, F32s* totals) {
+  DotTile<Q, kRows> tile{p, x_sums, row};
   const uint8_t* block = p.w + n * p.row_bytes;
   int64_t k = 0;
   if constexpr (Q::kElements == kPart) {
-    for (; k + 2 * kPart <= p.in; k += 2 * kPart, block += 2 * Q::kBytes) {
-      tile.add(block, k, Chain<0>{});
-      tile.add(block + Q::kBytes, k + kPart, Chain<1>{});
+    for (; k + 4 * kPart <= p.in; k += 4 * kPart, block += 4 * Q::kBytes) {
+      tile.template add<0>(block, k);
+      tile.template add<1>(block + Q::kBytes, k + kPart);
+      tile.template add<2>(block + 2 * Q::kBytes, k + 2 * kPart);
+      tile.template add<3>(block + 3 * Q::kBytes, k + 3 * kPart);
     }
   }
-  for (; k < p.in; k += Q::kElements, block += Q::kBytes) tile.add(block, k, Chain<0>{});
+  for (; k < p.in; k += Q::kElements, block += Q::kBytes) tile.template add<0>(block, k);
   for (int i = 0; i < kRows; ++i) totals[i] = tile.total(i);
+}
+
+// Of x over the groups of Q, all rows.
+template <class Q> std::vector<float> group_sums(const QuantizedLinearParams& p) {
+  std::vector<float> sums(static_cast<size_t>(p.out.rows * p.in / Q::kGroup));
+  float* to = sums.data();
+  for (int64_t row = 0; row < p.out.rows; ++row) {
+    const float* x = p.x + row * p.x_pitch;
+    for (int64_t k = 0; k < p.in; k += Q::kGroup) {
+      F32s sum = load(x + k);
+      for (int64_t j = kLanes; j < Q::kGroup; j += kLanes) sum += load(x + k + j);
+      *to++ = horizontal_sum(sum);
+    }
+  }
+  return sums;
 }
 
 void finish(const QuantizedLinearParams& p, const float* sums, int64_t sums_pitch, int64_t row, int64_t rows, int64_t column,
@@ -225,13 +197,14 @@ void finish(const QuantizedLinearParams& p, const float* sums, int64_t sums_pitc
 }
 
 // kRows rows of x, `outputs` outputs from n on, at most kOutputBlock.
-template <class Q, int kRows> void dot_outputs(const QuantizedLinearParams& p, int64_t row, int64_t n, int64_t outputs) {
+template <class Q, int kRows>
+void dot_outputs(const QuantizedLinearParams& p, const float* x_sums, int64_t row, int64_t n, int64_t outputs) {
   float sums[kRows * kOutputBlock];
   for (int64_t j = 0; j < outputs; j += kLanes) {
     F32s totals[kRows][kLanes] = {};
     for (int64_t l = 0; l < kLanes && j + l < outputs; ++l) {
       F32s one[kRows];
-      dot_tile<Q, kRows>(p, row, n + j + l, one);
+      dot_tile<Q, kRows>(p, x_sums, row, n + j + l, one);
       for (int i = 0; i < kRows; ++i) totals[i][l] = one[i];
     }
     for (int i = 0; i < kRows; ++i) store(sums + i * kOutputBlock + j, lane_sums(totals[i]));
@@ -240,13 +213,15 @@ template <class Q, int kRows> void dot_outputs(const QuantizedLinearParams& p, i
 }
 
 template <class Q> void dot_blocks(const QuantizedLinearParams& p, int64_t block_begin, int64_t block_end) {
+  std::vector<float> sums;
+  if constexpr (Groups<Q>::kOffset) sums = group_sums<Q>(p);
   for (int64_t block = block_begin; block < block_end; ++block) {
     const int64_t n = block * kOutputBlock, outputs = p.out.out - n < kOutputBlock ? p.out.out - n : kOutputBlock;
     for (int64_t m = 0; m < p.out.rows;) {
       const int64_t left = p.out.rows - m, rows = left >= 4 ? 4 : left >= 2 ? 2 : 1;
-      rows == 4   ? dot_outputs<Q, 4>(p, m, n, outputs)
-      : rows == 2 ? dot_outputs<Q, 2>(p, m, n, outputs)
-                  : dot_outputs<Q, 1>(p, m, n, outputs);
+      rows == 4   ? dot_outputs<Q, 4>(p, sums.data(), m, n, outputs)
+      : rows == 2 ? dot_outputs<Q, 2>(p, sums.data(), m, n, outputs)
+                  : dot_outputs<Q, 1>(p, sums.data(), m, n, outputs);
       m += rows;
     }
   }
@@ -254,119 +229,60 @@ template <class Q> void dot_blocks(const QuantizedLinearParams& p, int64_t block
 
 // ---- Many rows ---------------------------------------------------------------------------------------------------------------------
 
-constexpr int kVectors = kLanes == 16 ? 4 : 2;  // of outputs in a tile
-constexpr int kTile = kVectors * kLanes;        // outputs in a tile
-constexpr int kTileRows = kLanes == 16 ? 6 : 4;
-constexpr int kMostGroups = static_cast<int>(kQuantizedDepth) / 16;
+constexpr int kVectors = 2;
+constexpr int kTile = kVectors * kLanes;  // outputs of a panel
 
-// kTile outputs by kQuantizedDepth elements, in scratch: pairs [depth / 2, kTile], then scales and offsets [groups, kTile].
-struct Panel {
-  float* pairs;
-  float *scales, *offsets;
-};
+using PartsOfRows = float[kLanes][kPart];
 
-template <int kChunk> inline void store_chunks(int16_t* to, I8x32 codes) {
-  if constexpr (kChunk < kChunks) {
-    const I16s chunk = widened<kChunk>(codes);
-    __builtin_memcpy(to + kChunk * kPairs, &chunk, sizeof(chunk));
-    store_chunks<kChunk + 1>(to, codes);
-  }
-}
-
-using PartsOfRows = int16_t[kLanes][kPart];
-
-template <class Q, int kPartIndex> inline void store_parts(PartsOfRows* to, int row, const uint8_t* block) {
+template <class Q, int kPartIndex> inline void store_parts(PartsOfRows* to, int row, const uint8_t* block, const Groups<Q>& groups) {
   if constexpr (kPartIndex < Q::kElements / kPart) {
-    store_chunks<0>(to[kPartIndex][row], signed_codes((U8x32)Q::template codes<kPartIndex>(block), Q::kZero));
-    store_parts<Q, kPartIndex + 1>(to, row, block);
+    using W = Part<Q, kPartIndex>;
+    const W w(block);
+#pragma GCC unroll 8
+    for (int c = 0; c < kChunks; ++c) {
+      F32s value = w.code[c] * groups.scale[W::group_of(c)];
+      if constexpr (Groups<Q>::kOffset) value -= groups.offset(W::group_of(c));
+      store(to[kPartIndex][row] + c * kLanes, value);
+    }
+    store_parts<Q, kPartIndex + 1>(to, row, block, groups);
   }
 }
 
-inline void clear_parts(PartsOfRows* to, int row, int parts) {
-  for (int part = 0; part < parts; ++part) __builtin_memset(to[part][row], 0, sizeof(to[part][row]));
-}
-
-// Rows [column, column + columns) of the weights; beyond them zeros.
-template <class Q>
-void pack(const QuantizedLinearParams& p, int64_t column, int64_t columns, int64_t k, int64_t depth, const Panel& panel) {
-  constexpr int kGroups = Q::kElements / Q::kGroup, kMostBlocks = kQuantizedDepth / Q::kElements;
-  alignas(kBytes) PartsOfRows codes[kQuantizedDepth / kPart];
+// Rows [column, column + columns) of the weights as panel [depth, kTile]; beyond them zeros.
+template <class Q> void unpack(const QuantizedLinearParams& p, int64_t column, int64_t columns, int64_t k, int64_t depth, float* panel) {
+  alignas(kBytes) PartsOfRows parts[kQuantizedDepth / kPart];
   for (int v = 0; v < kVectors; ++v) {
     for (int r = 0; r < kLanes; ++r) {
       const int64_t n = v * kLanes + r;
-      typename GroupFloats<kGroups>::Type scales[kMostBlocks] = {}, offsets[kMostBlocks] = {};
       for (int64_t at = 0; at < depth; at += Q::kElements) {
-        const uint8_t* block = p.w + (column + n) * p.row_bytes + (k + at) / Q::kElements * Q::kBytes;
-        if (n < columns) Q::groups(block, scales[at / Q::kElements], offsets[at / Q::kElements]);
-        n < columns ? store_parts<Q, 0>(codes + at / kPart, r, block) : clear_parts(codes + at / kPart, r, Q::kElements / kPart);
-      }
-      for (int64_t g = 0; g < depth / kPart * (kPart / Q::kGroup); ++g) {
-        panel.scales[g * kTile + n] = reinterpret_cast<const float*>(scales)[g];
-        if constexpr (Q::kOffset) panel.offsets[g * kTile + n] = reinterpret_cast<const float*>(offsets)[g];
+        if (n < columns) {
+          const uint8_t* block = p.w + (column + n) * p.row_bytes + (k + at) / Q::kElements * Q::kBytes;
+          store_parts<Q, 0>(parts + at / kPart, r, block, Groups<Q>(block));
+        } else {
+          for (int64_t part = at / kPart; part < (at + Q::kElements) / kPart; ++part)
+            __builtin_memset(parts[part][r], 0, sizeof(parts[part][r]));
+        }
       }
     }
-    for (int64_t part = 0; part < depth / kPart; ++part) {
-      for (int c = 0; c < kPairsOfPart; c += kLanes) {
-        F32s rows[kLanes];
+    for (int64_t i = 0; i < depth; i += kLanes) {
+      F32s rows[kLanes];
 #pragma GCC unroll 16
-        for (int r = 0; r < kLanes; ++r) __builtin_memcpy(&rows[r], codes[part][r] + 2 * c, sizeof(F32s));
-        transpose(rows);
+      for (int r = 0; r < kLanes; ++r) rows[r] = load(parts[i / kPart][r] + i % kPart);
+      transpose(rows);
 #pragma GCC unroll 16
-        for (int j = 0; j < kLanes; ++j) store(panel.pairs + (part * kPairsOfPart + c + j) * kTile + v * kLanes, rows[j]);
-      }
-    }
-  }
-}
-
-// sums [kRows, kTile] += rows [row, row + kRows) of x by the panel
-template <int kGroup, bool kOffset, int kRows>
-void multiply_tile(const QuantizedLinearParams& p, const Panel& panel, int64_t row, int64_t k, int64_t depth, float* sums) {
-  for (int64_t g = 0; g < depth / kGroup; ++g) {
-    const int64_t begin = k + g * kGroup;
-    I32s sum[kRows][kVectors] = {};
-    const float* pairs = panel.pairs + g * (kGroup / 2) * kTile;
-    for (int j = 0; j < kGroup / 2; ++j, pairs += kTile) {
-      I16s w[kVectors];
-#pragma GCC unroll 4
-      for (int v = 0; v < kVectors; ++v) w[v] = bits<I16s>(load(pairs + v * kLanes));
-#pragma GCC unroll 8
-      for (int i = 0; i < kRows; ++i) {
-        int32_t pair;
-        __builtin_memcpy(&pair, p.x + (row + i) * p.in + begin + 2 * j, sizeof(pair));
-        const I16s x = bits<I16s>(I32s{} + pair);
-#pragma GCC unroll 4
-        for (int v = 0; v < kVectors; ++v) sum[i][v] = multiply_add(sum[i][v], w[v], x);
-      }
-    }
-#pragma GCC unroll 8
-    for (int i = 0; i < kRows; ++i) {
-      const float x_scale = p.x_scales[((row + i) * p.in + begin) / kPart];
-      const float x_sum = (kGroup == 16 ? p.x_sums : p.x_part_sums)[((row + i) * p.in + begin) / kGroup];
-#pragma GCC unroll 4
-      for (int v = 0; v < kVectors; ++v) {
-        float* target = sums + i * kTile + v * kLanes;
-        F32s total = load(target) + floats(sum[i][v]) * (load(panel.scales + g * kTile + v * kLanes) * x_scale);
-        if constexpr (kOffset) total -= load(panel.offsets + g * kTile + v * kLanes) * x_sum;
-        store(target, total);
-      }
+      for (int j = 0; j < kLanes; ++j) store(panel + (i + j) * kTile + v * kLanes, rows[j]);
     }
   }
 }
 
 template <class Q>
 void multiply_block(const QuantizedLinearParams& p, int64_t row, int64_t rows, int64_t column, int64_t columns, float* scratch) {
-  constexpr int kGroup = Q::kGroup;
-  constexpr bool kOffset = Q::kOffset;
-  const Panel panel = {scratch, scratch + kQuantizedDepth / 2 * kTile, scratch + (kQuantizedDepth / 2 + kMostGroups) * kTile};
-  float* sums = panel.offsets + kMostGroups * kTile;
-  for (int64_t i = 0; i < rows * kTile; ++i) sums[i] = 0;
+  float *panel = scratch, *sums = panel + kQuantizedDepth * kTile;
   for (int64_t k = 0; k < p.in; k += kQuantizedDepth) {
     const int64_t depth = p.in - k < kQuantizedDepth ? p.in - k : kQuantizedDepth;
-    pack<Q>(p, column, columns, k, depth, panel);
-    int64_t r = 0;
-    for (; r + kTileRows <= rows; r += kTileRows) multiply_tile<kGroup, kOffset, kTileRows>(p, panel, row + r, k, depth, sums + r * kTile);
-    for (; r + 2 <= rows; r += 2) multiply_tile<kGroup, kOffset, 2>(p, panel, row + r, k, depth, sums + r * kTile);
-    if (r < rows) multiply_tile<kGroup, kOffset, 1>(p, panel, row + r, k, depth, sums + r * kTile);
+    unpack<Q>(p, column, columns, k, depth, panel);
+    const GemmOperands g = {p.x + row * p.x_pitch + k, p.x_pitch, 1, panel, kTile, sums, kTile, depth};
+    k == 0 ? gemm<false>(g, rows, kTile) : gemm<true>(g, rows, kTile);
   }
   finish(p, sums, kTile, row, rows, column, columns);
 }
@@ -374,12 +290,6 @@ void multiply_block(const QuantizedLinearParams& p, int64_t row, int64_t rows, i
 }  // namespace
 
 static_assert(kTile <= kQuantizedColumns && kQuantizedColumns % kTile == 0);
-
-void quantize_activations(const QuantizeParams& p, int64_t row_begin, int64_t row_end) {
-  with_type(p.type, [&](auto type) {
-    for (int64_t row = row_begin; row < row_end; ++row) quantize_row<TypeOf<decltype(type)>>(p, row);
-  });
-}
 
 void quantized_dot(const QuantizedLinearParams& p, int64_t block_begin, int64_t block_end) {
   with_block(p.block, [&](auto type) { dot_blocks<decltype(type)>(p, block_begin, block_end); });

@@ -21,7 +21,6 @@ const Kernels& kernels() {
       .rotary = rotary,
       .small_linear = small_linear,
       .gemm_block = gemm_block,
-      .quantize_activations = quantize_activations,
       .quantized_dot = quantized_dot,
       .quantized_gemm = quantized_gemm,
       .grouped_linear = grouped_linear,

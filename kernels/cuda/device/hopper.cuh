@@ -35,6 +35,17 @@ __device__ inline void arrive(uint64_t* barrier) {
 __device__ inline void arrive_expecting(uint64_t* barrier, int bytes) {
   asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(shared_address(barrier)), "r"(bytes) : "memory");
 }
+// At the barrier that lies at the same place in block `rank` of the cluster.
+__device__ inline void arrive_at(uint64_t* barrier, int rank) {
+  asm volatile(
+      "{\n"
+      ".reg .b32 there;\n"
+      "mapa.shared::cluster.u32 there, %0, %1;\n"
+      "mbarrier.arrive.release.cluster.shared::cluster.b64 _, [there];\n"
+      "}\n" ::"r"(shared_address(barrier)),
+      "r"(rank)
+      : "memory");
+}
 // Until the phase with this parity (0 for the first) has ended.
 __device__ inline void wait_phase(uint64_t* barrier, int parity) {
   asm volatile(
@@ -49,6 +60,16 @@ __device__ inline void wait_phase(uint64_t* barrier, int parity) {
       "r"(parity)
       : "memory");
 }
+
+// ---- Clusters ------------------------------------------------------------------------------------------------------------------------
+
+__device__ inline int cluster_rank() {
+  int rank;
+  asm volatile("mov.u32 %0, %%cluster_ctarank;" : "=r"(rank));
+  return rank;
+}
+__device__ inline void arrive_at_cluster() { asm volatile("barrier.cluster.arrive.release;" ::: "memory"); }
+__device__ inline void wait_for_cluster() { asm volatile("barrier.cluster.wait.acquire;" ::: "memory"); }
 
 // ---- Copies of boxes; what lies outside the tensor becomes zeros -----------------------------------------------------------------------
 
@@ -65,12 +86,22 @@ __device__ inline void copy_box(void* to, const CUtensorMap& map, uint64_t* barr
                : "memory");
 }
 
+// The same into all blocks of the cluster that `mask` names, at the same place and for the same barrier in each.
+__device__ inline void copy_box_to_all(void* to, const CUtensorMap& map, uint64_t* barrier, int c0, int c1, int mask) {
+  asm volatile(
+      "cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes.multicast::cluster [%0], [%1, {%3, %4}], [%2], %5;" ::
+          "r"(shared_address(to)),
+      "l"(&map), "r"(shared_address(barrier)), "r"(c0), "r"(c1), "h"(static_cast<unsigned short>(mask))
+      : "memory");
+}
+
 // ---- Products of a warpgroup: [64, 16] × [16, 128] from shared memory ------------------------------------------------------------------
 
-// Rows of 64 16-bit elements (128 bytes) swizzled in groups of eight, as the copy engine writes them; 16 elements further is 2 more.
-__device__ inline uint64_t matrix_descriptor(const void* tile) {
-  constexpr uint64_t kSwizzle128 = uint64_t{1} << 62, kGroupBytes = uint64_t{1024 >> 4} << 32, kUnused = uint64_t{1} << 16;
-  return kSwizzle128 | kGroupBytes | kUnused | ((shared_address(tile) & 0x3ffff) >> 4);
+// Rows of 64 16-bit elements (128 bytes) as the copy engine writes them, swizzled by the address; 16 elements further is 2 more. Eight
+// rows lie together, and the next eight `group_bytes` further; the first may be any row.
+__device__ inline uint64_t matrix_descriptor(const void* tile, int group_bytes = 1024) {
+  constexpr uint64_t kSwizzle128 = uint64_t{1} << 62, kUnused = uint64_t{1} << 16;
+  return kSwizzle128 | static_cast<uint64_t>(group_bytes >> 4) << 32 | kUnused | ((shared_address(tile) & 0x3ffff) >> 4);
 }
 
 __device__ inline void begin_products() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }

@@ -1,0 +1,209 @@
+#include "app/cli/bench_states.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <cstring>
+#include <functional>
+#include <random>
+#include <vector>
+
+#include "app/cli/options.h"
+#include "kernels/backend.h"
+#include "lm/session/chat_session.h"
+
+namespace linea::cli {
+namespace {
+
+constexpr int64_t kHead = 64, kCacheBytes = int64_t{6} << 30;
+constexpr int kExchanges = 8, kRepetitions = 3;
+
+struct PublishedSize {
+  std::string name;
+  int64_t layers;
+  std::vector<Shape> parts;  // of a layer's state
+  int64_t vocabulary;
+};
+
+PublishedSize rwkv4(const std::string& size, int64_t layers, int64_t C) { return {"RWKV-4 " + size, layers, {{C}, {3, C}, {C}}, 50277}; }
+
+PublishedSize rwkv(const std::string& name, int64_t layers, int64_t C) {
+  return {"RWKV-" + name, layers, {{C}, {C / kHead, kHead, kHead}, {C}}, 65536};
+}
+
+PublishedSize mamba1(const std::string& size, int64_t layers, int64_t D) {
+  return {"Mamba " + size, layers, {{3, 2 * D}, {16, 2 * D}}, 50280};
+}
+
+PublishedSize mamba2(const std::string& name, int64_t layers, int64_t D, int64_t groups = 1, int64_t vocabulary = 50288) {
+  constexpr int64_t kStates = 128;
+  return {name, layers, {{3, 2 * D + 2 * groups * kStates}, {2 * D / kHead, kStates, kHead}}, vocabulary};
+}
+
+std::vector<PublishedSize> published_sizes() {
+  return {rwkv4("169M", 12, 768),
+          rwkv4("430M", 24, 1024),
+          rwkv4("1.5B", 24, 2048),
+          rwkv4("3B", 32, 2560),
+          rwkv4("7B", 32, 4096),
+          rwkv4("14B", 40, 5120),
+          rwkv("5 0.4B", 24, 1024),
+          rwkv("5 1.5B", 24, 2048),
+          rwkv("5 3B", 32, 2560),
+          rwkv("5 7B", 32, 4096),
+          rwkv("6 1.6B", 24, 2048),
+          rwkv("6 3B", 32, 2560),
+          rwkv("6 7B", 32, 4096),
+          rwkv("6 14B", 61, 4096),
+          rwkv("7 0.1B", 12, 768),
+          rwkv("7 0.4B", 24, 1024),
+          rwkv("7 1.5B", 24, 2048),
+          rwkv("7 2.9B", 32, 2560),
+          rwkv("7 7.2B", 32, 4096),
+          rwkv("7 13.3B", 61, 4096),
+          mamba1("130m", 24, 768),
+          mamba1("370m", 48, 1024),
+          mamba1("790m", 48, 1536),
+          mamba1("1.4b", 48, 2048),
+          mamba1("2.8b", 64, 2560),
+          mamba2("Mamba-2 130m", 24, 768),
+          mamba2("Mamba-2 370m", 48, 1024),
+          mamba2("Mamba-2 780m", 48, 1536),
+          mamba2("Mamba-2 1.3b", 48, 2048),
+          mamba2("Mamba-2 2.7b", 64, 2560),
+          mamba2("Mamba-Codestral 7B", 64, 4096, 8, 32768)};
+}
+
+// Has a published model's state, filled with random numbers, and no weights: what is timed around it is the session's work alone.
+class StateOnly final : public LanguageModel {
+ public:
+  explicit StateOnly(const PublishedSize& size) : size_(size) {}
+  int64_t vocabulary_size() const override { return size_.vocabulary; }
+  int64_t layers() const override { return size_.layers; }
+  State initial_state(Context& ctx) const override {
+    State state(size_.layers, size_.parts, ctx.backend->device());
+    std::minstd_rand random(1);
+    for (int64_t i = 0; i < state.layers(); ++i) {
+      for (const Tensor& part : state.layer(i)) {
+        for (int64_t j = 0; j < part.elements(); ++j) part.data<float>()[j] = static_cast<float>(random()) * 1e-9f;
+      }
+    }
+    return state;
+  }
+  void prefill(Context& ctx, std::span<const int32_t> tokens, State& state, const Tensor& logits) const override {
+    if (ctx.planning()) return;
+    std::fill_n(logits.data<float>(), logits.elements(), 0.0f);
+    logits.data<float>()['a'] = 50;  // what it answers
+    state.part(0, 0).data<float>()[0] += static_cast<float>(tokens.size());
+  }
+
+ private:
+  PublishedSize size_;
+};
+
+// A token a byte; 0 ends a text.
+class ByteTokenizer final : public Tokenizer {
+ public:
+  ByteTokenizer() { special_.eos = 0; }
+  std::vector<int32_t> encode_without_template(std::string_view text) const override {
+    std::vector<int32_t> ids;
+    for (const char c : text) ids.push_back(static_cast<unsigned char>(c));
+    return ids;
+  }
+  std::string decode(std::span<const int32_t> ids, bool) const override {
+    std::string text;
+    for (const int32_t id : ids) text += token_bytes(id);
+    return text;
+  }
+  std::string token_bytes(int32_t id) const override { return id > 0 && id < 256 ? std::string(1, static_cast<char>(id)) : ""; }
+  int32_t vocabulary_size() const override { return 256; }
+  int32_t id_of(std::string_view piece) const override { return piece.size() == 1 ? static_cast<unsigned char>(piece[0]) : -1; }
+};
+
+double seconds_of(const std::function<void()>& work) {
+  const auto start = std::chrono::steady_clock::now();
+  work();
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+double median_seconds(const std::function<void()>& work) {
+  std::vector<double> seconds;
+  for (int i = 0; i < kRepetitions; ++i) seconds.push_back(seconds_of(work));
+  std::sort(seconds.begin(), seconds.end());
+  return seconds[kRepetitions / 2];
+}
+
+struct Times {
+  double state_bytes = 0, file_bytes = 0;
+  double branch = 0, undo = 0, save = 0, load = 0;  // seconds; undo: the slowest of all depths, until the next message is read
+};
+
+Times time_states(const PublishedSize& size, const std::filesystem::path& file) {
+  const StateOnly model(size);
+  Context ctx;
+  ctx.backend = &backend_of(kCpuDevice);
+  Runner runner(model, ctx);
+  const ByteTokenizer tokenizer;
+  const Vocabulary vocabulary(tokenizer, size.vocabulary, {0});
+  const ChatTemplate chat_template = ChatTemplate::named("world");
+  PrefixCache cache(kCacheBytes);
+  ChatSession session({&runner, &vocabulary, &chat_template, &cache, "random numbers"});
+  const GenerationOptions options{.sampling = {.temperature = 0}, .max_tokens = 3};
+  Times times;
+  for (int i = 0; i < kExchanges; ++i) {
+    session.say("question " + std::to_string(i));
+    session.answer(options, {});
+  }
+  const Snapshot here = *session.read_path({}).snapshot;
+  times.state_bytes = static_cast<double>(here.state.bytes());
+  times.branch = median_seconds([&] { const Snapshot branch = here; });
+
+  times.save = median_seconds([&] { session.save(file, here.bytes()); });
+  times.file_bytes = static_cast<double>(std::filesystem::file_size(file));
+  times.load = median_seconds([&] {
+    PrefixCache empty(kCacheBytes);
+    ChatSession other({&runner, &vocabulary, &chat_template, &empty, "random numbers"});
+    other.load(file);
+  });
+  std::filesystem::remove(file);
+  for (int depth = 1; depth < kExchanges; ++depth) {
+    times.undo = std::max(times.undo, seconds_of([&] {
+                            session.undo();
+                            session.say("another");
+                            session.read_path({});
+                          }));
+    session.undo();
+  }
+  return times;
+}
+
+}  // namespace
+
+int bench_states(bool json) {
+  const std::filesystem::path file = std::filesystem::temp_directory_path() / ("linea-bench-" + std::to_string(getpid()) + ".conversation");
+  nlohmann::ordered_json rows = nlohmann::ordered_json::array();
+  if (!json) {
+    std::printf("%-20s %10s %12s %12s %12s %12s %12s\n", "model", "state, MB", "branch, ms", "undo, ms", "file, MB", "save, ms",
+                "load, ms");
+  }
+  for (const PublishedSize& size : published_sizes()) {
+    const Times t = time_states(size, file);
+    rows.push_back({{"model", size.name},
+                    {"state_bytes", t.state_bytes},
+                    {"branch_seconds", t.branch},
+                    {"undo_seconds", t.undo},
+                    {"file_bytes", t.file_bytes},
+                    {"save_seconds", t.save},
+                    {"load_seconds", t.load}});
+    if (!json)
+      std::printf("%-20s %10.2f %12.2f %12.2f %12.2f %12.1f %12.1f\n", size.name.c_str(), 1e-6 * t.state_bytes, 1e3 * t.branch,
+                  1e3 * t.undo, 1e-6 * t.file_bytes, 1e3 * t.save, 1e3 * t.load);
+    std::fflush(stdout);
+  }
+  if (json) std::printf("%s\n", nlohmann::ordered_json({{"suite", "states"}, {"rows", rows}}).dump(2).c_str());
+  return 0;
+}
+
+}  // namespace linea::cli

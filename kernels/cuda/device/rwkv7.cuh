@@ -1,0 +1,167 @@
+// kernels/cuda/device/rwkv7.cuh: a head of a token of RWKV-7 before its memory takes it and after its memory gave: rwkv7_inputs and
+// rwkv7_outputs of ops.h as operations on groups (groups.cuh), with their parameters from the tensors.
+#pragma once
+
+#include "kernels/cuda/groups.cuh"
+
+namespace linea::cuda {
+
+template <class T> __device__ inline float rounded(float v) { return to_float(from_float<T>(v)); }
+
+template <class T> struct Rwkv7InputsOp {
+  T *k, *v, *rate, *kk;
+  float* decay;
+  const T *v_first, *share;  // both may be null
+  const float *k_k, *k_a;
+  int64_t k_pitch, v_pitch, rate_pitch, kk_pitch, decay_pitch, v_first_pitch, share_pitch;
+  int64_t count;
+  int groups, size;
+
+  template <int kWidth, int kThreads> __device__ void apply(int64_t row, int first, float* shared) const {
+    float keys[kWidth], weights[kWidth], squares = 0;
+    for_own_channels<kWidth, kThreads>(size, [&](int i) {
+      load(k + row * k_pitch + first + i, keys);
+      load(k_k + first + i, weights);
+#pragma unroll
+      for (int j = 0; j < kWidth; ++j) squares = fmaf(keys[j] * weights[j], keys[j] * weights[j], squares);
+    });
+    const float factor = 1.0f / fmaxf(sqrtf(sum_group<kThreads>(squares, shared)), 1e-12f);
+    for_own_channels<kWidth, kThreads>(size, [&](int i) {
+      const int c = first + i;
+      change_keys<kWidth>(row, c, factor);
+      change_values<kWidth>(row, c);
+      float d[kWidth];
+      load(decay + row * decay_pitch + c, d);
+#pragma unroll
+      for (int j = 0; j < kWidth; ++j) d[j] *= -0.6065306597126334f;  // e^-½
+      store(decay + row * decay_pitch + c, d);
+    });
+  }
+
+  template <int kWidth> __device__ void change_keys(int64_t row, int c, float factor) const {
+    float keys[kWidth], a[kWidth], weights[kWidth], direction[kWidth];
+    load(k + row * k_pitch + c, keys);
+    load(rate + row * rate_pitch + c, a);
+    load(k_k + c, weights);
+#pragma unroll
+    for (int j = 0; j < kWidth; ++j) direction[j] = keys[j] * weights[j] * factor;
+    store(kk + row * kk_pitch + c, direction);
+    load(k_a + c, weights);
+#pragma unroll
+    for (int j = 0; j < kWidth; ++j) {
+      keys[j] = fmaf(rounded<T>(keys[j] * a[j]) - keys[j], weights[j], keys[j]);
+      a[j] *= rounded<T>(direction[j]);
+    }
+    store(k + row * k_pitch + c, keys);
+    store(rate + row * rate_pitch + c, a);
+  }
+
+  template <int kWidth> __device__ void change_values(int64_t row, int c) const {
+    if (!share) return;
+    float values[kWidth], other[kWidth], s[kWidth];
+    load(v + row * v_pitch + c, values);
+    load(v_first + row * v_first_pitch + c, other);
+    load(share + row * share_pitch + c, s);
+#pragma unroll
+    for (int j = 0; j < kWidth; ++j) values[j] = fmaf(other[j] - values[j], s[j], values[j]);
+    store(v + row * v_pitch + c, values);
+  }
+};
+
+template <class T> struct Rwkv7OutputsOp {
+  const T *q, *k, *v, *g;
+  T* y;
+  const float *u, *w, *bias;
+  int64_t q_pitch, k_pitch, v_pitch, g_pitch, y_pitch;
+  int64_t count;
+  int groups, size;
+  float eps;
+
+  template <int kWidth, int kThreads> __device__ void apply(int64_t row, int first, float* shared) const {
+    const T *queries = q + row * q_pitch + first, *keys = k + row * k_pitch + first, *values = v + row * v_pitch + first;
+    T* to = y + row * y_pitch + first;
+    float a[kWidth], b[kWidth], c[kWidth], sum = 0, score = 0, squares = 0;
+    for_own_channels<kWidth, kThreads>(size, [&](int i) {
+      load(to + i, a);
+#pragma unroll
+      for (int j = 0; j < kWidth; ++j) sum += a[j];
+      load(queries + i, a);
+      load(keys + i, b);
+      load(u + first + i, c);
+#pragma unroll
+      for (int j = 0; j < kWidth; ++j) score = fmaf(a[j] * b[j], c[j], score);
+    });
+    const float mean = sum_group<kThreads>(sum, shared) / static_cast<float>(size);
+    score = sum_group<kThreads>(score, shared);
+    for_own_channels<kWidth, kThreads>(size, [&](int i) {
+      load(to + i, a);
+#pragma unroll
+      for (int j = 0; j < kWidth; ++j) squares = fmaf(a[j] - mean, a[j] - mean, squares);
+    });
+    const float factor = 1.0f / sqrtf(sum_group<kThreads>(squares, shared) / static_cast<float>(size) + eps);
+    for_own_channels<kWidth, kThreads>(size, [&](int i) {
+      load(to + i, a);
+      load(w + first + i, b);
+      load(bias + first + i, c);
+#pragma unroll
+      for (int j = 0; j < kWidth; ++j) a[j] = fmaf((a[j] - mean) * factor, b[j], c[j]);
+      load(values + i, b);
+      load(g + row * g_pitch + first + i, c);
+#pragma unroll
+      for (int j = 0; j < kWidth; ++j) a[j] = fmaf(b[j], score, a[j]) * c[j];
+      store(to + i, a);
+    });
+  }
+};
+
+template <class T> Rwkv7InputsOp<T> inputs_op(const Rwkv7Inputs& in) {
+  return {.k = pointer<T>(in.k),
+          .v = pointer<T>(in.v),
+          .rate = pointer<T>(in.rate),
+          .kk = pointer<T>(in.kk),
+          .decay = in.decay.data<float>(),
+          .v_first = pointer<T>(in.v_first),
+          .share = pointer<T>(in.share),
+          .k_k = floats(in.k_k),
+          .k_a = floats(in.k_a),
+          .k_pitch = in.k.row_pitch(),
+          .v_pitch = in.v.row_pitch(),
+          .rate_pitch = in.rate.row_pitch(),
+          .kk_pitch = in.kk.row_pitch(),
+          .decay_pitch = in.decay.row_pitch(),
+          .v_first_pitch = pitch_of(in.v_first),
+          .share_pitch = pitch_of(in.share),
+          .count = in.k.rows() * in.heads,
+          .groups = static_cast<int>(in.heads),
+          .size = static_cast<int>(in.k.dim(1) / in.heads)};
+}
+
+inline bool has_vectors(const Rwkv7Inputs& in) {
+  return has_vectors(in.k.dim(1) / in.heads, {&in.k, &in.v, &in.rate, &in.kk, &in.decay, &in.v_first, &in.share, &in.k_k, &in.k_a});
+}
+
+template <class T> Rwkv7OutputsOp<T> outputs_op(const Rwkv7Outputs& args, const Tensor& y) {
+  return {.q = pointer<T>(args.q),
+          .k = pointer<T>(args.k),
+          .v = pointer<T>(args.v),
+          .g = pointer<T>(args.g),
+          .y = pointer<T>(y),
+          .u = floats(args.u),
+          .w = floats(args.w),
+          .bias = floats(args.bias),
+          .q_pitch = args.q.row_pitch(),
+          .k_pitch = args.k.row_pitch(),
+          .v_pitch = args.v.row_pitch(),
+          .g_pitch = args.g.row_pitch(),
+          .y_pitch = y.row_pitch(),
+          .count = y.rows() * args.u.dim(0),
+          .groups = static_cast<int>(args.u.dim(0)),
+          .size = static_cast<int>(args.u.dim(1)),
+          .eps = args.eps};
+}
+
+inline bool has_vectors(const Rwkv7Outputs& args, const Tensor& y) {
+  return has_vectors(args.u.dim(1), {&args.q, &args.k, &args.v, &args.g, &args.u, &args.w, &args.bias, &y});
+}
+
+}  // namespace linea::cuda
