@@ -160,7 +160,8 @@ Tensor random_weights(const std::string& name, Shape shape, DType dtype) {
   parallel_for((tensor.elements() + kRun - 1) / kRun, 16, [&](int64_t begin, int64_t end) {
     for (int64_t first = begin * kRun; first < std::min(end * kRun, tensor.elements()); first += kRun) {
       const int64_t count = std::min(kRun, tensor.elements() - first);
-      std::memcpy(static_cast<char*>(tensor.raw()) + first * bytes_of(dtype), converted.raw(), static_cast<size_t>(count * bytes_of(dtype)));
+      std::memcpy(static_cast<char*>(tensor.raw()) + first * bytes_of(dtype), converted.raw(),
+                  static_cast<size_t>(count * bytes_of(dtype)));
     }
   });
   return tensor;

@@ -18,7 +18,7 @@ class MambaShell {
 
   int64_t vocabulary_size() const { return embedding_.dim(0); }
   int64_t channels() const { return embedding_.dim(1); }
-  bool in_blocks() const { return is_quantized(head_.data.dtype()); }  // whether matrices are block-quantised
+  bool in_blocks() const { return is_quantized(head_.data.dtype()); }                // whether matrices are block-quantised
   void embed(Context& ctx, std::span<const int32_t> tokens, const Tensor& x) const;  // x [T, D] f32
   void predict(Context& ctx, const Tensor& x, const Tensor& logits) const;           // logits [1, V] of the last row, or [T, V]
 

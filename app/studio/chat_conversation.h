@@ -51,7 +51,7 @@ class ChatConversation {
   const ChatKey& chat_key() const { return chat_id_; }
   const std::string& title() const { return title_; }
 
-  std::deque<Node>& nodes() { return nodes_; }  // references stay valid while messages are added
+  std::deque<Node>& nodes() { return nodes_; }            // references stay valid while messages are added
   const std::vector<int>& path() const { return path_; }  // from the first message to the leaf
   int leaf() const { return path_.empty() ? -1 : path_.back(); }
 

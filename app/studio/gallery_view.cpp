@@ -91,6 +91,7 @@ void GalleryView::query_names() {
       const auto keep = [](std::vector<std::string>& names, const std::vector<std::string>& now, int& choice) {
         const std::string chosen = choice > 0 ? names[static_cast<size_t>(choice) - 1] : "";
         names = now;
+        if (choice == 0) return;
         const auto at = std::find(names.begin(), names.end(), chosen);
         choice = at == names.end() ? 0 : static_cast<int>(at - names.begin()) + 1;
       };

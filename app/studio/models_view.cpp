@@ -189,7 +189,7 @@ void ModelsView::draw_actions(Ui& ui, const ModelEntry& model, Rect row) {
 }
 
 void ModelsView::choose_type(Ui& ui, const ModelEntry& model) {
-  const PopupScope popup(ui, "types", {-1, -1}, ui.px(280));
+  const PopupScope popup(ui, "types", {-1, -1}, ui.px(300));
   if (!popup) return;
   struct Type {
     const char *name, *what;
@@ -197,7 +197,7 @@ void ModelsView::choose_type(Ui& ui, const ModelEntry& model) {
   constexpr Type kTypes[] = {{"q8_0", "half of f16, as good"},
                              {"q6_k", "almost as good"},
                              {"q5_k", "good"},
-                             {"q4_k", "a quarter of f16, good for most"},
+                             {"q4_k", "a quarter, good for most"},
                              {"q4_0", "a quarter, the fastest"}};
   for (const Type& type : kTypes) {
     if (menu_row(ui, std::string("models/type/") + type.name, Icon::kNone, type.name, type.what)) conversion_.start(model, type.name);

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdlib>
 
 #include "app/studio/clipboard.h"
@@ -126,7 +127,7 @@ void TagEditor::draw(Ui& ui, Workspace& ws, const PictureRecord& record, const s
   };
   for (const std::string& tag : record.tags) {
     const IdScope scope(tag);
-    const float width = std::min(room, text_width(ui.style(Face::kSmall), tag) + ui.px(36));
+    const float width = std::min(room, std::ceil(text_width(ui.style(Face::kSmall), tag)) + ui.px(40));
     if (row.w < width) next_row();
     Rect chip = cut_left(row, width);
     cut_left(row, ui.px(6));

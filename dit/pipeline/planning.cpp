@@ -173,8 +173,9 @@ void SanaPipeline::fail_plan(const PictureRequest& request, int64_t limit) {
     };
     PictureRequest smaller = request;
     smaller.size = {scaled(asked.height), scaled(asked.width)};
+    smaller.use_bins = false;  // or it would be rendered as large as before
     if (linea::least_memory(all_needs_of(smaller)) > limit) continue;
-    hint = to_text(smaller.size) + " fits";
+    hint = to_text(smaller.size) + (request.use_bins ? " with --bins off fits" : " fits");
     break;
   }
   throw Error(ErrorKind::kMemory, what, hint);

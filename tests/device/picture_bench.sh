@@ -36,7 +36,7 @@ memory() {
   local options=(memory --device cuda:0 --model random:sana-1.6b-4k --size 4096 --steps 4)
   unpack "$1"
   "$folder/linea" plan --model random:sana-1.6b-4k --size 4096 --device cuda:0 --vram 8GiB
-  "$folder/linea" bench "${options[@]}" --dtype bf16 --vram "0,24GiB,16GiB,12GiB,8GiB,6GiB,5GiB,4GiB,3GiB"
+  "$folder/linea" bench "${options[@]}" --dtype bf16 --vram "0,24GiB,16GiB,12GiB,8GiB,6GiB,5GiB,4.6GiB"
   "$folder/linea" bench "${options[@]}" --dtype fp8 --vram "24GiB,8GiB"
 }
 

@@ -17,7 +17,6 @@ LINEA_KERNEL_SUITE(QuantizedTest);
 constexpr DType kTypes[] = {DType::kQ4_0, DType::kQ4_1, DType::kQ5_0, DType::kQ5_1, DType::kQ8_0, DType::kIQ4_NL,
                             DType::kQ2_K, DType::kQ3_K, DType::kQ4_K, DType::kQ5_K, DType::kQ6_K};
 
-
 // Where a block holds halves: a scale, and an offset in some types.
 std::vector<int64_t> halves_of(DType type) {
   switch (type) {

@@ -75,6 +75,7 @@ pid_t StudioHome::start(const std::vector<std::string>& command, const std::map<
   const pid_t pid = fork();
   if (pid != 0) return pid;
   for (const auto& [key, value] : variables) setenv(key.c_str(), value.c_str(), 1);
+  if (chdir(folder_.c_str()) != 0) _exit(127);  // whatever is typed as a folder lies in there
   if (!freopen((folder_ / "stdout").c_str(), "w", stdout) || !freopen((folder_ / "stderr").c_str(), "w", stderr)) _exit(127);
   std::vector<char*> argv;
   for (const std::string& word : command) argv.push_back(const_cast<char*>(word.c_str()));
@@ -100,7 +101,7 @@ StudioOutcome StudioHome::run(const std::string& script, const std::vector<std::
 
 fs::path screenshot(const std::string& name) {
   const char* wanted = std::getenv("LINEA_SCREENSHOTS");
-  const fs::path folder = wanted ? fs::path(wanted) : fs::path(LINEA_SCREENSHOT_FOLDER);
+  const fs::path folder = fs::absolute(wanted ? wanted : LINEA_SCREENSHOT_FOLDER);
   fs::create_directories(folder);
   return folder / (name + ".webp");
 }

@@ -28,10 +28,11 @@ class KillGui : public StudioTest {
         unsaved.insert(line.substr(noted, line.find('"', noted) - noted));
       if (line.starts_with("#chat/input ")) unsaved.clear();  // behind the messages of a frame
       if (line.starts_with("#queue/row/") && line.ends_with("= \"done\"")) done_.insert(std::atoll(line.c_str() + 11));
+      if (!line.starts_with("#text \"question ")) continue;  // an answer being written is saved twice a second
       const size_t at = line.find("question ");
-      if (!line.starts_with("#text ") || at == std::string::npos) continue;
       const std::string text = line.substr(at, line.find('"', at) - at);
-      if (!unsaved.contains(text)) said_.insert(text);  // the note comes before the text
+      const bool asked = text.find_first_not_of("0123456789", 9) == std::string::npos;  // and no answer that begins like it
+      if (asked && !unsaved.contains(text)) said_.insert(text);                         // the note comes before the text
     }
   }
 

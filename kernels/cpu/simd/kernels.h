@@ -252,7 +252,7 @@ inline constexpr int64_t kOutputBlock = 16;                            // output
 inline constexpr int64_t kGemmRows = 192, kGemmColumns = 128, kGemmDepth = 256;
 inline constexpr int64_t kGemmScratch = kGemmDepth * kGemmColumns + kGemmRows * (kGemmDepth + kGemmColumns);  // floats
 
-inline constexpr int64_t kQuantizedRows = 256, kQuantizedColumns = 64, kQuantizedDepth = 256;  // of one block of quantized_gemm
+inline constexpr int64_t kQuantizedRows = 256, kQuantizedColumns = 64, kQuantizedDepth = 256;         // of one block of quantized_gemm
 inline constexpr int64_t kQuantizedScratch = (kQuantizedDepth + kQuantizedRows) * kQuantizedColumns;  // floats
 
 struct Kernels {

@@ -7,6 +7,7 @@
 // Many rows  a panel of kTile outputs by kQuantizedDepth elements is unpacked once, one output a lane, and multiplied by rows of x out of
 // the
 //            first-level cache (gemm_tile.h). Unpacking costs about one instruction for 4 weights, against rows/16 multiply-adds.
+#include <cstddef>
 #include <vector>
 
 #include "kernels/cpu/simd/declare.h"
