@@ -1,8 +1,10 @@
 #include "core/threads.h"
 
 #include <omp.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <exception>
 #include <memory>
 #include <mutex>
@@ -42,6 +44,12 @@ void serve_by(ThreadCrew& crew, int64_t count, int64_t grain, const std::functio
 }
 
 }  // namespace
+
+void restart_with_short_spinning(char** argv) {
+  if (std::getenv("GOMP_SPINCOUNT") || std::getenv("OMP_WAIT_POLICY")) return;
+  setenv("GOMP_SPINCOUNT", "10000", 1);
+  execv("/proc/self/exe", argv);
+}
 
 int thread_count() { return omp_get_max_threads(); }
 

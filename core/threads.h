@@ -9,6 +9,11 @@
 
 namespace linea {
 
+// For the first line of main(): OpenMP's threads wait for each other by spinning, by default for so long that a busy machine makes a
+// picture many times slower. The runtime reads the setting when it is loaded, hence before main: the program starts itself once more with
+// it (under 2 ms). Where that fails, it runs on as it is.
+void restart_with_short_spinning(char** argv);
+
 int thread_count();
 void set_thread_count(int threads);  // 0 = every core this process may use; throws kUsage when negative
 int thread_index();                  // of the body that runs here, in [0, thread_count()), among those that run at the same time

@@ -213,15 +213,14 @@ class BatchRun {
       group.pictures += job->pending();
     }
     double seconds = 0;
-    bool fits = true;
+    std::pair<const BatchJob*, std::shared_ptr<const PlanAnswer>> misfit;  // the first in the file
     int lanes = lanes_;
     for (const auto& [key, group] : groups) {
       const PictureSettings& s = group.first->job.settings;
       const std::shared_ptr<const PlanAnswer> answer = plan_of(s);
       if (!answer->problem.empty()) throw Error(answer->problem_kind, answer->problem, answer->hint);
       const PicturePlan& plan = answer->plan;
-      if (!answer->fits) tell_misfit(*group.first, *answer);
-      fits = fits && answer->fits;
+      if (!answer->fits && (!misfit.first || group.first->line < misfit.first->line)) misfit = {group.first, answer};
       const int64_t room = answer->available - plan.weights;
       lanes = static_cast<int>(std::clamp<int64_t>(room / std::max<int64_t>(plan.activations, 1), 1, lanes));
       if (plan.memory && !plan.memory->all_resident()) lanes = 1;  // weights that come and go are shared badly
@@ -233,7 +232,8 @@ class BatchRun {
     lanes_ = std::min<int64_t>(lanes, std::max<int64_t>(plan_.pictures - plan_.there, 1));
     engine_->set_lanes(static_cast<int>(lanes_));
     if (o_.dry_run) print_total(seconds);
-    return fits;
+    if (misfit.first) tell_misfit(*misfit.first, *misfit.second);
+    return !misfit.first;
   }
 
   void tell_misfit(const BatchJob& job, const PlanAnswer& answer) const {

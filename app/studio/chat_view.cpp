@@ -3,6 +3,7 @@
 #define GLFW_INCLUDE_NONE
 #include <GLFW/glfw3.h>
 
+#include <algorithm>
 #include <cmath>
 #include <random>
 
@@ -17,6 +18,14 @@ std::string trimmed(const std::string& text) {
   const size_t first = text.find_first_not_of(" \t\n\r\"");
   if (first == std::string::npos) return "";
   return text.substr(first, text.find_last_not_of(" \t\n\r\"") - first + 1);
+}
+
+// The built-in models know one wording, on one line; what is varied is what the prompt leaves open.
+std::string prompt_request(const ModelEntry& model, const std::string& instruction, const std::string& prompt) {
+  if (!model.built_in) return instruction + "\n\n" + prompt;
+  std::string line = prompt;
+  std::replace(line.begin(), line.end(), '\n', ' ');
+  return "Expand this picture prompt: " + line;
 }
 
 }  // namespace
@@ -51,8 +60,10 @@ void ChatView::models_changed() {
   ws_.ask_chat = [this](const std::string& instruction, const std::string& text, const std::function<void(std::string)>& done) {
     const ModelEntry* entry = model();
     if (!entry || answering()) return ws_.toasts.show({.kind = ToastKind::kInfo, .text = "The chat model is busy with an answer."});
-    ChatRequest request{
-        .model = entry->path, .title = entry->title, .turns = {{Role::kUser, instruction + "\n\n" + text}}, .max_tokens = 200};
+    ChatRequest request{.model = entry->path,
+                        .title = entry->title,
+                        .turns = {{Role::kUser, prompt_request(*entry, instruction, text)}},
+                        .max_tokens = 200};
     request.sampling = sampling_of(chat_.settings(), std::random_device()());
     request.on_text = [](const std::string&) {};
     request.on_done = [this, done](const ChatOutcome& outcome) {

@@ -7,6 +7,7 @@
 #include "app/library/library.h"
 #include "app/studio/studio.h"
 #include "core/error.h"
+#include "core/threads.h"
 
 namespace {
 
@@ -42,6 +43,7 @@ int open_studio(Arguments& a, double started) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  restart_with_short_spinning(argv);
   const double started = std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
   Arguments arguments;
   CLI::App app{"Linea Studio: pictures and chat in a window"};

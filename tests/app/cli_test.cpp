@@ -261,7 +261,7 @@ TEST_F(Cli, PlanSaysStageByStageWhatLiesWhere) {
 }
 
 TEST_F(Cli, MemoryThatDoesNotSufficeIsToldBeforeAnyWork) {
-  expect_refused(run(generate({"-o", out(), "--vram", "1MB"})), 4, "needs at least");
+  expect_refused(run(generate({"-o", out(), "--vram", "100kB"})), 4, "needs at least");
   expect_refused(run(generate({"-o", out(), "--vram", "200%"})), 2, "--vram");
   EXPECT_EQ(run(generate({"-o", out(), "--vram", "90%"})).status, 0);
 }
