@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <utility>
 
 #include "core/text.h"
 #include "lm/session/document.h"
@@ -197,7 +198,7 @@ ChatSession::Reading ChatSession::read(const Script& script, const Callbacks& ca
     at = cut.end;
     // The last one is handed out, not copied.
     result.snapshot = cut.end < script.cuts.back().end ? std::make_shared<const Snapshot>(snapshot)
-                                                       : std::make_shared<const Snapshot>(std::move(snapshot));
+                                                       : std::make_shared<const Snapshot>(std::exchange(snapshot, {}));
     keep(text, at, result.snapshot);
   }
   if (!result.snapshot) result.snapshot = std::make_shared<const Snapshot>(std::move(snapshot));  // of an empty text
