@@ -15,7 +15,6 @@
 namespace linea {
 namespace {
 
-using test::relative_l2;
 using test::TestContext;
 using Ids = std::vector<int32_t>;
 
