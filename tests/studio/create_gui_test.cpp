@@ -201,7 +201,7 @@ wait item #create/negative
 
 TEST_F(CreateGui, WhatDoesNotFitIsToldBeforeTheStart) {
   std::filesystem::create_directories(home_ / "config/linea");
-  std::ofstream(home_.settings()) << R"({"version": 1, "memory_gigabytes": 0.1, "form": {"prompt": "a red apple"}})";
+  std::ofstream(home_.settings()) << R"({"version": 1, "memory_gigabytes": 0.05, "form": {"prompt": "a red apple"}})";
   expect_success(home_.run("wait text \"Does not fit\"\n" + shot("does-not-fit")));
 }
 
