@@ -54,7 +54,6 @@ Gemma2 Gemma2::load(Context& ctx, const Checkpoint& checkpoint, const Gemma2Conf
   Gemma2 model;
   model.config_ = config;
   model.softcap_ = config.softcap;
-  model.norm_ = w.vector("norm.weight", {config.hidden_size});
   if (layer_by_layer) {
     const std::string table = "embed_tokens.weight";
     model.embedding_ = checkpoint.load(prefix + table, {config.vocabulary_size, config.hidden_size}, w.type_of(table, ctx.dtype));
@@ -70,6 +69,7 @@ Gemma2 Gemma2::load(Context& ctx, const Checkpoint& checkpoint, const Gemma2Conf
     model.embedding_ = w.table("embed_tokens.weight", config.vocabulary_size, config.hidden_size);
     for (size_t i = 0; i < layers; ++i) model.layers_.push_back(layer(ctx, checkpoint, i));
   }
+  model.norm_ = w.vector("norm.weight", {config.hidden_size});
   checkpoint.check_all_used({"lm_head.weight"});
   return model;
 }

@@ -305,7 +305,8 @@ class BatchRun {
       case EngineEvent::Kind::kJobFailed: on_failure(event); break;
       case EngineEvent::Kind::kWarning:
         view_.clear();
-        if (!o_.run.quiet) print_warning(event.text);
+        // What ends the batch is told in one line; what it brings with it is not.
+        if (!o_.run.quiet && !failure_) print_warning(event.text);
         break;
       default: return;
     }

@@ -89,8 +89,16 @@ MemoryNeeds SanaPipeline::measure(const PictureRequest& request) {
   needs.decoder = p.decoder.needs;
   needs.text_activations = measure_text(*p.text.model);
   needs.step_activations = measure_denoise(*p.transformer.model, request);
+  // What is handed to the host lies in the CPU's own memory: the picture, what it is resized to, and the encoder's copy of embeddings.
+  int64_t handed_out = 0;
+  if (options_.device.is_cpu()) {
+    const Sizes sizes = resolve_size(request);
+    const auto bytes = [](const PictureSize& s) { return s.height * s.width * 3 * bytes_of(DType::kF32); };
+    handed_out = bytes(sizes.rendered) + (sizes.rendered != sizes.asked ? 2 * bytes(sizes.asked) : 0);
+    needs.kept_bytes *= 2;
+  }
   const auto add_strips = [&](int64_t rows) {
-    const int64_t work = work_of(p.memory, [&] { return plan_decode(*p.decoder.model, latent, rows); });
+    const int64_t work = handed_out + work_of(p.memory, [&] { return plan_decode(*p.decoder.model, latent, rows); });
     needs.strips.push_back({rows, work, p.decoder.model->strip_work(latent.height, rows)});
   };
   add_strips(0);
@@ -125,8 +133,9 @@ void SanaPipeline::measure_streamed(const PictureRequest& request, MemoryNeeds& 
 MemoryNeeds& SanaPipeline::needs_of(const PictureRequest& request) {
   if (!parts_->planning) parts_->planning = std::make_unique<Planning>(options_.device);
   const PlanningMemory::Scope scope(parts_->planning->memory);
-  const PictureSize size = resolve_size(request).rendered;
-  const std::string key = to_text(size) + (request.guidance > 1 ? " guided " : " ") + request.scheduler;
+  const Sizes size = resolve_size(request);
+  const std::string key =
+      to_text(size.rendered) + " for " + to_text(size.asked) + (request.guidance > 1 ? " guided " : " ") + request.scheduler;
   const auto found = parts_->planning->needs.find(key);
   MemoryNeeds& needs =
       found != parts_->planning->needs.end() ? found->second : parts_->planning->needs.emplace(key, measure(request)).first->second;
