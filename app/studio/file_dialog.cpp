@@ -4,10 +4,10 @@
 #include <GLFW/glfw3.h>
 
 #include <algorithm>
-#include <cstdlib>
 
 #include "app/engine/plan.h"
 #include "app/studio/picture_import.h"
+#include "app/studio/studio_settings.h"
 #include "app/studio/widgets.h"
 
 namespace linea::studio {
@@ -18,11 +18,6 @@ namespace fs = std::filesystem;
 constexpr size_t kMostEntries = 20000;
 constexpr float kRow = 30;
 
-fs::path home() {
-  const char* folder = std::getenv("HOME");
-  return folder && *folder ? fs::path(folder) : fs::path("/");
-}
-
 std::string lower(std::string text) {
   for (char& c : text) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
   return text;
@@ -31,12 +26,6 @@ std::string lower(std::string text) {
 bool is_folder(const fs::path& path) {
   std::error_code ignored;
   return fs::is_directory(path, ignored);
-}
-
-// "~" is the home folder, and what has no root lies in it.
-fs::path full_path(const std::string& text) {
-  if (text.starts_with("~")) return home() / fs::path(text.substr(std::min<size_t>(text.size(), 2)));
-  return text.starts_with("/") ? fs::path(text) : home() / text;
 }
 
 struct Place {
@@ -56,7 +45,7 @@ void FileDialog::ask(FileQuestion question) {
   const fs::path last = folder_;
   question_ = std::move(question);
   open_ = true;
-  go(!question_.start.empty() ? question_.start : last.empty() ? home() : last);
+  go(!question_.start.empty() ? question_.start : last.empty() ? home_folder() : last);
 }
 
 std::vector<FileDialog::Entry> FileDialog::read_folder(const fs::path& folder, const FileQuestion& question, std::string& problem) {
@@ -90,7 +79,7 @@ void FileDialog::go(const fs::path& folder) {
 
 void FileDialog::look() {
   const std::string text = path_.text();
-  const fs::path folder = full_path(text.substr(0, text.rfind('/') + 1));
+  const fs::path folder = typed_path(text.substr(0, text.rfind('/') + 1));
   if (folder == folder_ && !entries_.empty()) return filter();
   folder_ = folder;
   reading_ = true;
@@ -202,7 +191,7 @@ void FileDialog::draw(Ui& ui, const Rect& window) {
 
 void FileDialog::draw_places(Ui& ui, Rect rect) {
   for (const Place& place : kPlaces) {
-    const fs::path folder = place.below_home ? home() / place.below_home : fs::path("/");
+    const fs::path folder = place.below_home ? home_folder() / place.below_home : fs::path("/");
     const Rect row = cut_top(rect, ui.px(34));
     if (button(ui, std::string("files/place/") + place.name, {row.x, row.y, row.w - ui.px(16), ui.px(kControlHeight)}, place.name,
                {.icon = place.icon, .left = true})

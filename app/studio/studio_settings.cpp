@@ -15,11 +15,6 @@ namespace fs = std::filesystem;
 constexpr int kVersion = 1;
 constexpr size_t kMaxHistory = 200;
 
-fs::path home() {
-  const char* folder = std::getenv("HOME");
-  return folder && *folder ? fs::path(folder) : fs::temp_directory_path();
-}
-
 // One list of all fields serves reading and writing.
 template <class Settings, class Visit> void visit(Settings& s, Visit&& v) {
   v("theme", s.theme), v("scale", s.scale);
@@ -55,10 +50,20 @@ void put_right(StudioSettings& s) {
 
 fs::path default_settings_path() {
   const char* config = std::getenv("XDG_CONFIG_HOME");
-  return (config && *config ? fs::path(config) : home() / ".config") / "linea" / "studio.json";
+  return (config && *config ? fs::path(config) : home_folder() / ".config") / "linea" / "studio.json";
 }
 
-fs::path default_output_folder() { return home() / "Pictures" / "Linea"; }
+fs::path home_folder() {
+  const char* folder = std::getenv("HOME");
+  return folder && *folder ? fs::path(folder) : fs::temp_directory_path();
+}
+
+fs::path typed_path(const std::string& text) {
+  if (text.starts_with("~")) return home_folder() / fs::path(text.substr(std::min<size_t>(text.size(), 2)));
+  return text.starts_with("/") ? fs::path(text) : home_folder() / text;
+}
+
+fs::path default_output_folder() { return home_folder() / "Pictures" / "Linea"; }
 
 StudioSettings settings_from_text(const std::string& text, const std::string& source) {
   Json json = parse_json(text, source, ErrorKind::kBadFile);

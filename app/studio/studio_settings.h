@@ -39,6 +39,9 @@ struct StudioSettings {
 
 // $XDG_CONFIG_HOME/linea/studio.json, else ~/.config/linea/studio.json.
 std::filesystem::path default_settings_path();
+std::filesystem::path home_folder();  // $HOME, else the folder for temporary files
+// What a person typed: "~" is the home folder, and what has no root lies in it.
+std::filesystem::path typed_path(const std::string& text);
 std::filesystem::path default_output_folder();  // Pictures/Linea in the home folder
 
 StudioSettings settings_from_text(const std::string& text, const std::string& source);  // throws kBadFile

@@ -15,7 +15,7 @@ const ModelEntry* Workspace::find_model(const std::string& name) const {
 }
 
 std::filesystem::path Workspace::output_folder() const {
-  return settings.output_folder.empty() ? default_output_folder() : std::filesystem::path(settings.output_folder);
+  return settings.output_folder.empty() ? default_output_folder() : typed_path(settings.output_folder);
 }
 
 std::string time_text(double seconds) {
