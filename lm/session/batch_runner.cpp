@@ -13,13 +13,8 @@ BatchRunner::BatchRunner(const LanguageModel& model, const Context& context, int
   Arena none = Arena::planning(context_.backend->device());
   context_.arena = &none;
   states_ = State::repeated(model.initial_state(context_), members);
-  const auto longest_that_fits = [&](int64_t sequences) {
-    int64_t count = std::max<int64_t>(limits.longest_piece / sequences, 1);
-    while (count > 1 && plan(sequences, count) > limits.memory) count /= 2;
-    return count;
-  };
-  piece_ = longest_that_fits(1);
-  together_ = longest_that_fits(members);
+  piece_ = longest_that_fits(limits.longest_piece, limits.memory, [&](int64_t tokens) { return plan(1, tokens); });
+  together_ = longest_that_fits(limits.longest_piece / members, limits.memory, [&](int64_t tokens) { return plan(members, tokens); });
   arena_ = std::make_unique<Arena>(context_.backend->device(), std::max(plan(1, piece_), plan(members, together_)));
   context_.arena = arena_.get();
   replays_ = std::make_unique<ReplayCache>();
@@ -28,11 +23,7 @@ BatchRunner::BatchRunner(const LanguageModel& model, const Context& context, int
 
 int64_t BatchRunner::plan(int64_t sequences, int64_t tokens) {
   Arena arena = Arena::planning(context_.backend->device());
-  Context planner = context_;
-  planner.arena = &arena;
-  planner.cancel = CancelToken();
-  planner.tap = nullptr;
-  planner.replays = nullptr;
+  Context planner = planning_on(context_, arena);
   State one = states_.sequence(0);
   const Tensor logits = planner.allocate({sequences, model_->vocabulary_size()}, DType::kF32);
   model_->prefill(planner, std::vector<int32_t>(static_cast<size_t>(sequences * tokens)), sequences == members() ? states_ : one, logits);

@@ -7,15 +7,24 @@
 
 namespace linea {
 
-Runner::Runner(const LanguageModel& model, const Context& context, Limits limits)
-    : model_(&model), context_(context), memory_limit_(limits.memory) {
-  const auto longest_that_fits = [&](bool all_logits) {
-    int64_t tokens = std::max<int64_t>(limits.longest_piece, 1);
-    while (tokens > 1 && plan(tokens, all_logits) > memory_limit_) tokens /= 2;
-    return tokens;
-  };
-  piece_ = longest_that_fits(false);
-  scored_piece_ = longest_that_fits(true);
+int64_t longest_that_fits(int64_t longest, int64_t memory, const std::function<int64_t(int64_t tokens)>& plan) {
+  int64_t tokens = std::max<int64_t>(longest, 1);
+  while (tokens > 1 && plan(tokens) > memory) tokens /= 2;
+  return tokens;
+}
+
+Context planning_on(const Context& context, Arena& arena) {
+  Context planner = context;
+  planner.arena = &arena;
+  planner.cancel = CancelToken();
+  planner.tap = nullptr;
+  planner.replays = nullptr;
+  return planner;
+}
+
+Runner::Runner(const LanguageModel& model, const Context& context, Limits limits) : model_(&model), context_(context) {
+  piece_ = longest_that_fits(limits.longest_piece, limits.memory, [&](int64_t tokens) { return plan(tokens, false); });
+  scored_piece_ = longest_that_fits(limits.longest_piece, limits.memory, [&](int64_t tokens) { return plan(tokens, true); });
   arena_ = std::make_unique<Arena>(context_.backend->device(), std::max(plan(piece_, false), plan(scored_piece_, true)));
   context_.arena = arena_.get();
   replays_ = std::make_unique<ReplayCache>();
@@ -25,11 +34,7 @@ Runner::Runner(const LanguageModel& model, const Context& context, Limits limits
 // The rows of logits come from the arena too.
 int64_t Runner::plan(int64_t tokens, bool all_logits) {
   Arena arena = Arena::planning(context_.backend->device());
-  Context planner = context_;
-  planner.arena = &arena;
-  planner.cancel = CancelToken();
-  planner.tap = nullptr;
-  planner.replays = nullptr;
+  Context planner = planning_on(context_, arena);
   State state = model_->initial_state(planner);
   const Tensor logits = planner.allocate({all_logits ? tokens : 1, model_->vocabulary_size()}, DType::kF32);
   model_->prefill(planner, std::vector<int32_t>(static_cast<size_t>(tokens)), state, logits);

@@ -14,6 +14,11 @@
 
 namespace linea {
 
+// The most of `longest`, `longest` / 2, … tokens whose plan, in bytes, is within `memory`; at least one.
+int64_t longest_that_fits(int64_t longest, int64_t memory, const std::function<int64_t(int64_t tokens)>& plan);
+// The same context on an arena that only plans.
+Context planning_on(const Context& context, Arena& arena);
+
 class Runner {
  public:
   struct Limits {
@@ -48,7 +53,6 @@ class Runner {
 
   const LanguageModel* model_;
   Context context_;
-  int64_t memory_limit_;
   int64_t piece_ = 1, scored_piece_ = 1;
   std::unique_ptr<Arena> arena_;
   std::unique_ptr<ReplayCache> replays_;  // steps of one token, captured
