@@ -101,7 +101,7 @@ __device__ void consume(const HopperConvParams& p, const Shared& shared, float (
       commit_products();
       wait_products<1>();  // of the position before, whose filters may be replaced, as may the pixels after the last
       if (speaks && step > 0) {
-        for (int rank = 0; rank < kCluster; ++rank) arrive_at(shared.filters_empty + (step - 1) % kStages, rank);
+        for (int rank = 0; rank < kCluster; ++rank) release_at(shared.filters_empty + (step - 1) % kStages, rank);
         if (tap == 0) arrive(shared.pixels_empty + (slab - 1) % 2);
       }
     }
@@ -158,12 +158,6 @@ void halo_conv(cudaStream_t stream, DType type, bool enlarge, const HopperConvPa
     using T = typename decltype(tag)::type;
     if constexpr (sizeof(T) == 2) enlarge ? launch<true, T>(stream, p) : launch<false, T>(stream, p);
   });
-}
-
-// The body is empty in code for any other architecture, sm_90 without the a among them, and then needs next to no registers.
-bool has_hopper_code() {
-  cudaFuncAttributes attributes;
-  return cudaFuncGetAttributes(&attributes, halo_conv_kernel<false, __nv_bfloat16>) == cudaSuccess && attributes.numRegs > Tile::kSums;
 }
 
 }  // namespace linea::cuda

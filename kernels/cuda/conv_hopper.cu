@@ -9,11 +9,11 @@
 //          where a residual is added); sums of filters are rounded to the type.
 #include "kernels/cuda/conv_hopper.h"
 
-#include <map>
 #include <mutex>
 
 #include "kernels/cuda/conv_hopper_kernels.h"
 #include "kernels/cuda/device/conv_tile.cuh"
+#include "kernels/cuda/device_facts.h"
 
 namespace linea::cuda {
 namespace {
@@ -92,26 +92,13 @@ CUtensorMap tensor_map(DType type, const void* data, const cuuint64_t (&dims)[kR
   return map;
 }
 
-bool is_hopper(int device) {
-  static std::mutex mutex;
-  static auto& known = *new std::map<int, bool>;
-  const std::lock_guard lock(mutex);
-  const auto [place, is_new] = known.emplace(device, false);
-  if (is_new) {
-    int major = 0, minor = 0;
-    check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device), "conv2d", "cudaDeviceGetAttribute");
-    check(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, device), "conv2d", "cudaDeviceGetAttribute");
-    place->second = major == 9 && minor == 0 && has_hopper_code() && encode_tiled();
-  }
-  return place->second;
-}
-
 }  // namespace
 
 bool is_hopper_conv(const Tensor& x, const Weight& w, const Tensor& y, const Conv2dArgs& args) {
   const int64_t out = w.shape[0], in = w.shape[1];
   return x.dtype() != DType::kF32 && w.packed && w.shape[2] == 3 && args.stride == 1 && in % kConvDepth == 0 && out % 8 == 0 && out >= 64 &&
-         is_aligned(x.raw(), 0) && is_aligned(y.raw(), 0) && is_aligned(args.residual.raw(), 0) && is_hopper(x.device().index);
+         is_aligned(x.raw(), 0) && is_aligned(y.raw(), 0) && is_aligned(args.residual.raw(), 0) && is_hopper(x.device().index) &&
+         encode_tiled();
 }
 
 void hopper_conv(cudaStream_t stream, const Tensor& x, const Weight& w, const Tensor& y, const Conv2dArgs& args) {

@@ -15,6 +15,5 @@ constexpr int kBoxTileRows = 16, kBoxTileColumns = 16, kBoxFilterRows = 128;
 
 void halo_conv(cudaStream_t stream, DType type, bool enlarge, const HopperConvParams& p);  // the tile's pixels in one box, with their halo
 void box_conv(cudaStream_t stream, DType type, bool enlarge, const HopperConvParams& p);   // a box for every filter position
-bool has_hopper_code();
 
 }  // namespace linea::cuda

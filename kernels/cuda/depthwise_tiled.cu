@@ -1,7 +1,7 @@
 // kernels/cuda/depthwise_tiled.cu: 3×3 and 5×5 depthwise convolutions of 16-bit types: GLUMBConv's, gated and with the activation before
 // it, and that of DC-AE's multi-scale attention.
 //
-// Maths    a = act(x + b_in) rounded to the type, 0 outside the map;  y[h, w, c] = u[c], or gated u[c] · silu(u[C/2 + c]), with
+// Maths    a = x, or silu(x + b_in) rounded to the type; 0 outside the map;  y[h, w, c] = u[c], or gated u[c] · silu(u[C/2 + c]), with
 //          u[h, w, c] = bias[c] + Σ_{ky,kx} w[ky, kx, c] a[h + ky - top, w + kx - k/2, c]
 // Shape    SANA-1.6B at 1024²: 2 maps of 32×32 pixels, C = 11200, k = 3. DC-AE at 1024²: 128×128 pixels, C = 1536, k = 5.
 // Tiles    block = 16×16 pixels × 32 channels and, gated, the 32 that gate them. The pixels of a with their halo lie in shared memory, each
@@ -17,11 +17,13 @@ namespace linea::cuda {
 namespace {
 
 constexpr int kThreads = 256, kSide = 16, kChannels = 32, kChunk = 8;
+constexpr int kAhead = 4;  // reads of a thread that are on their way together
 
 // The tile of a k×k filter: kPlanes = 2 where a second plane gates the first.
 template <int kKernel, int kPlanes> struct Tile {
-  static constexpr int kHalo = kSide + kKernel - 1, kPlane = kHalo * kHalo * kChannels;
-  static constexpr int kChunks = kPlanes * kChannels / kChunk;  // 16-byte accesses of a pixel, those of the gate after the others
+  static constexpr int kHalo = kSide + kKernel - 1;
+  static constexpr int kPlane = kHalo * kHalo * kChannels + kChannels;  // the planes' pixels begin in different banks
+  static constexpr int kChunks = kPlanes * kChannels / kChunk;          // 16-byte accesses of a pixel, those of the gate after the others
 };
 
 template <class T> struct TiledDepthwiseParams {
@@ -30,39 +32,53 @@ template <class T> struct TiledDepthwiseParams {
   T* y;
   int64_t channels, out_channels;
   int height, width, out_height, pad_top, column_tiles, row_tiles;
-  Activation input_activation;
 };
 
-// The tile's pixels with their halo, activated, into [plane][row][column][channel].
-template <int kKernel, int kPlanes, class T>
+// The tile's pixels with their halo into [plane][row][column][channel], as silu(x + b_in) or as they are.
+template <int kKernel, int kPlanes, bool kActivates, class T>
 __device__ void load_tile(const TiledDepthwiseParams<T>& p, T* tile, const T* image, int first_row, int first_column, int64_t channel) {
   constexpr int kHalo = Tile<kKernel, kPlanes>::kHalo, kPlane = Tile<kKernel, kPlanes>::kPlane, kChunks = Tile<kKernel, kPlanes>::kChunks;
   const int chunk = static_cast<int>(threadIdx.x) % kChunks, plane = chunk / (kChannels / kChunk),
             within = chunk % (kChannels / kChunk) * kChunk;
   const int64_t from = plane * p.out_channels + channel + within;
-  const bool maps = p.input_bias || p.input_activation != Activation::kNone;
-  float bias[kChunk] = {};
-  if (p.input_bias) load(p.input_bias + from, bias);
-#pragma unroll 4
-  for (int pixel = static_cast<int>(threadIdx.x) / kChunks; pixel < kHalo * kHalo; pixel += kThreads / kChunks) {
-    const int row = first_row + pixel / kHalo, column = first_column + pixel % kHalo;
-    uint4 bits = {0, 0, 0, 0};
-    if (row >= 0 && row < p.height && column >= 0 && column < p.width) {
-      bits = *reinterpret_cast<const uint4*>(image + (static_cast<int64_t>(row) * p.width + column) * p.channels + from);
-      if (maps) {
-        T* element = reinterpret_cast<T*>(&bits);
+  float half_bias[kChunk] = {};
+  if (kActivates && p.input_bias) {
+    load(p.input_bias + from, half_bias);
 #pragma unroll
-        for (int i = 0; i < kChunk; ++i) {
-          const float v = to_float(element[i]) + bias[i];
-          element[i] = from_float<T>(activate_16(v, p.input_activation));
-        }
-      }
+    for (float& b : half_bias) b *= 0.5f;
+  }
+  constexpr int kStep = kThreads / kChunks;
+  const T* source = image + from;
+  const auto height = static_cast<unsigned>(p.height), width = static_cast<unsigned>(p.width);
+  const int channels = static_cast<int>(p.channels);  // offsets within an image fit 32 bits
+  for (int first = static_cast<int>(threadIdx.x) / kChunks; first < kHalo * kHalo; first += kStep * kAhead) {
+    uint4 bits[kAhead];
+    bool inside[kAhead];
+#pragma unroll
+    for (int i = 0; i < kAhead; ++i) {
+      const int pixel = first + i * kStep, row = first_row + pixel / kHalo, column = first_column + pixel % kHalo;
+      inside[i] = pixel < kHalo * kHalo && static_cast<unsigned>(row) < height && static_cast<unsigned>(column) < width;
+      bits[i] = {0, 0, 0, 0};
+      if (inside[i]) bits[i] = *reinterpret_cast<const uint4*>(source + (row * p.width + column) * channels);
     }
-    *reinterpret_cast<uint4*>(tile + plane * kPlane + pixel * kChannels + within) = bits;
+#pragma unroll
+    for (int i = 0; i < kAhead; ++i) {
+      const int pixel = first + i * kStep;
+      if (pixel >= kHalo * kHalo) break;
+      if constexpr (kActivates) {
+        float v[kChunk];
+        load(reinterpret_cast<const T*>(&bits[i]), v);
+#pragma unroll
+        for (int j = 0; j < kChunk; ++j) v[j] = silu_of_half(fmaf(0.5f, v[j], half_bias[j]));
+        store(reinterpret_cast<T*>(&bits[i]), v);
+        if (!inside[i]) bits[i] = {0, 0, 0, 0};
+      }
+      *reinterpret_cast<uint4*>(tile + plane * kPlane + pixel * kChannels + within) = bits[i];
+    }
   }
 }
 
-template <int kKernel, int kPlanes, class T>
+template <int kKernel, int kPlanes, bool kActivates, class T>
 __global__ void __launch_bounds__(kThreads, kKernel == 3 ? 4 : 2)
     tiled_depthwise_kernel(const __grid_constant__ TiledDepthwiseParams<T> p) {
   constexpr int kHalo = Tile<kKernel, kPlanes>::kHalo, kPlane = Tile<kKernel, kPlanes>::kPlane;
@@ -72,7 +88,7 @@ __global__ void __launch_bounds__(kThreads, kKernel == 3 ? 4 : 2)
   const int column_tile = static_cast<int>(blockIdx.y) % p.column_tiles, row_tile = static_cast<int>(blockIdx.y) / p.column_tiles;
   const int member = static_cast<int>(blockIdx.z), first_row = row_tile * kSide, first_column = column_tile * kSide;
   const T* image = p.x + static_cast<int64_t>(member) * p.height * p.width * p.channels;
-  load_tile<kKernel, kPlanes>(p, tile, image, first_row - p.pad_top, first_column - kKernel / 2, channel);
+  load_tile<kKernel, kPlanes, kActivates>(p, tile, image, first_row - p.pad_top, first_column - kKernel / 2, channel);
 
   const int pair = static_cast<int>(threadIdx.x) % (kChannels / 2) * 2, column = static_cast<int>(threadIdx.x) / (kChannels / 2);
   float w[kPlanes][kKernel * kKernel][2], start[kPlanes][2] = {};
@@ -98,6 +114,7 @@ __global__ void __launch_bounds__(kThreads, kKernel == 3 ? 4 : 2)
   }
   T* y =
       p.y + ((static_cast<int64_t>(member) * p.out_height + first_row) * p.width + first_column + column) * p.out_channels + channel + pair;
+  const int64_t pitch = p.width * p.out_channels;
   const int rows = min(kSide, p.out_height - first_row);
 #pragma unroll kKernel
   for (int row = 0; row < rows + kKernel - 1; ++row) {
@@ -128,7 +145,8 @@ __global__ void __launch_bounds__(kThreads, kKernel == 3 ? 4 : 2)
       out[0] *= silu_16(sums[1][0][0]);
       out[1] *= silu_16(sums[1][0][1]);
     }
-    store(y + static_cast<int64_t>(row - kKernel + 1) * p.width * p.out_channels, out);
+    store(y, out);
+    y += pitch;
   }
 }
 
@@ -136,9 +154,10 @@ __global__ void __launch_bounds__(kThreads, kKernel == 3 ? 4 : 2)
 
 bool is_tiled_depthwise(const Tensor& x, const Tensor& w, const Tensor& y, const DepthwiseArgs& args, const DepthwiseInput& input) {
   const auto aligned = [](const Tensor& t) { return !t.defined() || is_aligned(t.raw(), 0); };
-  return (w.dim(0) == 3 || (w.dim(0) == 5 && !args.gated)) && x.dtype() != DType::kF32 && y.dim(3) % kChannels == 0 && aligned(x) &&
-         aligned(y) && aligned(w) && aligned(args.bias) && aligned(input.bias) && y.dim(0) < 65536 &&
-         ceil_div(y.dim(1), kSide) * ceil_div(y.dim(2), kSide) < 65536;
+  const bool activates = input.activation == Activation::kSilu, plain = input.activation == Activation::kNone && !input.bias.defined();
+  return (plain || (activates && args.gated)) && (w.dim(0) == 3 || (w.dim(0) == 5 && !args.gated)) && x.dtype() != DType::kF32 &&
+         y.dim(3) % kChannels == 0 && aligned(x) && aligned(y) && aligned(w) && aligned(args.bias) && aligned(input.bias) &&
+         y.dim(0) < 65536 && ceil_div(y.dim(1), kSide) * ceil_div(y.dim(2), kSide) < 65536;
 }
 
 void tiled_depthwise(cudaStream_t stream, const Tensor& x, const Tensor& w, const Tensor& y, const DepthwiseArgs& args,
@@ -158,16 +177,18 @@ void tiled_depthwise(cudaStream_t stream, const Tensor& x, const Tensor& w, cons
                                          .out_height = static_cast<int>(y.dim(1)),
                                          .pad_top = args.pad_top < 0 ? static_cast<int>(w.dim(0) / 2) : args.pad_top,
                                          .column_tiles = static_cast<int>(ceil_div(y.dim(2), kSide)),
-                                         .row_tiles = static_cast<int>(ceil_div(y.dim(1), kSide)),
-                                         .input_activation = input.activation};
+                                         .row_tiles = static_cast<int>(ceil_div(y.dim(1), kSide))};
       const dim3 grid(static_cast<unsigned>(p.out_channels / kChannels), static_cast<unsigned>(p.column_tiles * p.row_tiles),
                       static_cast<unsigned>(y.dim(0)));
-      if (args.gated) {
-        launch_chained("depthwise_conv2d", tiled_depthwise_kernel<3, 2, T>, grid, kThreads, 0, stream, p);
+      const auto launch = [&](auto kernel) { launch_chained("depthwise_conv2d", kernel, grid, kThreads, 0, stream, p); };
+      if (args.gated && input.activation == Activation::kSilu) {
+        launch(tiled_depthwise_kernel<3, 2, true, T>);
+      } else if (args.gated) {
+        launch(tiled_depthwise_kernel<3, 2, false, T>);
       } else if (w.dim(0) == 3) {
-        launch_chained("depthwise_conv2d", tiled_depthwise_kernel<3, 1, T>, grid, kThreads, 0, stream, p);
+        launch(tiled_depthwise_kernel<3, 1, false, T>);
       } else {
-        launch_chained("depthwise_conv2d", tiled_depthwise_kernel<5, 1, T>, grid, kThreads, 0, stream, p);
+        launch(tiled_depthwise_kernel<5, 1, false, T>);
       }
     }
   });

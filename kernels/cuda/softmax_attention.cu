@@ -169,34 +169,46 @@ void CudaBackend::softmax_attention(Context& ctx, const Tensor& q, const Tensor&
   LINEA_ASSERT(d <= 256);
   if (ctx.planning() || q.elements() == 0) return;
   const cudaStream_t stream = enter();
-  for (int64_t first = 0; first < batch; first += kMembersPerLaunch) {
-    const int64_t members = std::min<int64_t>(kMembersPerLaunch, batch - first);
-    cuda::AttentionParams p = {.q = static_cast<const char*>(q.raw()) + first * q.stride(0) * element,
-                               .k = k.raw(),
-                               .v = v.raw(),
-                               .y = static_cast<char*>(y.raw()) + first * y.stride(0) * element,
-                               .q_batch = q.stride(0),
-                               .q_token = q.stride(1),
-                               .q_head = q.stride(2),
-                               .y_batch = y.stride(0),
-                               .y_token = y.stride(1),
-                               .y_head = y.stride(2),
-                               .k_token = k.stride(0),
-                               .k_head = k.stride(1),
-                               .v_token = v.stride(0),
-                               .v_head = v.stride(1),
-                               .d = static_cast<int>(d),
-                               .queries = static_cast<int>(q.dim(1)),
-                               .heads = static_cast<int>(q.dim(2)),
-                               .heads_per_key_head = static_cast<int>(q.dim(2) / k.dim(1)),
-                               .scale = args.scale,
-                               .softcap = args.softcap,
-                               .window = args.window,
-                               .causal = args.causal,
-                               .vectorised = is_vectorised(q) && is_vectorised(k) && is_vectorised(v) && is_vectorised(y),
-                               .key_offsets = {}};
+  cuda::AttentionParams p = {.q = q.raw(),
+                             .k = k.raw(),
+                             .v = v.raw(),
+                             .y = y.raw(),
+                             .q_batch = q.stride(0),
+                             .q_token = q.stride(1),
+                             .q_head = q.stride(2),
+                             .y_batch = y.stride(0),
+                             .y_token = y.stride(1),
+                             .y_head = y.stride(2),
+                             .k_token = k.stride(0),
+                             .k_head = k.stride(1),
+                             .v_token = v.stride(0),
+                             .v_head = v.stride(1),
+                             .d = static_cast<int>(d),
+                             .queries = static_cast<int>(q.dim(1)),
+                             .heads = static_cast<int>(q.dim(2)),
+                             .heads_per_key_head = static_cast<int>(q.dim(2) / k.dim(1)),
+                             .scale = args.scale,
+                             .softcap = args.softcap,
+                             .window = args.window,
+                             .causal = args.causal,
+                             .vectorised = is_vectorised(q) && is_vectorised(k) && is_vectorised(v) && is_vectorised(y),
+                             .key_offsets = {}};
+  const auto on_hopper = [&](int64_t member) {
+    const int64_t keys = args.key_offsets[static_cast<size_t>(member) + 1] - args.key_offsets[static_cast<size_t>(member)];
+    return q.dtype() != DType::kF32 && is_hopper_attention(device_.index, p, keys);
+  };
+  for (int64_t first = 0, members = 0; first < batch; first += members) {
+    const bool hopper = on_hopper(first);
+    members = 1;
+    while (first + members < batch && members < kMembersPerLaunch && on_hopper(first + members) == hopper) ++members;
+    p.q = static_cast<const char*>(q.raw()) + first * q.stride(0) * element;
+    p.y = static_cast<char*>(y.raw()) + first * y.stride(0) * element;
     std::copy_n(args.key_offsets.begin() + first, members + 1, p.key_offsets);
-    q.dtype() == DType::kF32 ? attention_f32(stream, p, members) : attention_16(stream, q.dtype(), p, members);
+    if (hopper) {
+      hopper_attention(stream, q.dtype(), p, members, device_.index);
+    } else {
+      q.dtype() == DType::kF32 ? attention_f32(stream, p, members) : attention_16(stream, q.dtype(), p, members);
+    }
   }
 }
 

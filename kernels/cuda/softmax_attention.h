@@ -31,6 +31,11 @@ struct Range {
 void attention_16(cudaStream_t stream, DType type, const AttentionParams& p, int64_t members);
 void attention_f32(cudaStream_t stream, const AttentionParams& p, int64_t members);
 
+// The kernel of 16-bit types for many queries on few keys, on Hopper; whether it suits a member with so many keys. It looks at no other
+// member, so that each gets the same bits in any company.
+bool is_hopper_attention(int device, const AttentionParams& p, int64_t keys);
+void hopper_attention(cudaStream_t stream, DType type, const AttentionParams& p, int64_t members, int device);
+
 #if defined(__CUDACC__)
 // The keys of a segment that a query may see.
 __device__ inline Range visible_keys(const AttentionParams& p, int64_t query, int64_t keys) {

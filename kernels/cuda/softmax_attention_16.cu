@@ -43,11 +43,6 @@ __device__ void copy_tile(T* tile, const T* from, int64_t pitch, int rows, const
   }
 }
 
-template <class T> __device__ uint32_t pack(float low, float high) {
-  const T pair[2] = {from_float<T>(low), from_float<T>(high)};
-  return *reinterpret_cast<const uint32_t*>(pair);
-}
-
 // The scores of a warp's 16 queries and kKeys keys: scores[j] holds keys 8j … 8j + 7 as an mma's sums.
 template <int kKeys, int kWidth, class T> __device__ void multiply_keys(const T* queries, const T* keys, float (&scores)[kKeys / 8][4]) {
   constexpr int kPitch = kWidth + 8;
@@ -79,7 +74,8 @@ __device__ void multiply_values(const float (&weights)[kKeys / 8][4], const T* v
 #pragma unroll
   for (int k = 0; k < kKeys / 16; ++k) {
     const float(&low)[4] = weights[2 * k], (&high)[4] = weights[2 * k + 1];
-    const uint32_t a[4] = {pack<T>(low[0], low[1]), pack<T>(low[2], low[3]), pack<T>(high[0], high[1]), pack<T>(high[2], high[3])};
+    const uint32_t a[4] = {pack_pair<T>(low[0], low[1]), pack_pair<T>(low[2], low[3]), pack_pair<T>(high[0], high[1]),
+                           pack_pair<T>(high[2], high[3])};
 #pragma unroll
     for (int j = 0; j < kWidth / 8; j += 2) {
       uint32_t b[4];

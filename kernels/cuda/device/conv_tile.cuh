@@ -69,11 +69,6 @@ template <int kTileRows, int kTileColumns> struct ConvTile {
 
 #if LINEA_HOPPER_CODE
 
-template <class T> __device__ uint32_t pack_pair(float low, float high) {
-  const T pair[2] = {from_float<T>(low), from_float<T>(high)};
-  return *reinterpret_cast<const uint32_t*>(pair);
-}
-
 // act(sums + bias), 64 outputs × all pixels of a group, into tile [pixel][output].
 template <Activation kActivation, class Tile, class T>
 __device__ void store_sums(const HopperConvParams& p, const Tile& place, const float (&sums)[Tile::kSums], T* tile, int group) {

@@ -35,13 +35,14 @@ __device__ inline void arrive(uint64_t* barrier) {
 __device__ inline void arrive_expecting(uint64_t* barrier, int bytes) {
   asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(shared_address(barrier)), "r"(bytes) : "memory");
 }
-// At the barrier that lies at the same place in block `rank` of the cluster.
-__device__ inline void arrive_at(uint64_t* barrier, int rank) {
+// At the barrier that lies at the same place in block `rank` of the cluster, by a thread that has only read: nothing that it wrote has to
+// be seen there, so no memory barrier comes with it.
+__device__ inline void release_at(uint64_t* barrier, int rank) {
   asm volatile(
       "{\n"
       ".reg .b32 there;\n"
       "mapa.shared::cluster.u32 there, %0, %1;\n"
-      "mbarrier.arrive.release.cluster.shared::cluster.b64 _, [there];\n"
+      "mbarrier.arrive.relaxed.cluster.shared::cluster.b64 _, [there];\n"
       "}\n" ::"r"(shared_address(barrier)),
       "r"(rank)
       : "memory");
@@ -104,6 +105,9 @@ __device__ inline uint64_t matrix_descriptor(const void* tile, int group_bytes =
   return kSwizzle128 | static_cast<uint64_t>(group_bytes >> 4) << 32 | kUnused | ((shared_address(tile) & 0x3ffff) >> 4);
 }
 
+// Makes a thread's ordinary writes to shared memory (cp.async's too) visible to products and to the copy engine; a barrier follows.
+__device__ inline void publish_shared() { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }
+
 __device__ inline void begin_products() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
 __device__ inline void commit_products() { asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory"); }
 template <int kPending> __device__ inline void wait_products() {
@@ -158,6 +162,58 @@ template <class T> __device__ inline void multiply_group(float (&c)[128], uint64
   }
 }
 
+// ---- Products of a warpgroup whose left side lies in registers: [64, 16] × [16, 8 kBlocks] ---------------------------------------------
+
+// A matrix [rows, n] whose rows are the product's depth, in column blocks of 64 elements (128 bytes, swizzled) that lie `block_bytes`
+// apart; eight rows lie together, and 16 rows further is 2048 bytes more.
+__device__ inline uint64_t transposed_descriptor(const void* tile, int block_bytes) {
+  constexpr uint64_t kSwizzle128 = uint64_t{1} << 62, kEightRows = 1024;
+  return kSwizzle128 | (kEightRows >> 4) << 32 | static_cast<uint64_t>(block_bytes >> 4) << 16 | ((shared_address(tile) & 0x3ffff) >> 4);
+}
+
+#define LINEA_PLACES_40                                                              \
+  "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "           \
+  "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, " \
+  "%32, %33, %34, %35, %36, %37, %38, %39"
+#define LINEA_PLACES_56 \
+  LINEA_PLACES_40       \
+  ", %40, %41, %42, %43, %44, %45, %46, %47, %48, %49, %50, %51, %52, %53, %54, %55"
+#define LINEA_BLOCK(j) "+f"(c[j][0]), "+f"(c[j][1]), "+f"(c[j][2]), "+f"(c[j][3])
+#define LINEA_BLOCKS_10                                                                                                           \
+  LINEA_BLOCK(0), LINEA_BLOCK(1), LINEA_BLOCK(2), LINEA_BLOCK(3), LINEA_BLOCK(4), LINEA_BLOCK(5), LINEA_BLOCK(6), LINEA_BLOCK(7), \
+      LINEA_BLOCK(8), LINEA_BLOCK(9)
+#define LINEA_BLOCKS_14 LINEA_BLOCKS_10, LINEA_BLOCK(10), LINEA_BLOCK(11), LINEA_BLOCK(12), LINEA_BLOCK(13)
+#define LINEA_REGISTER_PRODUCT(shape, type, places, operands, ...)                                          \
+  asm volatile("wgmma.mma_async.sync.aligned." shape ".f32." type "." type " {" places "}, " operands ";\n" \
+               : __VA_ARGS__                                                                                \
+               : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "n"(kAdds), "n"(kTransposed))
+
+// c = a b, or += where kAdds is 1; a as an mma's (a warp holds 16 rows of it), b from shared memory: rows of depth (matrix_descriptor), or
+// where kTransposed is 1 the depth runs over rows (transposed_descriptor). c[j] holds 8 columns: rows 16·warp + lane / 4 in its first two
+// sums, 8 more in the others.
+template <class T, int kTransposed, int kAdds>
+__device__ inline void multiply_registers(float (&c)[10][4], const uint32_t (&a)[4], uint64_t b) {
+  if constexpr (std::is_same_v<T, __nv_bfloat16>) {
+    LINEA_REGISTER_PRODUCT("m64n80k16", "bf16", LINEA_PLACES_40, "{%40, %41, %42, %43}, %44, %45, 1, 1, %46", LINEA_BLOCKS_10);
+  } else {
+    LINEA_REGISTER_PRODUCT("m64n80k16", "f16", LINEA_PLACES_40, "{%40, %41, %42, %43}, %44, %45, 1, 1, %46", LINEA_BLOCKS_10);
+  }
+}
+template <class T, int kTransposed, int kAdds>
+__device__ inline void multiply_registers(float (&c)[14][4], const uint32_t (&a)[4], uint64_t b) {
+  if constexpr (std::is_same_v<T, __nv_bfloat16>) {
+    LINEA_REGISTER_PRODUCT("m64n112k16", "bf16", LINEA_PLACES_56, "{%56, %57, %58, %59}, %60, %61, 1, 1, %62", LINEA_BLOCKS_14);
+  } else {
+    LINEA_REGISTER_PRODUCT("m64n112k16", "f16", LINEA_PLACES_56, "{%56, %57, %58, %59}, %60, %61, 1, 1, %62", LINEA_BLOCKS_14);
+  }
+}
+
+#undef LINEA_REGISTER_PRODUCT
+#undef LINEA_BLOCKS_14
+#undef LINEA_BLOCKS_10
+#undef LINEA_BLOCK
+#undef LINEA_PLACES_56
+#undef LINEA_PLACES_40
 #undef LINEA_PRODUCT
 #undef LINEA_SUMS_64
 #undef LINEA_SUMS_8

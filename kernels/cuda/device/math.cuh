@@ -22,8 +22,14 @@ __device__ inline float activate(float x, Activation kind) {
   }
 }
 
-// With the processor's approximations, whose errors (1e-6) vanish where the result is rounded to 16 bits.
-__device__ inline float silu_16(float x) { return __fdividef(x, 1.0f + __expf(-x)); }
+// silu(2 h) = h + h tanh(h) with the processor's tanh: one special function. Its absolute error, at most |h| 2^-11, adds 1e-4 to the
+// relative error of a tensor in which rounding to bf16 alone makes 2e-3.
+__device__ inline float silu_of_half(float h) {
+  float t;
+  asm("tanh.approx.f32 %0, %1;" : "=f"(t) : "f"(h));
+  return fmaf(h, t, h);
+}
+__device__ inline float silu_16(float x) { return silu_of_half(0.5f * x); }
 __device__ inline float activate_16(float x, Activation kind) { return kind == Activation::kSilu ? silu_16(x) : activate(x, kind); }
 
 __device__ inline float exp2_16(float x) {

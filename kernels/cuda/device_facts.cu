@@ -1,0 +1,61 @@
+#include "kernels/cuda/device_facts.h"
+
+#include <cuda_runtime_api.h>
+
+#include <map>
+#include <mutex>
+
+#include "kernels/cuda/check.h"
+#include "kernels/cuda/device/hopper.cuh"
+
+namespace linea::cuda {
+namespace {
+
+// Never launched: it has shared memory only where it was compiled for sm_90a.
+__global__ void probe_kernel(int* values) {
+#if LINEA_HOPPER_CODE
+  __shared__ int turned[32];
+  turned[threadIdx.x] = values[threadIdx.x];
+  __syncthreads();
+  values[threadIdx.x] = turned[31 - threadIdx.x];
+#endif
+}
+
+bool has_hopper_code() {
+  cudaFuncAttributes attributes;
+  check(cudaFuncGetAttributes(&attributes, probe_kernel), "device", "cudaFuncGetAttributes");
+  return attributes.sharedSizeBytes > 0;
+}
+
+struct Facts {
+  int major = 0, minor = 0, processors = 0;
+  bool hopper_code = false;
+};
+
+Facts facts_of(int device) {
+  static std::mutex mutex;
+  static auto& known = *new std::map<int, Facts>;
+  const std::lock_guard lock(mutex);
+  const auto [place, is_new] = known.emplace(device, Facts());
+  if (is_new) {
+    const auto ask = [device](int& value, cudaDeviceAttr attribute) {
+      check(cudaDeviceGetAttribute(&value, attribute, device), "device", "cudaDeviceGetAttribute");
+    };
+    ask(place->second.major, cudaDevAttrComputeCapabilityMajor);
+    ask(place->second.minor, cudaDevAttrComputeCapabilityMinor);
+    ask(place->second.processors, cudaDevAttrMultiProcessorCount);
+    place->second.hopper_code = has_hopper_code();
+  }
+  return place->second;
+}
+
+}  // namespace
+
+bool is_hopper(int device) {
+  const Facts facts = facts_of(device);
+  return facts.major == 9 && facts.minor == 0 && facts.hopper_code;
+}
+
+int processors_of(int device) { return facts_of(device).processors; }
+
+}  // namespace linea::cuda

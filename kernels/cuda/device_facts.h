@@ -1,0 +1,10 @@
+// kernels/cuda/device_facts.h: what kernels are chosen by, asked of the driver once for every device.
+#pragma once
+
+namespace linea::cuda {
+
+// Whether kernels with Hopper's own instructions run there: compute capability 9.0, and code for sm_90a in this program.
+bool is_hopper(int device);
+int processors_of(int device);  // multiprocessors
+
+}  // namespace linea::cuda
