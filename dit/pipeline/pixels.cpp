@@ -1,31 +1,37 @@
 #include "dit/pipeline/pixels.h"
 
 #include <algorithm>
-#include <cmath>
+#include <bit>
 
 #include "core/resize.h"
+#include "core/threads.h"
 
 namespace linea {
 
 Image to_image(const Tensor& nhwc) {
   Image image{nhwc.dim(2), nhwc.dim(1), 3, std::vector<uint8_t>(static_cast<size_t>(nhwc.elements()))};
   const float* values = nhwc.data<float>();
-  for (size_t i = 0; i < image.pixels.size(); ++i) {
-    const float unit = std::clamp(values[i] * 0.5f + 0.5f, 0.0f, 1.0f);
-    image.pixels[i] = static_cast<uint8_t>(std::nearbyint(unit * 255.0f));
-  }
+  uint8_t* pixels = image.pixels.data();
+  constexpr float kInteger = 0x1.8p23f;  // a sum with it is rounded to an integer, half to even, that its low bits hold
+  parallel_for(nhwc.elements(), int64_t{1} << 16, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const float unit = std::clamp(values[i] * 0.5f + 0.5f, 0.0f, 1.0f);
+      pixels[i] = static_cast<uint8_t>(std::bit_cast<uint32_t>(unit * 255.0f + kInteger));
+    }
+  });
   return image;
 }
 
 Tensor from_image(const Image& image, PictureSize size) {
   Tensor pixels({1, size.height, size.width, 3}, DType::kF32);
   const int64_t row = size.width * 3;
-  for (int64_t y = 0; y < size.height; ++y) {
-    for (int64_t i = 0; i < row; ++i) {
-      pixels.data<float>()[y * row + i] =
-          static_cast<float>(image.pixels[static_cast<size_t>(y * image.width * 3 + i)]) / 255.0f * 2.0f - 1.0f;
+  parallel_for(size.height, 16, [&](int64_t begin, int64_t end) {
+    for (int64_t y = begin; y < end; ++y) {
+      const uint8_t* from = image.pixels.data() + y * image.width * 3;
+      float* to = pixels.data<float>() + y * row;
+      for (int64_t i = 0; i < row; ++i) to[i] = static_cast<float>(from[i]) / 255.0f * 2.0f - 1.0f;
     }
-  }
+  });
   return pixels;
 }
 

@@ -5,13 +5,15 @@
 //          u[h, w, c] = bias[c] + Σ_{ky,kx} w[ky, kx, c] a[h + ky - top, w + kx - k/2, c]
 // Shape    SANA-1.6B at 1024²: 2 maps of 32×32 pixels, C = 11200, k = 3. DC-AE at 1024²: 128×128 pixels, C = 1536, k = 5.
 // Tiles    block = 16×16 pixels × 32 channels and, gated, the 32 that gate them. The pixels of a with their halo lie in shared memory, each
-//          activated once: 41 KiB gated, 25 KiB for 5×5. A thread then walks down a column with 2 (+ 2) channels, filters in registers.
+//          activated once if need be: 41 KiB gated, 25 KiB for 5×5. A thread then walks down a column with 2 (+ 2) channels, filters in
+//          registers.
 // Traffic  x once and y once from memory: 46 + 23 MB; neighbours' halos (27 %) come from the second-level cache.
 // Roofline bound by memory: 23 µs at 2.98 TB/s; 74 µs measured.
 // Accuracy f32; each sum runs over ky, and within one over kx, wherever the tile begins: strips equal the whole.
 #include "kernels/cuda/common.cuh"
 #include "kernels/cuda/depthwise.h"
 #include "kernels/cuda/device/math.cuh"
+#include "kernels/cuda/device/mma.cuh"
 
 namespace linea::cuda {
 namespace {
@@ -34,46 +36,77 @@ template <class T> struct TiledDepthwiseParams {
   int height, width, out_height, pad_top, column_tiles, row_tiles;
 };
 
-// The tile's pixels with their halo into [plane][row][column][channel], as silu(x + b_in) or as they are.
-template <int kKernel, int kPlanes, bool kActivates, class T>
-__device__ void load_tile(const TiledDepthwiseParams<T>& p, T* tile, const T* image, int first_row, int first_column, int64_t channel) {
-  constexpr int kHalo = Tile<kKernel, kPlanes>::kHalo, kPlane = Tile<kKernel, kPlanes>::kPlane, kChunks = Tile<kKernel, kPlanes>::kChunks;
-  const int chunk = static_cast<int>(threadIdx.x) % kChunks, plane = chunk / (kChannels / kChunk),
-            within = chunk % (kChannels / kChunk) * kChunk;
-  const int64_t from = plane * p.out_channels + channel + within;
+// Where a thread's share of the tile's pixels, eight channels of every kStep-th, lies in x and in the tile.
+template <int kKernel, int kPlanes, class T> struct Share {
+  using L = Tile<kKernel, kPlanes>;
+  static constexpr int kStep = kThreads / L::kChunks, kPixels = L::kHalo * L::kHalo;
+
+  const T* source;
+  T* target;
+  int first, first_row, first_column, width, channels;  // offsets within an image fit 32 bits
+  unsigned height;
+
+  __device__ Share(const TiledDepthwiseParams<T>& p, T* tile, const T* image, int first_row, int first_column, int64_t channel)
+      : first(static_cast<int>(threadIdx.x) / L::kChunks),
+        first_row(first_row),
+        first_column(first_column),
+        width(p.width),
+        channels(static_cast<int>(p.channels)),
+        height(static_cast<unsigned>(p.height)) {
+    const int chunk = static_cast<int>(threadIdx.x) % L::kChunks, plane = chunk / (kChannels / kChunk),
+              within = chunk % (kChannels / kChunk) * kChunk;
+    source = image + plane * p.out_channels + channel + within;
+    target = tile + plane * L::kPlane + within;
+  }
+  __device__ bool find(int pixel, const T*& from) const {
+    const int row = first_row + pixel / L::kHalo, column = first_column + pixel % L::kHalo;
+    const bool inside = static_cast<unsigned>(row) < height && static_cast<unsigned>(column) < static_cast<unsigned>(width);
+    from = source + (inside ? (row * width + column) * channels : 0);
+    return inside;
+  }
+};
+
+// The tile's pixels with their halo into [plane][row][column][channel].
+template <int kKernel, int kPlanes, class T> __device__ void load_tile(const Share<kKernel, kPlanes, T>& share) {
+  for (int pixel = share.first; pixel < share.kPixels; pixel += share.kStep) {
+    const T* from;
+    const bool inside = share.find(pixel, from);
+    copy_async_16(share.target + pixel * kChannels, from, inside);
+  }
+  commit_copies();
+  wait_copies<0>();
+}
+
+// The same as silu(x + bias).
+template <int kKernel, int kPlanes, class T>
+__device__ void load_activated_tile(const Share<kKernel, kPlanes, T>& share, const float* bias) {
   float half_bias[kChunk] = {};
-  if (kActivates && p.input_bias) {
-    load(p.input_bias + from, half_bias);
+  if (bias) {
+    load(bias, half_bias);
 #pragma unroll
     for (float& b : half_bias) b *= 0.5f;
   }
-  constexpr int kStep = kThreads / kChunks;
-  const T* source = image + from;
-  const auto height = static_cast<unsigned>(p.height), width = static_cast<unsigned>(p.width);
-  const int channels = static_cast<int>(p.channels);  // offsets within an image fit 32 bits
-  for (int first = static_cast<int>(threadIdx.x) / kChunks; first < kHalo * kHalo; first += kStep * kAhead) {
+  for (int first = share.first; first < share.kPixels; first += share.kStep * kAhead) {
     uint4 bits[kAhead];
     bool inside[kAhead];
 #pragma unroll
     for (int i = 0; i < kAhead; ++i) {
-      const int pixel = first + i * kStep, row = first_row + pixel / kHalo, column = first_column + pixel % kHalo;
-      inside[i] = pixel < kHalo * kHalo && static_cast<unsigned>(row) < height && static_cast<unsigned>(column) < width;
+      const T* from;
+      inside[i] = share.find(first + i * share.kStep, from) && first + i * share.kStep < share.kPixels;
       bits[i] = {0, 0, 0, 0};
-      if (inside[i]) bits[i] = *reinterpret_cast<const uint4*>(source + (row * p.width + column) * channels);
+      if (inside[i]) bits[i] = *reinterpret_cast<const uint4*>(from);
     }
 #pragma unroll
     for (int i = 0; i < kAhead; ++i) {
-      const int pixel = first + i * kStep;
-      if (pixel >= kHalo * kHalo) break;
-      if constexpr (kActivates) {
-        float v[kChunk];
-        load(reinterpret_cast<const T*>(&bits[i]), v);
+      const int pixel = first + i * share.kStep;
+      if (pixel >= share.kPixels) break;
+      float v[kChunk];
+      load(reinterpret_cast<const T*>(&bits[i]), v);
 #pragma unroll
-        for (int j = 0; j < kChunk; ++j) v[j] = silu_of_half(fmaf(0.5f, v[j], half_bias[j]));
-        store(reinterpret_cast<T*>(&bits[i]), v);
-        if (!inside[i]) bits[i] = {0, 0, 0, 0};
-      }
-      *reinterpret_cast<uint4*>(tile + plane * kPlane + pixel * kChannels + within) = bits[i];
+      for (int j = 0; j < kChunk; ++j) v[j] = silu_of_half(fmaf(0.5f, v[j], half_bias[j]));
+      store(reinterpret_cast<T*>(&bits[i]), v);
+      if (!inside[i]) bits[i] = {0, 0, 0, 0};
+      *reinterpret_cast<uint4*>(share.target + pixel * kChannels) = bits[i];
     }
   }
 }
@@ -88,7 +121,12 @@ __global__ void __launch_bounds__(kThreads, kKernel == 3 ? 4 : 2)
   const int column_tile = static_cast<int>(blockIdx.y) % p.column_tiles, row_tile = static_cast<int>(blockIdx.y) / p.column_tiles;
   const int member = static_cast<int>(blockIdx.z), first_row = row_tile * kSide, first_column = column_tile * kSide;
   const T* image = p.x + static_cast<int64_t>(member) * p.height * p.width * p.channels;
-  load_tile<kKernel, kPlanes, kActivates>(p, tile, image, first_row - p.pad_top, first_column - kKernel / 2, channel);
+  const Share<kKernel, kPlanes, T> share(p, tile, image, first_row - p.pad_top, first_column - kKernel / 2, channel);
+  if constexpr (kActivates) {
+    load_activated_tile(share, p.input_bias ? p.input_bias + (share.source - image) : nullptr);
+  } else {
+    load_tile(share);
+  }
 
   const int pair = static_cast<int>(threadIdx.x) % (kChannels / 2) * 2, column = static_cast<int>(threadIdx.x) / (kChannels / 2);
   float w[kPlanes][kKernel * kKernel][2], start[kPlanes][2] = {};

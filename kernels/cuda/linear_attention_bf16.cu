@@ -62,7 +62,7 @@ __global__ void __launch_bounds__(kWarps * 32) state_kernel(const __grid_constan
   const T* v = static_cast<const T*>(p.v) + member * p.v_batch + head * p.v_head;
 
   float sums[2][4][4] = {}, norm[2][4] = {};
-#pragma unroll 2
+#pragma unroll 4
   for (int n = begin; n < end; n += 16) {
     uint32_t keys[2][4], values[2][4];
     load_pairs<true>(k + n * p.k_token, p.k_token, end - n, keys);

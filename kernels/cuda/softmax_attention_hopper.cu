@@ -34,12 +34,14 @@ template <int kWidth> struct Layout {
 
 #if LINEA_HOPPER_CODE
 
+// Rows are copied by kRowThreads threads each, of which some idle: their places cost no division.
+constexpr int kRowThreads = 16;
+
 // Keys or values into column blocks as the products want them, the last tile filled up with zeros.
 template <int kWidth, class T> __device__ void copy_matrix(char* to, const T* from, int64_t pitch, int rows, int d) {
-  constexpr int kChunks = kWidth / 8;
-  const int padded = (rows + kKeyTile - 1) / kKeyTile * kKeyTile;
-  for (int i = static_cast<int>(threadIdx.x); i < padded * kChunks; i += kThreads) {
-    const int row = i / kChunks, chunk = i % kChunks;
+  const int padded = (rows + kKeyTile - 1) / kKeyTile * kKeyTile, chunk = static_cast<int>(threadIdx.x) % kRowThreads;
+  if (chunk >= kWidth / 8) return;
+  for (int row = static_cast<int>(threadIdx.x) / kRowThreads; row < padded; row += kThreads / kRowThreads) {
     const bool valid = row < rows && chunk * 8 < d;
     char* place = to + chunk / 8 * kBlockBytes + row * kRowBytes + ((chunk % 8) ^ (row % 8)) * 16;
     copy_async_16(place, valid ? from + row * pitch + chunk * 8 : from, valid);
@@ -47,17 +49,19 @@ template <int kWidth, class T> __device__ void copy_matrix(char* to, const T* fr
 }
 
 template <int kWidth, class T> __device__ void copy_queries(T* to, const T* from, int64_t pitch, int rows, int d) {
-  constexpr int kChunks = kWidth / 8, kPitch = Layout<kWidth>::kQueryPitch;
-  for (int i = static_cast<int>(threadIdx.x) % kGroupThreads; i < kQueries * kChunks; i += kGroupThreads) {
-    const int row = i / kChunks, c = i % kChunks * 8;
+  const int thread = static_cast<int>(threadIdx.x) % kGroupThreads, c = thread % kRowThreads * 8;
+  if (c >= kWidth) return;
+#pragma unroll
+  for (int row = thread / kRowThreads; row < kQueries; row += kGroupThreads / kRowThreads) {
     const bool valid = row < rows && c < d;
-    copy_async_16(to + row * kPitch + c, valid ? from + row * pitch + c : from, valid);
+    copy_async_16(to + row * Layout<kWidth>::kQueryPitch + c, valid ? from + row * pitch + c : from, valid);
   }
 }
 
-// The second warpgroup begins when the first has its first scores: from then on one multiplies while the other weighs.
-__device__ inline void wait_for_others() { asm volatile("bar.sync 3, %0;" ::"n"(kThreads) : "memory"); }
-__device__ inline void let_others_begin() { asm volatile("bar.arrive 3, %0;" ::"n"(kThreads) : "memory"); }
+// The second warpgroup begins when the first has its first scores: from then on one tends to multiply while the other weighs. Taking turns
+// by force was slower.
+__device__ inline void wait_for_first_group() { asm volatile("bar.sync 3, %0;" ::"n"(kThreads) : "memory"); }
+__device__ inline void let_second_group_begin() { asm volatile("bar.arrive 3, %0;" ::"n"(kThreads) : "memory"); }
 
 __device__ inline void wait_for_group(int group) { asm volatile("bar.sync %0, %1;" ::"r"(group + 1), "n"(kGroupThreads) : "memory"); }
 
@@ -153,14 +157,14 @@ template <class T, int kWidth> __device__ void stage_results(T* to, const float 
 
 // `count` rows of d channels to y, from shared memory or as zeros.
 template <int kWidth, class T> __device__ void store_results(T* y, int64_t pitch, int count, int d, const T* from) {
-  constexpr int kChunks = kWidth / 8;
-  for (int i = static_cast<int>(threadIdx.x) % kGroupThreads; i < count * kChunks; i += kGroupThreads) {
-    const int row = i / kChunks, c = i % kChunks * 8;
+  const int thread = static_cast<int>(threadIdx.x) % kGroupThreads, c = thread % kRowThreads * 8;
+  if (c >= d) return;
+#pragma unroll
+  for (int row = thread / kRowThreads; row < kQueries; row += kGroupThreads / kRowThreads) {
+    if (row >= count) return;
     const uint4 zeros = {0, 0, 0, 0};
-    if (c < d) {
-      *reinterpret_cast<uint4*>(y + row * pitch + c) =
-          from ? *reinterpret_cast<const uint4*>(from + row * Layout<kWidth>::kQueryPitch + c) : zeros;
-    }
+    *reinterpret_cast<uint4*>(y + row * pitch + c) =
+        from ? *reinterpret_cast<const uint4*>(from + row * Layout<kWidth>::kQueryPitch + c) : zeros;
   }
 }
 
@@ -207,9 +211,9 @@ template <class T> struct Walk {
       float sums[kWidth / 8][4], total[2];
       Scores<kTiles> scores;
       take_queries<kWidth>(round, left);
-      if (round == 0 && group == 1) wait_for_others();
+      if (round == 0 && group == 1) wait_for_first_group();
       multiply_keys<T, kWidth, kTiles>(left, keys, scores);
-      if (round == 0 && group == 0) let_others_begin();
+      if (round == 0 && group == 0) let_second_group_begin();
       weigh<kTiles>(scores, power, key_count, total);
       multiply_values<T, kWidth, kTiles>(scores, values, sums);
       stage_results<T, kWidth>(results, sums, total);

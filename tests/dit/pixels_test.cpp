@@ -1,0 +1,35 @@
+#include "dit/pipeline/pixels.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "tests/support/compare.h"
+
+namespace linea {
+namespace {
+
+// Every 8-bit value, the halves between them, and what lies outside.
+TEST(Pixels, AreRoundedHalfToEvenAndClamped) {
+  const int64_t steps = 4 * 255;
+  const Tensor values({1, 1, steps + 1 + 2, 3}, DType::kF32);
+  for (int64_t i = 0; i < values.elements(); ++i) {
+    values.data<float>()[i] = (static_cast<float>(i / 3) / static_cast<float>(steps)) * 2.0f - 1.0f + (i % 3 == 2 ? 1e-3f : 0.0f);
+  }
+  const Image image = to_image(values);
+  ASSERT_EQ(image.pixels.size(), static_cast<size_t>(values.elements()));
+  for (int64_t i = 0; i < values.elements(); ++i) {
+    const float unit = std::clamp(values.data<float>()[i] * 0.5f + 0.5f, 0.0f, 1.0f);
+    EXPECT_EQ(image.pixels[static_cast<size_t>(i)], static_cast<int>(std::nearbyint(unit * 255.0f))) << "value " << i;
+  }
+}
+
+TEST(Pixels, OfAPictureComeBack) {
+  Image image{37, 21, 3, std::vector<uint8_t>(37 * 21 * 3)};
+  for (size_t i = 0; i < image.pixels.size(); ++i) image.pixels[i] = static_cast<uint8_t>(i * 7919);
+  EXPECT_EQ(to_image(from_image(image, {21, 37})).pixels, image.pixels);
+}
+
+}  // namespace
+}  // namespace linea
