@@ -18,7 +18,7 @@ class CpuAllocator final : public Allocator {
   void* allocate(int64_t bytes) override {
     constexpr int64_t kAlignment = 64;  // a cache line, and the widest vector
     const int64_t padded = (bytes + kAlignment - 1) / kAlignment * kAlignment;
-    void* pointer = std::aligned_alloc(kAlignment, static_cast<size_t>(padded > 0 ? padded : kAlignment));
+    void* pointer = meter_.refuses() ? nullptr : std::aligned_alloc(kAlignment, static_cast<size_t>(padded > 0 ? padded : kAlignment));
     if (!pointer) throw Error(ErrorKind::kMemory, "out of memory: " + std::to_string(bytes >> 20) + " MiB on cpu");
     meter_.took(pointer, bytes);
     return pointer;

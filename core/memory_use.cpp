@@ -49,6 +49,16 @@ bool MemoryMeter::has_room_for(int64_t bytes) const {
   return limit_ <= 0 || use_.now + occupied_bytes(kind_, bytes) <= limit_;
 }
 
+void MemoryMeter::refuse_after(int64_t count) {
+  const std::lock_guard lock(mutex_);
+  until_refusal_ = count;
+}
+
+bool MemoryMeter::refuses() {
+  const std::lock_guard lock(mutex_);
+  return until_refusal_ >= 0 && until_refusal_-- == 0;
+}
+
 // Never destroyed: tensors of other static objects give their memory back while the program ends.
 MemoryMeter& memory_meter(Device device) {
   static std::mutex mutex;

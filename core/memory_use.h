@@ -34,12 +34,15 @@ class MemoryMeter {
   // first.
   void set_limit(int64_t bytes);
   bool has_room_for(int64_t bytes) const;
+  // For tests of what a lack of memory does: the allocation after `count` others is refused, once. Allocators ask before each.
+  void refuse_after(int64_t count);
+  bool refuses();
 
  private:
   const DeviceKind kind_;
   mutable std::mutex mutex_;
   MemoryUse use_;
-  int64_t limit_ = 0;
+  int64_t limit_ = 0, until_refusal_ = -1;  // negative: never
   std::unordered_map<const void*, int64_t> sizes_;
 };
 

@@ -63,7 +63,8 @@ StreamAllocator::~StreamAllocator() = default;
 void* StreamAllocator::allocate(int64_t bytes) {
   check(cudaSetDevice(index_), "allocate", "cudaSetDevice");
   void* pointer = nullptr;
-  const cudaError_t status = cudaMalloc(&pointer, static_cast<size_t>(bytes > 0 ? bytes : 1));
+  const cudaError_t status =
+      meter_.refuses() ? cudaErrorMemoryAllocation : cudaMalloc(&pointer, static_cast<size_t>(bytes > 0 ? bytes : 1));
   if (status == cudaErrorMemoryAllocation) {
     cudaGetLastError();
     size_t free = 0, total = 0;

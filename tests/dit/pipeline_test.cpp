@@ -10,6 +10,7 @@
 #include <map>
 #include <thread>
 
+#include "core/memory_use.h"
 #include "core/safetensors.h"
 #include "core/threads.h"
 #include "tests/support/compare.h"
@@ -158,6 +159,49 @@ TEST_F(PipelineTest, APictureIsTheSameAloneInCompanyAndForAnyNumberOfThreads) {
     }
   }
   set_thread_count(0);
+}
+
+// Memory runs out at each allocation in turn, on the device and on the host: one error, and the next picture is as ever.
+TEST_F(PipelineTest, RunsOutOfMemoryAnywhereAndGoesOn) {
+  const PictureRequest r = request(2, 4.5);
+  SanaPipeline untroubled = open();
+  const Image expected = run(untroubled, r).pictures.at(0).image;
+  for (const Device device : {test::test_device(), kCpuDevice}) {
+    int refused = 0;
+    for (int64_t count = 0;; ++count) {
+      SanaPipeline pipeline = open();  // whose models are loaded with what follows
+      bool ended = false;
+      memory_meter(device).refuse_after(count);
+      try {
+        run(pipeline, r);
+        ended = true;
+      } catch (const Error& error) {
+        EXPECT_EQ(error.kind(), ErrorKind::kMemory) << error.what();
+        ++refused;
+      }
+      memory_meter(device).refuse_after(-1);
+      ASSERT_EQ(run(pipeline, r).pictures.at(0).image, expected) << "after allocation " << count << " on " << device.name();
+      if (ended) break;
+    }
+    EXPECT_GT(refused, 3) << device.name();
+    if (device.is_cpu()) break;  // both are the same
+  }
+}
+
+// Fifty times, with other sizes, guidance and types in between.
+TEST_F(PipelineTest, APictureIsTheSameEveryTimeAndAfterOtherWork) {
+  SanaPipeline pipeline = open(), other = open(DType::kBF16);
+  const PictureRequest r = request(2, 4.5);
+  const Image expected = run(pipeline, r).pictures.at(0).image;
+  for (int k = 0; k < 50; ++k) {
+    if (k % 5 == 4) {
+      PictureRequest between = request(1 + k % 3, k % 2 ? 1.0 : 6.0);
+      between.size = {32 + 32 * (k % 2), 32};
+      between.prompt = "another " + std::to_string(k);
+      run(k % 10 == 9 ? other : pipeline, between);
+    }
+    ASSERT_EQ(run(pipeline, r).pictures.at(0).image, expected) << "run " << k;
+  }
 }
 
 TEST_F(PipelineTest, ReconstructionReportsItsLatents) {

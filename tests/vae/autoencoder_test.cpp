@@ -81,6 +81,21 @@ TEST_P(DcAutoencoderGolden, StripsEqualTheWholeToTheLastBit) {
   }
 }
 
+TEST(DcAutoencoderStrips, OfThirtySizesEqualTheWholeForEveryHeight) {
+  for (const DType dtype : {DType::kF32, DType::kBF16}) {
+    Model model("sana", dtype);
+    for (int64_t n = 0; n < 30; ++n) {
+      const int64_t height = 1 + n * 7 % 11, width = 1 + n * 5 % 8, channels = model.vae.config().latent_channels;
+      const Tensor latents = test::random_tensor({1, channels, height, width}, 100 + static_cast<uint64_t>(n));
+      const Tensor whole = model.decode(latents);
+      for (int64_t strip_rows = 1; strip_rows < whole.dim(2); ++strip_rows) {
+        ASSERT_TRUE(test::same_bits(model.decode(latents, strip_rows), whole))
+            << height << "×" << width << " latents, strips of " << strip_rows << " rows, " << name_of(dtype);
+      }
+    }
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(EverySwitch, DcAutoencoderGolden,
                          testing::Values("sana", "shuffle", "lite", "mix", "bn_attention", "no_shortcuts", "deep"));
 
