@@ -21,7 +21,7 @@ double seconds_since(Clock::time_point start) { return std::chrono::duration<dou
 struct Outcome {
   MemoryPlan plan{};
   // Seconds: the first picture with all loading, and the second, with its stages; a step is the fastest.
-  double plan_seconds = 0, first = 0, second = 0, text = 0, step = 0, decode = 0;
+  double plan_seconds = 0, first = 0, second = 0, text = 0, step = 0, denoise = 0, decode = 0;
   int64_t observed = 0, driver = 0;  // peaks in bytes: ours with the constant, and the device's own
   std::string sha256{};              // of both pictures' pixels
 };
@@ -43,7 +43,7 @@ Outcome render(const std::string& model, const PipelineOptions& options, const P
   pipeline.follow(outcome.plan);
   reset_memory_peak(options.device);
   double before = 0;
-  std::string pixels_hash;
+  Image image;
   GenerateCallbacks callbacks;
   callbacks.progress = [&](const Progress& p) {
     if (p.stage == "denoise" && p.step > 2) {  // a report comes when the device has done the step before
@@ -51,13 +51,13 @@ Outcome render(const std::string& model, const PipelineOptions& options, const P
       outcome.step = outcome.step > 0 ? std::min(outcome.step, step) : step;
     }
     before = p.seconds;
+    if (p.stage == "denoise") outcome.denoise = p.seconds;
     if (p.stage == "text") outcome.text = p.seconds;
     if (p.stage == "decode") outcome.decode = p.seconds;
     if (!options.device.is_cpu()) outcome.driver = std::max(outcome.driver, taken(options.device));
   };
-  callbacks.picture = [&](Picture&& picture) {
-    pixels_hash = sha256_of(std::string_view(reinterpret_cast<const char*>(picture.image.pixels.data()), picture.image.pixels.size()));
-  };
+  callbacks.picture = [&](Picture&& picture) { image = std::move(picture.image); };
+  const auto hash = [&] { return sha256_of(std::string_view(reinterpret_cast<const char*>(image.pixels.data()), image.pixels.size())); };
   const auto time_picture = [&] {
     outcome.step = 0;
     const auto begin = Clock::now();
@@ -65,9 +65,9 @@ Outcome render(const std::string& model, const PipelineOptions& options, const P
     return seconds_since(begin);
   };
   outcome.first = time_picture();
-  outcome.sha256 = pixels_hash;
+  outcome.sha256 = hash();
   outcome.second = time_picture();
-  if (pixels_hash != outcome.sha256) throw Error(ErrorKind::kInternal, "the second picture differs from the first");
+  if (hash() != outcome.sha256) throw Error(ErrorKind::kInternal, "the second picture differs from the first");
   outcome.observed = memory_use(options.device).peak + outcome.plan.library_bytes;
   return outcome;
 }
@@ -80,10 +80,19 @@ std::string letters(const MemoryPlan& plan) {
 }
 
 nlohmann::ordered_json to_json(const std::string& limit, const Outcome& o) {
-  return {{"limit", limit},           {"plan", letters(o.plan)},    {"strip_rows", o.plan.decoder.strip_rows},
-          {"planned", o.plan.peak()}, {"observed", o.observed},     {"driver", o.driver},
-          {"text_seconds", o.text},   {"step_seconds", o.step},     {"decode_seconds", o.decode},
-          {"first_seconds", o.first}, {"second_seconds", o.second}, {"plan_seconds", o.plan_seconds},
+  return {{"limit", limit},
+          {"plan", letters(o.plan)},
+          {"strip_rows", o.plan.decoder.strip_rows},
+          {"planned", o.plan.peak()},
+          {"observed", o.observed},
+          {"driver", o.driver},
+          {"text_seconds", o.text},
+          {"step_seconds", o.step},
+          {"denoise_seconds", o.denoise},
+          {"decode_seconds", o.decode},
+          {"first_seconds", o.first},
+          {"second_seconds", o.second},
+          {"plan_seconds", o.plan_seconds},
           {"sha256", o.sha256}};
 }
 

@@ -92,10 +92,12 @@ Image SanaPipeline::reconstruct(const Image& source, const GenerateCallbacks& ca
     scaled.data<float>()[i] = latent.data<float>()[i] * static_cast<float>(vae_config_.scaling_factor);
   }
   const Tensor image = decode_latents(scaled, callbacks);
-  trace(callbacks, "image", to_channel_major(pixels));
-  trace(callbacks, "latent", to_channel_major(latent));
-  trace(callbacks, "latent_scaled", to_channel_major(scaled));
-  trace(callbacks, "reconstruction", to_channel_major(image));
+  if (callbacks.trace) {
+    trace(callbacks, "image", to_channel_major(pixels));
+    trace(callbacks, "latent", to_channel_major(latent));
+    trace(callbacks, "latent_scaled", to_channel_major(scaled));
+    trace(callbacks, "reconstruction", to_channel_major(image));
+  }
   return to_image(image);
 }
 

@@ -1,8 +1,7 @@
 // A model folder's parts: configurations at once, weights when they are first needed.
 #include <algorithm>
-#include <fstream>
-#include <iterator>
 
+#include "core/mapped_file.h"
 #include "core/memory_use.h"
 #include "core/planning_memory.h"
 #include "dit/pipeline/parts.h"
@@ -11,7 +10,7 @@
 namespace linea {
 namespace {
 
-constexpr uintmax_t kMaxInstructionBytes = 64 << 10;
+constexpr int64_t kMaxInstructionBytes = 64 << 10;
 
 DType default_dtype(const PipelineOptions& options) {
   if (options.dtype) return *options.dtype == DType::kF8E4M3 ? DType::kBF16 : *options.dtype;
@@ -23,10 +22,7 @@ DType default_dtype(const PipelineOptions& options) {
 DType parse_picture_dtype(const std::string& name) { return name == "fp8" ? DType::kF8E4M3 : parse_float_dtype(name); }
 
 std::string read_instruction_file(const std::filesystem::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  std::string text{std::istreambuf_iterator<char>(file), {}};
-  if (!file.good() && !file.eof()) throw Error(ErrorKind::kUsage, path.string() + ": the instruction cannot be read");
-  if (text.size() > kMaxInstructionBytes) throw Error(ErrorKind::kUsage, path.string() + ": an instruction has at most 64 KiB");
+  std::string text = read_file(path, kMaxInstructionBytes, ErrorKind::kUsage);
   if (!text.empty() && text.back() == '\n') text.pop_back();
   return text;
 }

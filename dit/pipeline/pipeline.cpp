@@ -178,7 +178,7 @@ Tensor SanaPipeline::denoise_on(Context& ctx, const Denoising& job, const Genera
       for (size_t i = 0; i < history.size(); ++i) put(job.from->history[i], history[i]);
       first = job.from->step;
     }
-    if (job.index == 0) {
+    if (job.index == 0 && callbacks.trace) {
       trace(callbacks, "timesteps", vector_of(scheduler->timesteps()));
       trace(callbacks, "sigmas", vector_of(scheduler->sigmas()));
       trace(callbacks, "latents_init", to_channel_major(job.start));
@@ -254,7 +254,7 @@ Picture SanaPipeline::decode(const PictureRequest& request, const Tensor& latent
   const Sizes sizes = resolve_size(request);
   Tensor image = decode_latents(latents, callbacks);
   if (sizes.rendered != sizes.asked) image = resize_and_crop(image, sizes.asked);
-  if (index == 0) trace(callbacks, "image", to_channel_major(image));
+  if (index == 0 && callbacks.trace) trace(callbacks, "image", to_channel_major(image));
   callbacks.cancel.throw_if_cancelled();
   return {to_image(image), index, request.seed + static_cast<uint64_t>(index), sizes.rendered};
 }
