@@ -1,5 +1,6 @@
 #include "dit/transformer.h"
 
+#include <algorithm>
 #include <cmath>
 #include <optional>
 
@@ -70,19 +71,27 @@ Tensor SanaTransformer::positional_table(Context& ctx, int64_t height, int64_t w
   const Tensor table = ctx.allocate({height * width, D}, DType::kF32);
   if (ctx.planning()) return table;
 
-  std::vector<float> values(static_cast<size_t>(height * width * D));
-  const auto fill = [&](float coordinate, float* half) {
-    for (int64_t j = 0; j < quarter; ++j) {
-      const double angle = static_cast<double>(coordinate) * std::pow(10000.0, -static_cast<double>(j) / static_cast<double>(quarter));
-      half[j] = static_cast<float>(std::sin(angle));
-      half[quarter + j] = static_cast<float>(std::cos(angle));
+  // Sines, then cosines, of a coordinate: half of the row of every token that has it.
+  const auto halves_of = [&](int64_t count) {
+    std::vector<float> halves(static_cast<size_t>(count * D / 2));
+    for (int64_t i = 0; i < count; ++i) {
+      const float coordinate = static_cast<float>(i) / (static_cast<float>(count) / base) / scale;
+      float* half = halves.data() + i * D / 2;
+      for (int64_t j = 0; j < quarter; ++j) {
+        const double angle = static_cast<double>(coordinate) * std::pow(10000.0, -static_cast<double>(j) / static_cast<double>(quarter));
+        half[j] = static_cast<float>(std::sin(angle));
+        half[quarter + j] = static_cast<float>(std::cos(angle));
+      }
     }
+    return halves;
   };
+  const std::vector<float> columns = halves_of(width), rows = halves_of(height);
+  std::vector<float> values(static_cast<size_t>(height * width * D));
   for (int64_t r = 0; r < height; ++r) {
     for (int64_t c = 0; c < width; ++c) {
       float* row = values.data() + (r * width + c) * D;
-      fill(static_cast<float>(c) / (static_cast<float>(width) / base) / scale, row);
-      fill(static_cast<float>(r) / (static_cast<float>(height) / base) / scale, row + D / 2);
+      std::copy_n(columns.data() + c * D / 2, D / 2, row);
+      std::copy_n(rows.data() + r * D / 2, D / 2, row + D / 2);
     }
   }
   upload(ctx, values, table);

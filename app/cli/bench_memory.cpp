@@ -23,7 +23,7 @@ struct Outcome {
   // Seconds: the first picture with all loading, and the second, with its stages; a step is the fastest.
   double plan_seconds = 0, first = 0, second = 0, text = 0, step = 0, denoise = 0, decode = 0;
   int64_t observed = 0, driver = 0;  // peaks in bytes: ours with the constant, and the device's own
-  std::string sha256{};              // of both pictures' pixels
+  std::string sha256{};              // of the second picture's pixels
 };
 
 // What the device says is taken, by everybody.
@@ -57,17 +57,18 @@ Outcome render(const std::string& model, const PipelineOptions& options, const P
     if (!options.device.is_cpu()) outcome.driver = std::max(outcome.driver, taken(options.device));
   };
   callbacks.picture = [&](Picture&& picture) { image = std::move(picture.image); };
-  const auto hash = [&] { return sha256_of(std::string_view(reinterpret_cast<const char*>(image.pixels.data()), image.pixels.size())); };
-  const auto time_picture = [&] {
+  const auto time_picture = [&](const PictureRequest& asked) {
     outcome.step = 0;
     const auto begin = Clock::now();
-    pipeline.generate(request, callbacks);
+    pipeline.generate(asked, callbacks);
     return seconds_since(begin);
   };
-  outcome.first = time_picture();
-  outcome.sha256 = hash();
-  outcome.second = time_picture();
-  if (hash() != outcome.sha256) throw Error(ErrorKind::kInternal, "the second picture differs from the first");
+  // The first has another prompt, so that the second reads its own with all that stays resident in place.
+  PictureRequest other = request;
+  other.prompt = "beside " + other.prompt;
+  outcome.first = time_picture(other);
+  outcome.second = time_picture(request);
+  outcome.sha256 = sha256_of(std::string_view(reinterpret_cast<const char*>(image.pixels.data()), image.pixels.size()));
   outcome.observed = memory_use(options.device).peak + outcome.plan.library_bytes;
   return outcome;
 }

@@ -76,9 +76,10 @@ int chat(const ChatOptions& o, bool has_message) {
   if (one_shot && message.find_first_not_of(" \t\r\n") == std::string::npos)
     throw Error(ErrorKind::kUsage, "the message is empty", "say something");
   ChatModel model(path, model_options);
+  o.sampling.check_bias(model.vocabulary().size());
   ChatShell shell(model, std::move(settings));
   shell.restore();
-  if (!o.system.empty()) shell.set_system(o.system);
+  if (!o.system.empty()) shell.set_system(checked_text("--system", o.system));
   for (const std::string& document : o.documents) shell.read_file(document);
   bool complete = true;
   if (one_shot) {

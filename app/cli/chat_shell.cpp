@@ -97,7 +97,7 @@ void ChatShell::read_file(const std::string& path) {
 }
 
 bool ChatShell::exchange(const std::string& message) {
-  session_.say(message, settings_.twice);
+  session_.say(checked_text("the message", message), settings_.twice);
   try {
     print_answer(false);
   } catch (const Error&) {

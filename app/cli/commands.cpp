@@ -62,7 +62,9 @@ int explain(const CLI::App& app, const CLI::ParseError& error, int argc, const c
       return 2;
     }
   }
-  print_error(error.what(), help);
+  const std::string complaint = error.what();
+  const bool repeated = dynamic_cast<const CLI::ArgumentMismatch*>(&error) && complaint.find("At Most 1") != std::string::npos;
+  print_error(repeated ? complaint.substr(0, complaint.find(':')) + ": given more than once" : complaint, help);
   return 2;
 }
 

@@ -31,8 +31,9 @@ int complete(const CompleteOptions& o) {
   model_options.dtype = o.model.parsed_dtype();
   model_options.chat_template = "world";  // not used
   const std::filesystem::path path = find_language_model(o.model.model);
-  const std::string text = o.text == "-" ? read_text("-") : o.text;
+  const std::string text = checked_text("the text", o.text == "-" ? read_text("-") : o.text);
   ChatModel model(path, model_options);
+  o.sampling.check_bias(model.vocabulary().size());
   const std::vector<int32_t> ids = model.vocabulary().tokenizer().encode(text);
   if (ids.empty()) throw Error(ErrorKind::kUsage, "the text is empty", "give at least one token to go on from");
 

@@ -1,7 +1,5 @@
 // linea generate: a prompt becomes pictures.
 #include <cstdio>
-#include <iostream>
-#include <iterator>
 #include <memory>
 #include <optional>
 #include <random>
@@ -56,11 +54,12 @@ uint64_t random_seed() {
 std::string read_prompt(const std::string& argument) {
   std::string prompt = argument;
   if (argument == "-") {
-    prompt.assign(std::istreambuf_iterator<char>(std::cin), {});
+    constexpr int64_t kMaxBytes = int64_t{1} << 20;
+    prompt = read_standard_input(kMaxBytes);
     while (!prompt.empty() && (prompt.back() == '\n' || prompt.back() == '\r')) prompt.pop_back();
   }
   if (prompt.find_first_not_of(" \t\r\n") == std::string::npos) throw Error(ErrorKind::kUsage, "the prompt is empty", "say what to draw");
-  return prompt;
+  return checked_text("the prompt", prompt);
 }
 
 std::string without_fields(const std::string& text) {  // for a name pattern
@@ -97,6 +96,7 @@ class GenerateRun {
     job_.settings = o_.picture.settings(o_.run);
     PictureRequest& request = job_.settings.request;
     request.prompt = read_prompt(o_.prompt);
+    checked_text("--negative", request.negative);
     request.seed = o_.seed.empty() ? random_seed() : parse_seed(o_.seed);
     job_.count = static_cast<int>(parse_integer("--count", o_.count, 1, 100000));
     job_.overwrite = true;

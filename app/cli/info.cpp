@@ -1,4 +1,5 @@
-// linea info: what a model folder, a safetensors file or a picture holds.
+// linea info: what a model folder, a file of weights or a picture holds.
+#include <algorithm>
 #include <cstdio>
 #include <map>
 #include <memory>
@@ -70,11 +71,14 @@ void print_model(const OrderedJson& json) {
   }
 }
 
-int show_safetensors(const fs::path& path, bool as_json) {
-  const SafetensorsFile file(path);
-  OrderedJson json = {{"kind", "safetensors"}, {"file", path.string()}};
+// A file of weights: safetensors, GGUF or torch's.
+int show_weights(const fs::path& path, bool as_json) {
+  const Checkpoint file = Checkpoint::open_any(path);
+  const bool is_safetensors = path.extension() == ".safetensors";
+  const auto metadata = is_safetensors ? SafetensorsFile(path).metadata() : std::map<std::string, std::string>();
+  OrderedJson json = {{"kind", path.extension().string().substr(1)}, {"file", path.string()}};
   json.update(describe_tensors(file.tensors()));
-  json["metadata"] = file.metadata();
+  json["metadata"] = metadata;
   for (const auto& [name, tensor] : file.tensors()) {
     OrderedJson shape = OrderedJson::array();
     for (int i = 0; i < tensor.rank(); ++i) shape.push_back(tensor.dim(i));
@@ -89,7 +93,7 @@ int show_safetensors(const fs::path& path, bool as_json) {
   for (const auto& [name, tensor] : file.tensors()) {
     std::printf("  %-5s %-24s %s\n", std::string(name_of(tensor.dtype())).c_str(), tensor.shape().to_string().c_str(), name.c_str());
   }
-  for (const auto& [key, value] : file.metadata()) std::printf("  %s = %s\n", key.c_str(), value.c_str());
+  for (const auto& [key, value] : metadata) std::printf("  %s = %s\n", key.c_str(), value.c_str());
   return 0;
 }
 
@@ -101,8 +105,10 @@ int show_picture(const fs::path& path, bool as_json) {
     for (const auto& [key, value] : read_png_text(path)) {
       if (key == "parameters") parameters = value;
       if (key != kSettingsKey) continue;
-      command = to_command_line(settings_from_json(value, path.string()));
-      json["settings"] = OrderedJson::parse(value);
+      const PictureSettings settings = settings_from_json(value, path.string());
+      command = to_command_line(settings);
+      const OrderedJson written = OrderedJson::parse(value, nullptr, /*allow_exceptions=*/false);  // a bare NaN is no JSON
+      json["settings"] = written.is_discarded() ? OrderedJson::parse(to_json(settings)) : written;
       json["command"] = command;
     }
   }
@@ -121,7 +127,8 @@ int show_picture(const fs::path& path, bool as_json) {
 int info(const std::string& argument, bool as_json) {
   std::error_code error;
   fs::path path = argument;
-  if (!fs::exists(path, error)) path = find_picture_model(argument);
+  if (!fs::exists(path, error)) path = assets_folder() / "models" / argument;
+  if (!fs::exists(path, error)) throw Error(ErrorKind::kBadFile, argument + ": no such file, folder or built-in model");
   if (fs::is_directory(path, error)) {
     const OrderedJson json = describe_model(path);
     if (as_json) {
@@ -131,16 +138,20 @@ int info(const std::string& argument, bool as_json) {
     }
     return 0;
   }
-  return path.extension() == ".safetensors" ? show_safetensors(path, as_json) : show_picture(path, as_json);
+  constexpr std::string_view kWeights[] = {".safetensors", ".gguf", ".pth", ".pt", ".bin"};
+  const bool has_weights = std::find(std::begin(kWeights), std::end(kWeights), path.extension().string()) != std::end(kWeights);
+  return has_weights ? show_weights(path, as_json) : show_picture(path, as_json);
 }
 
 }  // namespace
 
 Action add_info(CLI::App& app) {
-  CLI::App* command = app.add_subcommand("info", "Say what a model folder, a safetensors file or a picture holds");
+  CLI::App* command = app.add_subcommand("info", "Say what a model folder, a file of weights or a picture holds");
   const auto path = std::make_shared<std::string>();
   const auto json = std::make_shared<bool>(false);
-  command->add_option("path", *path, "model folder or built-in model, .safetensors file, or picture")->required()->type_name("PATH");
+  command->add_option("path", *path, "folder of a picture model or built-in one, .safetensors, .gguf or .pth file, or picture")
+      ->required()
+      ->type_name("PATH");
   command->add_flag("--json", *json, "as JSON");
   command->footer("Examples:\n  linea info sana-mini\n  linea info apple.png        # and the command line that makes it again");
   return [path, json] { return info(*path, *json); };

@@ -1,7 +1,5 @@
 #include "app/cli/lm_options.h"
 
-#include <iostream>
-#include <iterator>
 #include <random>
 
 #include "app/cli/options.h"
@@ -117,6 +115,13 @@ SamplingOptions SamplingFlags::parse() const {
   return o;
 }
 
+void SamplingFlags::check_bias(int64_t vocabulary) const {
+  for (const std::string& text : bias) {
+    if (parse_bias(text).first < vocabulary) continue;
+    throw Error(ErrorKind::kUsage, "--bias: '" + text + "': the model's tokens are 0 to " + std::to_string(vocabulary - 1));
+  }
+}
+
 void ConstraintFlags::add_to(CLI::App& command) {
   command.add_option("--grammar", grammar, "the answer follows this GBNF grammar: a file, or the text itself")->type_name("FILE|TEXT");
   command.add_option("--json-schema", json_schema, "the answer is JSON under this schema: a file, or the text itself")
@@ -145,10 +150,8 @@ void LengthFlags::add_to(CLI::App& command) {
 int64_t LengthFlags::parsed_max_tokens() const { return parse_integer("--max-tokens", max_tokens, 1, int64_t{1} << 40); }
 
 std::string read_text(const std::string& path) {
-  if (path != "-") return read_file(path, int64_t{4} << 30, ErrorKind::kBadFile);
-  std::string text(std::istreambuf_iterator<char>(std::cin), {});
-  if (std::cin.bad()) throw Error(ErrorKind::kBadFile, "standard input cannot be read");
-  return text;
+  constexpr int64_t kMaxBytes = int64_t{4} << 30;
+  return path == "-" ? read_standard_input(kMaxBytes) : read_file(path, kMaxBytes, ErrorKind::kBadFile);
 }
 
 }  // namespace linea::cli

@@ -32,7 +32,8 @@ struct SamplingFlags {
   std::vector<std::string> bias;
 
   void add_to(CLI::App& command);
-  SamplingOptions parse() const;  // throws kUsage; a random seed where none was given
+  SamplingOptions parse() const;              // throws kUsage; a random seed where none was given
+  void check_bias(int64_t vocabulary) const;  // throws kUsage for a token that the model does not have
 };
 
 // What an answer must look like.

@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <iostream>
 
 #include "app/cli/suggest.h"
+#include "core/text.h"
 #include "core/threads.h"
 #include "kernels/devices.h"
 
@@ -70,6 +72,25 @@ double parse_number(const std::string& option, const std::string& text, double m
   return *value;
 }
 
+const std::string& checked_text(const std::string& name, const std::string& text) {
+  if (!is_utf8(text)) throw Error(ErrorKind::kUsage, name + " is not UTF-8");
+  if (text.find('\0') != std::string::npos) throw Error(ErrorKind::kUsage, name + " holds a NUL byte");
+  return text;
+}
+
+std::string read_standard_input(int64_t max_bytes) {
+  std::string text;
+  char piece[size_t{64} << 10];
+  while (std::cin.read(piece, sizeof piece), std::cin.gcount() > 0) {
+    if (static_cast<int64_t>(text.size()) + std::cin.gcount() > max_bytes) {
+      throw Error(ErrorKind::kBadFile, "standard input has more than " + std::to_string(max_bytes) + " bytes");
+    }
+    text.append(piece, static_cast<size_t>(std::cin.gcount()));
+  }
+  if (std::cin.bad()) throw Error(ErrorKind::kBadFile, "standard input cannot be read");
+  return text;
+}
+
 void RunOptions::add_to(CLI::App& command) {
   command.add_option("--model", model, "model folder (diffusers layout) or name of a built-in model")->type_name("FOLDER");
   command
@@ -115,7 +136,8 @@ std::string dtype_name(DType dtype) {
 }
 
 void print_error(const std::string& message, const std::string& hint) {
-  std::fprintf(stderr, "linea: %s%s%s\n", message.c_str(), hint.empty() ? "" : ": ", hint.c_str());
+  constexpr size_t kLongest = 8192;  // one line, whatever a message quotes
+  std::fprintf(stderr, "linea: %s\n", printable(hint.empty() ? message : message + ": " + hint, kLongest).c_str());
 }
 
 void print_warning(const std::string& message) { std::fprintf(stderr, "linea: warning: %s\n", message.c_str()); }

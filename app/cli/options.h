@@ -21,6 +21,13 @@ int64_t parse_integer(const std::string& option, const std::string& text, int64_
 uint64_t parse_seed(const std::string& text);
 double parse_number(const std::string& option, const std::string& text, double minimum, double maximum);
 
+// The text, when it is UTF-8 without a NUL byte, as what keeps it (metadata, saved conversations) needs it; else throws kUsage naming
+// `name`.
+const std::string& checked_text(const std::string& name, const std::string& text);
+
+// All of standard input, which is refused when it is longer. Throws kBadFile.
+std::string read_standard_input(int64_t max_bytes);
+
 // Options of every subcommand that runs a model.
 struct RunOptions {
   std::string model, dtype = "auto", device = "auto", threads = "0", progress = "auto";

@@ -1,5 +1,6 @@
 #include "app/engine/batch_keys.h"
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <functional>
@@ -26,7 +27,9 @@ class Reader {
 
   std::string text() const {
     if (!v_.value.is_string()) fail("a text");
-    return v_.value.get<std::string>();
+    std::string text = v_.value.get<std::string>();
+    if (text.find('\0') != std::string::npos) fail("a text without NUL bytes");
+    return text;
   }
   template <class Number> Number number(const std::string& expected, Number minimum, Number maximum) const {
     Number number{};
@@ -242,7 +245,7 @@ std::vector<BatchValue> parse_prompt_options(const std::string& text, const std:
       if (error != std::errc() || end != value.data() + value.size() || factor < 1 || factor > 100000) {
         refuse(where, "--" + name, "expected a whole number from 1 to 100000, found '" + printable(value) + "'");
       }
-      count *= factor;
+      count = std::min(count * factor, int64_t{1} << 30);  // far too many: refused below, whatever else is multiplied
     } else if (name == "sampler_name") {
       value = scheduler_of(value, where);
       add("scheduler");

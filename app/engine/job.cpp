@@ -1,5 +1,7 @@
 #include "app/engine/job.h"
 
+#include "core/whole_number.h"
+
 namespace linea {
 namespace {
 
@@ -52,15 +54,16 @@ PictureJob picture_job_from_json(const std::string& text, const std::string& sou
     if (json.at("schema") != kJobSchema) throw Error(ErrorKind::kBadFile, source + ": unknown job '" + json.at("schema").dump() + "'");
     PictureJob job;
     job.settings = settings_from_json(json.at("settings").dump(), source);
-    job.count = json.at("count").get<int>();
+    job.count = whole_number<int>(json.at("count"), source + ": count");
     if (job.count < 1 || job.count > kMaxCount) throw Error(ErrorKind::kBadFile, source + ": a count of " + std::to_string(job.count));
     job.folder = json.at("folder").get<std::string>();
     job.name_pattern = json.at("name").get<std::string>();
     job.id = json.value("id", "");
-    job.index = json.value("index", int64_t{0});
+    job.index = whole_number<int64_t>(json.value("index", Json(0)), source + ": index");
     job.overwrite = json.value("overwrite", false);
     job.metadata = json.value("metadata", true);
-    job.skipped = json.value("skipped", std::vector<int>());
+    for (const Json& picture : json.value("skipped", Json::array()))
+      job.skipped.push_back(whole_number<int>(picture, source + ": skipped"));
     job.stream = json.value("stream", "");
     job.origin = json.at("origin").get<std::string>();
     return job;
@@ -85,15 +88,15 @@ std::string to_json(const PictureResult& r) {
 PictureResult picture_result_from_json(const std::string& text, const std::string& source) {
   return read_as(text, source, "a result", [&](const Json& json) {
     PictureResult r;
-    r.index = json.at("index").get<int>();
-    r.seed = json.at("seed").get<uint64_t>();
+    r.index = whole_number<int>(json.at("index"), source + ": index");
+    r.seed = whole_number<uint64_t>(json.at("seed"), source + ": seed");
     r.path = json.at("path").get<std::string>();
-    r.width = json.at("width").get<int64_t>();
-    r.height = json.at("height").get<int64_t>();
-    r.bytes = json.at("bytes").get<int64_t>();
+    r.width = whole_number<int64_t>(json.at("width"), source + ": width");
+    r.height = whole_number<int64_t>(json.at("height"), source + ": height");
+    r.bytes = whole_number<int64_t>(json.at("bytes"), source + ": bytes");
     r.sha256 = json.at("sha256").get<std::string>();
     r.seconds = json.value("seconds", 0.0);
-    r.library_id = json.value("library_id", int64_t{0});
+    r.library_id = whole_number<int64_t>(json.value("library_id", Json(0)), source + ": library_id");
     if (json.contains("settings")) r.settings = to_json(settings_from_json(json.at("settings").dump(), source));
     return r;
   });

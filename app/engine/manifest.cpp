@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -10,6 +11,7 @@
 #include <fstream>
 
 #include "core/text.h"
+#include "core/whole_number.h"
 
 namespace linea {
 namespace {
@@ -33,16 +35,18 @@ bool read_entry(const std::string& line, ManifestEntry& entry) {
   try {
     json.at("file").get_to(entry.file);
     json.at("sha256").get_to(entry.sha256);
-    json.at("bytes").get_to(entry.bytes);
     json.at("key").get_to(entry.key);
-    json.at("index").get_to(entry.index);
+    entry.bytes = whole_number<int64_t>(json.at("bytes"), "bytes");
+    entry.index = whole_number<int64_t>(json.at("index"), "index");
     entry.id = json.value("id", "");
-    entry.n = json.value("n", 1);
-    entry.width = json.value("width", int64_t{0});
-    entry.height = json.value("height", int64_t{0});
-    entry.seed = json.value("seed", uint64_t{0});
+    entry.n = whole_number<int>(json.value("n", Json(1)), "n");
+    entry.width = whole_number<int64_t>(json.value("width", Json(0)), "width");
+    entry.height = whole_number<int64_t>(json.value("height", Json(0)), "height");
+    entry.seed = whole_number<uint64_t>(json.value("seed", Json(0)), "seed");
     entry.seconds = json.value("seconds", 0.0);
     return true;
+  } catch (const Error&) {
+    return false;
   } catch (const Json::exception&) {
     return false;
   }
@@ -121,6 +125,16 @@ void ManifestWriter::append(const std::string& line) {
     done += static_cast<size_t>(written);
   }
   if (::fsync(descriptor_) != 0 && errno != EINVAL) fail(file_, "write");
+  check_place();
+}
+
+// A folder that was moved or removed meanwhile: further pictures would lie in a new one, without their manifest.
+void ManifestWriter::check_place() const {
+  struct stat ours {
+  }, there{};
+  if (::fstat(descriptor_, &ours) != 0) fail(file_, "write");
+  if (::stat(file_.c_str(), &there) == 0 && ours.st_dev == there.st_dev && ours.st_ino == there.st_ino) return;
+  throw Error(ErrorKind::kIo, printable(file_.string(), 4096) + ": was moved or removed while pictures were being made");
 }
 
 void ManifestWriter::add(const ManifestEntry& e) {

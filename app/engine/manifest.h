@@ -38,11 +38,12 @@ class ManifestWriter {
   ManifestWriter(const ManifestWriter&) = delete;
   ManifestWriter& operator=(const ManifestWriter&) = delete;
 
-  void add(const ManifestEntry& entry);  // on the disk when it returns
+  void add(const ManifestEntry& entry);  // on the disk when it returns; throws kIo, also when the file was moved or removed meanwhile
   void add_failure(const std::string& id, int64_t index, int64_t line, const std::string& reason);
 
  private:
   void append(const std::string& line);
+  void check_place() const;
   std::filesystem::path file_;
   int descriptor_ = -1;
 };

@@ -1,7 +1,10 @@
 #include "app/engine/picture_settings.h"
 
+#include <cmath>
+
 #include "app/engine/command_line.h"
 #include "cmake/version.h"
+#include "core/whole_number.h"
 
 namespace linea {
 namespace {
@@ -56,17 +59,20 @@ PictureSettings settings_from_json(const std::string& text, const std::string& s
     PictureRequest& r = s.request;
     r.prompt = json.at("prompt").get<std::string>();
     r.negative = json.value("negative", "");
-    r.size = {json.at("height").get<int64_t>(), json.at("width").get<int64_t>()};
+    r.size = {whole_number<int64_t>(json.at("height"), source + ": height"), whole_number<int64_t>(json.at("width"), source + ": width")};
     r.use_bins = json.value("bins", true);
-    r.steps = json.at("steps").get<int>();
+    r.steps = whole_number<int>(json.at("steps"), source + ": steps");
     r.guidance = json.at("guidance").get<double>();
-    r.seed = json.at("seed").get<uint64_t>();
+    r.seed = whole_number<uint64_t>(json.at("seed"), source + ": seed");
     r.scheduler = json.value("scheduler", "");
     if (json.contains("shift")) r.flow_shift = json.at("shift").get<double>();
+    if (!std::isfinite(r.guidance) || !std::isfinite(r.flow_shift.value_or(1))) {
+      throw Error(ErrorKind::kBadFile, source + ": guidance and shift must be finite numbers");
+    }
     r.noise = json.value("noise", "cpu") == "cuda" ? NoiseSource::kTorchCuda : NoiseSource::kTorchCpu;
     r.joint_noise = json.value("joint_noise", false);
-    r.count = json.value("count", 1);
-    s.index = json.value("index", 0);
+    r.count = whole_number<int>(json.value("count", Json(1)), source + ": count");
+    s.index = whole_number<int>(json.value("index", Json(0)), source + ": index");
     s.model = json.value("model", "");
     s.dtype = json.value("dtype", "fp32");
     s.device = json.value("device", "cpu");

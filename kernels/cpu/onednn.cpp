@@ -212,7 +212,8 @@ bool has_matmul(Element type) {
 
 bool has_bf16_matrices() {
 #if defined(__x86_64__)
-  return __builtin_cpu_supports("amx-bf16") && is_native(Element::kBF16);
+  constexpr auto kMatrices = static_cast<unsigned>(dnnl::cpu_isa::avx512_core_amx);  // a set of bits: newer processors have more
+  return (static_cast<unsigned>(dnnl::get_effective_cpu_isa()) & kMatrices) == kMatrices && is_native(Element::kBF16);
 #else
   return false;
 #endif

@@ -1,8 +1,9 @@
 // kernels/cuda/chain.cuh: kernels that are set up while the one before them still runs (programmatic dependent launch, Hopper and newer).
 //
-// A chained kernel calls follow_previous() in every thread before it reads or writes anything that other kernels write. Since a kernel lets
-// its successor begin only after its own wait, the part before the call runs when all but the directly preceding kernel have ended: it may
-// read weights. LINEA_CUDA_CHAIN=0 launches everything one after the other, for comparisons.
+// A chained kernel calls follow_previous() in every thread before it reads or writes anything that other kernels write. Blocks of the next
+// kernel begin as soon as all blocks of this one are on the machine, so that several small kernels may be waiting there, each for the one
+// before it; before the call a kernel may read what no kernel writes, such as weights. LINEA_CUDA_CHAIN=0 launches everything one after the
+// other, for comparisons.
 #pragma once
 
 #include <cuda_runtime_api.h>
@@ -15,11 +16,12 @@
 
 namespace linea::cuda {
 
-// Waits until the kernel before has ended and its writes can be seen, and lets the next one begin. Nothing where kernels are not chained.
+// Lets the next kernel begin, and waits until the kernel before has ended and its writes can be seen; that one has waited for its own
+// predecessor. Nothing where kernels are not chained.
 __device__ inline void follow_previous() {
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
-  asm volatile("griddepcontrol.wait;" ::: "memory");
   asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+  asm volatile("griddepcontrol.wait;" ::: "memory");
 #endif
 }
 
@@ -34,21 +36,37 @@ inline bool chains_kernels() {
   return chains;
 }
 
-// Launches a kernel that calls follow_previous().
+// Launches a kernel that calls follow_previous(), its blocks in clusters of `cluster` (Hopper and newer).
 template <class... Parameters>
-void launch_chained(const char* op, void (*kernel)(Parameters...), dim3 blocks, dim3 threads, size_t shared_bytes, cudaStream_t stream,
-                    const std::type_identity_t<Parameters>&... arguments) {
-  cudaLaunchAttribute overlap = {};
-  overlap.id = cudaLaunchAttributeProgrammaticStreamSerialization;
-  overlap.val.programmaticStreamSerializationAllowed = 1;
+void launch_chained_clusters(const char* op, void (*kernel)(Parameters...), dim3 blocks, dim3 threads, size_t shared_bytes,
+                             cudaStream_t stream, dim3 cluster, const std::type_identity_t<Parameters>&... arguments) {
+  cudaLaunchAttribute attributes[2] = {};
+  unsigned count = 0;
+  if (chains_kernels()) {
+    attributes[count].id = cudaLaunchAttributeProgrammaticStreamSerialization;
+    attributes[count++].val.programmaticStreamSerializationAllowed = 1;
+  }
+  if (cluster.x * cluster.y * cluster.z > 1) {
+    attributes[count].id = cudaLaunchAttributeClusterDimension;
+    attributes[count].val.clusterDim.x = cluster.x;
+    attributes[count].val.clusterDim.y = cluster.y;
+    attributes[count++].val.clusterDim.z = cluster.z;
+  }
   cudaLaunchConfig_t config = {};
   config.gridDim = blocks;
   config.blockDim = threads;
   config.dynamicSmemBytes = shared_bytes;
   config.stream = stream;
-  config.attrs = &overlap;
-  config.numAttrs = chains_kernels() ? 1 : 0;
+  config.attrs = attributes;
+  config.numAttrs = count;
   check(cudaLaunchKernelEx(&config, kernel, arguments...), op, "cudaLaunchKernelEx");
+}
+
+// Launches a kernel that calls follow_previous().
+template <class... Parameters>
+void launch_chained(const char* op, void (*kernel)(Parameters...), dim3 blocks, dim3 threads, size_t shared_bytes, cudaStream_t stream,
+                    const std::type_identity_t<Parameters>&... arguments) {
+  launch_chained_clusters(op, kernel, blocks, threads, shared_bytes, stream, dim3(1), arguments...);
 }
 
 }  // namespace linea::cuda

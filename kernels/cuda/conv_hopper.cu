@@ -9,11 +9,13 @@
 //          where a residual is added); sums of filters are rounded to the type.
 #include "kernels/cuda/conv_hopper.h"
 
+#include <array>
 #include <mutex>
 
 #include "kernels/cuda/conv_hopper_kernels.h"
 #include "kernels/cuda/device/conv_tile.cuh"
 #include "kernels/cuda/device_facts.h"
+#include "kernels/cuda/tensor_map.h"
 
 namespace linea::cuda {
 namespace {
@@ -55,41 +57,13 @@ const Tensor& folded_filters(cudaStream_t stream, const Weight& w) {
   return filters;
 }
 
-// cuTensorMapEncodeTiled is the driver's, and the driver library is not linked.
-using EncodeTiled = decltype(&cuTensorMapEncodeTiled);
-
-EncodeTiled encode_tiled() {
-  static const EncodeTiled function = [] {
-    void* entry = nullptr;
-    cudaDriverEntryPointQueryResult result = cudaDriverEntryPointSymbolNotFound;
-    if (cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &entry, 12000, cudaEnableDefault, &result) != cudaSuccess ||
-        result != cudaDriverEntryPointSuccess) {
-      cudaGetLastError();
-      entry = nullptr;
-    }
-    return reinterpret_cast<EncodeTiled>(entry);
-  }();
-  return function;
-}
-
-// A tensor of up to four dimensions, channels first, that is copied in boxes with 64 channels of 16 bits.
+// A contiguous tensor, channels first, that is copied in boxes with 64 channels of 16 bits.
 template <size_t kRank>
-CUtensorMap tensor_map(DType type, const void* data, const cuuint64_t (&dims)[kRank], const cuuint32_t (&box)[kRank]) {
-  CUtensorMap map;
-  cuuint64_t strides[kRank - 1];  // bytes
-  cuuint32_t steps[kRank];
-  uint64_t stride = 2;
-  for (size_t i = 0; i < kRank; ++i) {
-    stride *= dims[i];
-    if (i + 1 < kRank) strides[i] = stride;
-    steps[i] = 1;
-  }
-  const CUresult status =
-      encode_tiled()(&map, type == DType::kBF16 ? CU_TENSOR_MAP_DATA_TYPE_BFLOAT16 : CU_TENSOR_MAP_DATA_TYPE_FLOAT16,
-                     static_cast<cuuint32_t>(kRank), const_cast<void*>(data), dims, strides, box, steps, CU_TENSOR_MAP_INTERLEAVE_NONE,
-                     CU_TENSOR_MAP_SWIZZLE_128B, CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
-  if (status != CUDA_SUCCESS) throw Error(ErrorKind::kDevice, "conv2d: cuTensorMapEncodeTiled: error " + std::to_string(status));
-  return map;
+CUtensorMap map_of(DType type, const void* data, const std::array<int64_t, kRank>& dims, const std::array<int, kRank>& box) {
+  std::array<int64_t, kRank - 1> pitches;
+  int64_t pitch = bytes_of(type);
+  for (size_t i = 0; i + 1 < kRank; ++i) pitches[i] = pitch *= dims[i];
+  return tensor_map("conv2d", type, data, dims, pitches, box);
 }
 
 }  // namespace
@@ -98,22 +72,20 @@ bool is_hopper_conv(const Tensor& x, const Weight& w, const Tensor& y, const Con
   const int64_t out = w.shape[0], in = w.shape[1];
   return x.dtype() != DType::kF32 && w.packed && w.shape[2] == 3 && args.stride == 1 && in % kConvDepth == 0 && out % 8 == 0 && out >= 64 &&
          is_aligned(x.raw(), 0) && is_aligned(y.raw(), 0) && is_aligned(args.residual.raw(), 0) && is_hopper(x.device().index) &&
-         encode_tiled();
+         has_tensor_maps();
 }
 
 void hopper_conv(cudaStream_t stream, const Tensor& x, const Weight& w, const Tensor& y, const Conv2dArgs& args) {
   constexpr int64_t kShortProduct = 9 * 128;  // up to here a block's time beside its products weighs more than shared memory's rate
-  const auto channels = static_cast<cuuint64_t>(w.shape[1]), out = static_cast<cuuint64_t>(w.shape[0]);
+  const int64_t channels = w.shape[1], out = w.shape[0];
   const bool enlarge = args.upsample_nearest, halo = (enlarge ? 4 : 9) * w.shape[1] <= kShortProduct;
   const Tensor& filters = enlarge ? folded_filters(stream, w) : w.data;
-  const cuuint32_t beside = enlarge ? 1 : 2;
-  const cuuint32_t rows = halo ? kHaloTileRows : kBoxTileRows, columns = halo ? kHaloTileColumns : kBoxTileColumns;
+  const int beside = enlarge ? 1 : 2, rows = halo ? kHaloTileRows : kBoxTileRows, columns = halo ? kHaloTileColumns : kBoxTileColumns;
   HopperConvParams p = {};
-  p.x = tensor_map<4>(x.dtype(), x.raw(),
-                      {channels, static_cast<cuuint64_t>(x.dim(2)), static_cast<cuuint64_t>(x.dim(1)), static_cast<cuuint64_t>(x.dim(0))},
-                      {kConvDepth, columns + (halo ? beside : 0), rows + (halo ? beside : 0), 1});
-  p.w = tensor_map<2>(x.dtype(), filters.raw(), {channels * (enlarge ? 4 : 9), out * (enlarge ? 4 : 1)},
-                      {kConvDepth, static_cast<cuuint32_t>(halo ? kHaloFilterRows : kBoxFilterRows)});
+  p.x = map_of<4>(x.dtype(), x.raw(), {channels, x.dim(2), x.dim(1), x.dim(0)},
+                  {kConvDepth, columns + (halo ? beside : 0), rows + (halo ? beside : 0), 1});
+  p.w = map_of<2>(x.dtype(), filters.raw(), {channels * (enlarge ? 4 : 9), out * (enlarge ? 4 : 1)},
+                  {kConvDepth, halo ? kHaloFilterRows : kBoxFilterRows});
   p.y = y.raw();
   p.residual = args.residual.raw();
   p.bias = floats(args.bias);

@@ -1,7 +1,8 @@
 // Matrix products and dense convolutions of the CUDA backend: which kernel does what.
 //
-//   linear     a few rows: a kernel bound by memory (small_linear.h, quantized_linear.h). Else cuBLASLt, for matrices in blocks a tile of
-//              their values at a time; what it cannot do itself (SiLU, a gate, or a residual after an activation) follows in one pass
+//   linear     a few rows: a kernel bound by memory (small_linear.h, quantized_linear.h). FP8 on Hopper where the rows are not many:
+//              gemm_hopper.h. Else cuBLASLt, for matrices in blocks a tile of their values at a time; what it cannot do itself (SiLU, a
+//              gate, or a residual after an activation) follows in one pass
 //   conv2d     1×1 of stride 1 is a linear; 3×3 with few outputs (conv_few.h); 3×3 on Hopper (conv_hopper.h); else the implicit product
 #include <limits>
 #include <mutex>
@@ -13,6 +14,8 @@
 #include "kernels/cuda/conv_hopper.h"
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/cuda/depthwise.h"
+#include "kernels/cuda/device_facts.h"
+#include "kernels/cuda/gemm_hopper.h"
 #include "kernels/cuda/implicit_gemm.h"
 #include "kernels/cuda/linear_extras.h"
 #include "kernels/cuda/matmul.h"
@@ -20,6 +23,7 @@
 #include "kernels/cuda/quantized_linear.h"
 #include "kernels/cuda/rows.h"
 #include "kernels/cuda/small_linear.h"
+#include "kernels/cuda/tensor_map.h"
 
 namespace linea {
 
@@ -72,6 +76,47 @@ ImplicitGemmParams product_params(const Tensor& x, const Weight& w, const Tensor
           .out_width = 1,
           .vectorised = vectorised,
           .activation = args.activation};
+}
+
+// Rows of x as e4m3 with their scales.
+struct NarrowRows {
+  Tensor bytes, scales;
+};
+
+HopperGemm hopper_product(const Tensor& x, const NarrowRows& narrow, const Weight& w, const Tensor& y, const LinearArgs& args) {
+  const int64_t members = args.gate.defined() ? args.gate.dim(0) : 1;
+  return {.x = narrow.bytes.raw(),
+          .w = w.data.raw(),
+          .x_scales = floats(narrow.scales),
+          .w_scales = floats(row_scales(w)),
+          .bias = floats(args.bias),
+          .gate = floats(args.gate),
+          .residual = args.residual.raw(),
+          .y = y.raw(),
+          .rows = x.rows(),
+          .in = x.dim(-1),
+          .out = y.dim(-1),
+          .residual_pitch = pitch_of(args.residual),
+          .y_pitch = y.row_pitch(),
+          .gate_pitch = pitch_of(args.gate),
+          .rows_per_gate = std::max<int64_t>(y.rows() / members, 1),
+          .type = x.dtype()};
+}
+
+// Whether the device is there and has the kernel of gemm_hopper.h; a plan may be made without one.
+bool has_hopper_gemm(int device) {
+  int count = 0;
+  const bool exists = !PlanningMemory::active() || (cudaGetDeviceCount(&count) == cudaSuccess && device < count);
+  if (!exists) cudaGetLastError();
+  return exists && is_hopper(device) && has_tensor_maps();
+}
+
+// Whether the own kernel takes an FP8 product, as measured: where the library's tiles are too few to fill the device, and the passes that
+// it leaves weigh most. How many members a batch has does not count: they have the bits of one alone.
+bool is_fused(const HopperGemm& call, int64_t member_rows, Activation activation, int device) {
+  constexpr int64_t kFewestRows = 256, kFewRows = 2048, kNarrow = 2048, kWide = 4096;
+  return member_rows >= kFewestRows && member_rows < kFewRows && call.out >= kNarrow && call.out <= kWide &&
+         activation == Activation::kNone && suits_hopper_gemm(call) && has_hopper_gemm(device);
 }
 
 }  // namespace
@@ -169,15 +214,24 @@ void CudaBackend::quantized_linear(Context& ctx, const Tensor& x, const Weight& 
 }
 
 void CudaBackend::library_linear(Context& ctx, const Tensor& x, const Weight& w, const Tensor& y, const LinearArgs& args) {
+  const Arena::Scope scope(*ctx.arena);
+  NarrowRows narrow;
+  const bool is_fp8 = w.data.dtype() == DType::kF8E4M3;
+  if (is_fp8) {
+    narrow = {ctx.allocate({x.rows(), x.dim(-1)}, DType::kF8E4M3), ctx.allocate({x.rows()}, DType::kF32)};
+    const HopperGemm own = hopper_product(x, narrow, w, y, args);
+    if (is_fused(own, member_rows(x), args.activation, device_.index)) {
+      if (ctx.planning()) return;
+      const cudaStream_t stream = enter();
+      quantize_rows(stream, x, narrow.bytes, narrow.scales);
+      return hopper_gemm(stream, own, device_.index);
+    }
+  }
   const bool has_residual = args.residual.defined();
   const bool library_activation = args.activation == Activation::kNone || (args.activation != Activation::kSilu && !has_residual);
   const bool whole = library_activation && !args.gate.defined() && (!args.bias.defined() || x.dtype() == DType::kF32 || w.packed);
-  const Arena::Scope scope(*ctx.arena);
   // The residual must outlive the product, and may be y.
   const Tensor product = whole || !has_residual ? y : ctx.allocate({y.rows(), y.dim(-1)}, y.dtype());
-  const bool is_fp8 = w.data.dtype() == DType::kF8E4M3;
-  const Tensor bytes = is_fp8 ? ctx.allocate({x.rows(), x.dim(-1)}, DType::kF8E4M3) : Tensor();
-  const Tensor scales = is_fp8 ? ctx.allocate({x.rows()}, DType::kF32) : Tensor();
   if (ctx.planning() || y.rows() == 0) return;
   const cudaStream_t stream = enter();
 
@@ -202,10 +256,10 @@ void CudaBackend::library_linear(Context& ctx, const Tensor& x, const Weight& w,
     call.activation = args.activation;
   }
   if (is_fp8) {
-    quantize_rows(stream, x, bytes, scales);
-    call.x = bytes.raw();
+    quantize_rows(stream, x, narrow.bytes, narrow.scales);
+    call.x = narrow.bytes.raw();
     call.x_pitch = x.dim(-1);
-    call.x_scales = floats(scales);
+    call.x_scales = floats(narrow.scales);
     call.w_scales = floats(row_scales(w));
   }
   if (!matmul_->run(call, stream)) {

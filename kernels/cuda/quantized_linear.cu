@@ -1,7 +1,8 @@
 // kernels/cuda/quantized_linear.cu: products of a few rows with block-quantised matrices, and their dequantisation for more rows.
 //
 // Maths    y[r, o] = residual + gate ⊙ f(act(bias[o] + Σ_i W[o, i] x[r, i])),  W = s (code - bias) - o  in pieces of 32 (device/blocks.cuh)
-// Shape    as small_linear.cu's; 7.7 GB a token of RWKV-7 7.2B in Q8_0, 4.1 GB in Q4_0 or Q4_K.
+// Shape    as small_linear.cu's; 7.7 GB a token of RWKV-7 7.2B in Q8_0, 4.1 GB in Q4_0 or Q4_K. Rows in 16 bits go to quantized_mma.cu,
+//          unless they are too long for shared memory.
 // Tiles    a warp takes an output, a lane a piece of it at a time with several pieces on their way. x is widened to f32 in shared memory,
 //          4096 elements at a time, in rows of 36 floats a piece, so that neighbouring lanes meet different banks.
 // Traffic  W once, x once a block of 8 outputs.
@@ -16,6 +17,7 @@
 #include "core/threads.h"
 #include "kernels/cuda/device/blocks.cuh"
 #include "kernels/cuda/device/products.cuh"
+#include "kernels/cuda/quantized_mma.h"
 
 namespace linea::cuda {
 namespace {
@@ -24,23 +26,6 @@ constexpr int kWarps = 8, kThreads = kWarps * 32;
 constexpr int kChunk = 4096;        // elements of x in shared memory
 constexpr int kPitch = kPiece + 4;  // floats of a piece there
 constexpr int64_t kFewRows = 4;     // beyond, dequantising once for a product on tensor cores is less work
-
-template <class F> void with_blocks(DType type, F&& f) {
-  switch (type) {
-    case DType::kQ4_0: return f(Blocks<DType::kQ4_0>{});
-    case DType::kQ4_1: return f(Blocks<DType::kQ4_1>{});
-    case DType::kQ5_0: return f(Blocks<DType::kQ5_0>{});
-    case DType::kQ5_1: return f(Blocks<DType::kQ5_1>{});
-    case DType::kQ8_0: return f(Blocks<DType::kQ8_0>{});
-    case DType::kIQ4_NL: return f(Blocks<DType::kIQ4_NL>{});
-    case DType::kQ2_K: return f(Blocks<DType::kQ2_K>{});
-    case DType::kQ3_K: return f(Blocks<DType::kQ3_K>{});
-    case DType::kQ4_K: return f(Blocks<DType::kQ4_K>{});
-    case DType::kQ5_K: return f(Blocks<DType::kQ5_K>{});
-    case DType::kQ6_K: return f(Blocks<DType::kQ6_K>{});
-    default: throw Error(ErrorKind::kInternal, std::string(name_of(type)) + " is not block-quantised");
-  }
-}
 
 // Elements [begin, begin + kChunk) of a row of x as f32, with the sums of every 16 after them.
 template <int kRows> struct Inputs {
@@ -226,7 +211,7 @@ void quantized_projections(const char* op, cudaStream_t stream, std::span<const 
       set_ending(product, args, all.rows);
       done[j] = true;
     }
-    launch(op, type, all, stream);
+    if (!quantized_mma(op, stream, type, all)) launch(op, type, all, stream);
   }
 }
 

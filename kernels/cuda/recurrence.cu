@@ -3,14 +3,14 @@
 // Maths    S ← diag(w) S - b (aᵀ S) + k (s v)ᵀ,   y = Sᵀ q + D v      with S [dk, dv] of a head
 // Shape    RWKV-7 7.2B: 64 heads of 64×64, with the delta rule; Mamba-2 2.7B: 80 heads of 128×64. One token, or a prefill of thousands.
 // Tiles    a block takes 32 columns of a head's S. Four warps, one on each scheduler, hold them in registers through all tokens
-//          (device/recurrence.cuh); four others run ahead, widening the next few tokens' vectors into shared memory, and behind, adding up
-//          what the last few tokens gave.
+//          (device/recurrence.cuh); four others run ahead, reading two stages of tokens ahead and widening the next one's vectors into
+//          shared memory, and behind, adding up what the last one gave.
 // Traffic  S once in and out a call; a token's vectors once for every 32 columns, from the second-level cache all but the first time.
 // Roofline decode: 2 MB of state a layer of RWKV-7 7.2B, 0.7 µs at 2.98 TB/s, so a launch. Prefill of RWKV-7: a token's chain is 16 fused
 //          products, three exchanges between lanes and 64 fused products, about 200 cycles if nothing waits; 4096 tokens then take 0.5 ms
-//          and 32 layers 15 ms beside 73 ms of matrix products. Measured: 2.0 ms with half the workers and a butterfly for y, 1.3 ms with
-//          this division but the loaders' reads one after the other. A chunked form on tensor cores would need 0.1 ms (its vectors' bytes),
-//          at the price of bits that depend on where a text was split; this one keeps them.
+//          and 32 layers 15 ms beside 73 ms of matrix products. Measured: 1.5 ms; 1.9 ms with the loaders' reads waited for within a
+//          stage, 2.0 ms with half the workers and a butterfly for y. A chunked form on tensor cores would need 0.1 ms (its vectors'
+//          bytes), at the price of bits that depend on where a text was split; this one keeps them.
 // Accuracy f32. A token's arithmetic does not depend on where a call began: equal bits for any split of a sequence.
 #include "kernels/cuda/device/recurrence.cuh"
 #include "kernels/recurrence_layout.h"
@@ -52,49 +52,71 @@ __device__ void finish_with(const Shared<kTokens, kKeys, kDelta>& shared, int wh
   }
 }
 
-template <int kTokens, int kKeys, bool kDelta>
-__device__ void finish(const Shared<kTokens, kKeys, kDelta>& shared, int which, const RecurrenceParams& p, int64_t first, int tokens,
-                       int64_t head, int block_column, int thread) {
-  with_element(p.type, [&](auto* tag) {
-    finish_with<std::remove_pointer_t<decltype(tag)>>(shared, which, p, first, tokens, head, block_column, thread);
-  });
+// A block's way through the tokens of its sequence: workers and loaders meet after every stage.
+struct Course {
+  int64_t begin, end, head;
+  int block_column;
+
+  __device__ int count(int64_t first, int most) const { return static_cast<int>(min(static_cast<int64_t>(most), end - first)); }
+};
+
+// While a stage is worked on, the loaders add up what the one before gave, put the next one's vectors in its place and ask for those after.
+template <class T, int kTokens, int kKeys, bool kDelta>
+__device__ void load_all(Shared<kTokens, kKeys, kDelta>& shared, const RecurrenceParams& p, const Course& c, int thread) {
+  Arriving<kLoaders, T, kTokens, kKeys, kColumns, kDelta> vectors;
+  const auto read = [&](int64_t first) {
+    if (first < c.end) vectors.read(p, first, c.count(first, kTokens), c.head, c.block_column, thread);
+  };
+  const auto put = [&](int which, int64_t first) {
+    if (first < c.end) vectors.put(shared.stages[which], p, c.count(first, kTokens), c.head, c.block_column, thread);
+  };
+  const auto finish = [&](int which, int64_t first) {
+    finish_with<T>(shared, which, p, first, c.count(first, kTokens), c.head, c.block_column, thread);
+  };
+  read(c.begin);
+  put(0, c.begin);
+  read(c.begin + kTokens);
+  __syncthreads();
+  int current = 0;
+  for (int64_t first = c.begin; first < c.end; first += kTokens) {
+    if (first > c.begin) finish(1 - current, first - kTokens);
+    // What finish() has read of the stage is filled anew only when all loaders are through.
+    asm volatile("bar.sync 1, %0;" ::"n"(kLoaders) : "memory");
+    put(1 - current, first + kTokens);
+    read(first + 2 * kTokens);
+    current = 1 - current;
+    __syncthreads();
+  }
+  finish(1 - current, c.begin + (c.end - 1 - c.begin) / kTokens * kTokens);
+}
+
+template <bool kReadBefore, int kTokens, int kKeys, bool kDelta>
+__device__ void work_on_all(Shared<kTokens, kKeys, kDelta>& shared, const RecurrenceParams& p, const Course& c, int64_t state_head,
+                            int thread) {
+  const int lane = thread % kKeyLanes, own_column = thread / kKeyLanes * kThreadColumns;
+  Cells<kKeys> cells;
+  cells.read(p, state_head, c.block_column + own_column, lane);
+  __syncthreads();
+  int current = 0;
+  for (int64_t first = c.begin; first < c.end; first += kTokens) {
+    advance_all<kReadBefore>(cells, shared.stages[current], c.count(first, kTokens), own_column, lane, shared.parts[current]);
+    current = 1 - current;
+    __syncthreads();
+  }
+  cells.write(p, state_head, c.block_column + own_column, lane);
 }
 
 template <int kTokens, int kKeys, bool kDelta, bool kReadBefore>
 __global__ void __launch_bounds__(kWorkers + kLoaders, kKeys <= 128 ? 2 : 1) recurrence_kernel(const __grid_constant__ RecurrenceParams p) {
   extern __shared__ __align__(16) char memory[];
   auto& shared = *reinterpret_cast<Shared<kTokens, kKeys, kDelta>*>(memory);
-  const int thread = static_cast<int>(threadIdx.x), lane = thread % kKeyLanes, own_column = thread / kKeyLanes * kThreadColumns;
-  const bool works = thread < kWorkers;  // whole warps
-  const int64_t head = blockIdx.x, begin = blockIdx.z * p.tokens, end = begin + p.tokens;
-  const int64_t state_head = static_cast<int64_t>(blockIdx.z) * gridDim.x + head;
-  const int block_column = static_cast<int>(blockIdx.y) * kColumns;
-  const auto count = [&](int64_t first) { return static_cast<int>(min(static_cast<int64_t>(kTokens), end - first)); };
+  const int thread = static_cast<int>(threadIdx.x);
+  const int64_t state_head = static_cast<int64_t>(blockIdx.z) * gridDim.x + blockIdx.x, begin = blockIdx.z * p.tokens;
+  const Course course = {begin, begin + p.tokens, blockIdx.x, static_cast<int>(blockIdx.y) * kColumns};
+  if (thread == 0 && blockIdx.y == 0) expect_state(p, state_head);
   follow_previous();
-  Cells<kKeys> cells;
-  if (works) {
-    cells.read(p, state_head, block_column + own_column, lane);
-  } else {
-    fill<kLoaders>(shared.stages[0], p, begin, count(begin), head, block_column, thread - kWorkers);
-  }
-  __syncthreads();
-  int current = 0;
-  for (int64_t first = begin; first < end; first += kTokens) {
-    if (!works) {
-      if (first > begin) finish(shared, 1 - current, p, first - kTokens, kTokens, head, block_column, thread - kWorkers);
-      // What finish() has read of the stage is filled anew only when all loaders are through.
-      asm volatile("bar.sync 1, %0;" ::"n"(kLoaders) : "memory");
-      const int64_t next = first + kTokens;
-      if (next < end) fill<kLoaders>(shared.stages[1 - current], p, next, count(next), head, block_column, thread - kWorkers);
-    } else {
-      advance_all<kReadBefore>(cells, shared.stages[current], count(first), own_column, lane, shared.parts[current]);
-    }
-    current = 1 - current;
-    __syncthreads();
-  }
-  if (works) return cells.write(p, state_head, block_column + own_column, lane);
-  const int64_t last = begin + (p.tokens - 1) / kTokens * kTokens;
-  finish(shared, 1 - current, p, last, count(last), head, block_column, thread - kWorkers);
+  if (thread < kWorkers) return work_on_all<kReadBefore>(shared, p, course, state_head, thread);  // whole warps
+  with_element(p.type, [&](auto* tag) { load_all<std::remove_pointer_t<decltype(tag)>>(shared, p, course, thread - kWorkers); });
 }
 
 template <int kTokens, int kKeys, bool kDelta, bool kReadBefore>

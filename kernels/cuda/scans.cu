@@ -40,6 +40,7 @@ template <class T> struct SelectiveScanParams {
 
 // Lane l of a channel holds the states l, l + 4, ... Neighbouring threads are neighbouring channels.
 template <int kStates, class T> __global__ void __launch_bounds__(kScanThreads) selective_scan_kernel(SelectiveScanParams<T> all) {
+  follow_previous();
   const SelectiveScanParams<T> p = all.of(blockIdx.y);
   const int lane = static_cast<int>(threadIdx.x) / kChannelsPerBlock;
   const int channel = static_cast<int>(blockIdx.x) * kChannelsPerBlock + static_cast<int>(threadIdx.x) % kChannelsPerBlock;
@@ -103,6 +104,7 @@ template <class T> struct WeightedAverageParams {
 constexpr int kAhead = 8;  // as above
 
 template <class T> __global__ void __launch_bounds__(kScanThreads) weighted_average_kernel(WeightedAverageParams<T> p) {
+  follow_previous();
   const int channel = static_cast<int>(blockIdx.x) * kScanThreads + static_cast<int>(threadIdx.x);
   if (channel >= p.dim) return;
   const int64_t sequence = blockIdx.y, row = sequence * p.tokens;
@@ -207,16 +209,15 @@ template <class T> struct TokenShift {
 template <class T> void launch_selective_scan(const SelectiveScanParams<T>& p, int64_t sequences, cudaStream_t stream) {
   const dim3 blocks(static_cast<unsigned>(ceil_div(p.dim, kChannelsPerBlock)), static_cast<unsigned>(sequences));
   if (p.states <= 4 * kLanesPerChannel) {
-    selective_scan_kernel<4><<<blocks, kScanThreads, 0, stream>>>(p);
+    launch_chained("selective_scan", selective_scan_kernel<4, T>, blocks, kScanThreads, 0, stream, p);
   } else if (p.states <= 16 * kLanesPerChannel) {
-    selective_scan_kernel<16><<<blocks, kScanThreads, 0, stream>>>(p);
+    launch_chained("selective_scan", selective_scan_kernel<16, T>, blocks, kScanThreads, 0, stream, p);
   } else if (p.states <= 64 * kLanesPerChannel) {
-    selective_scan_kernel<64><<<blocks, kScanThreads, 0, stream>>>(p);
+    launch_chained("selective_scan", selective_scan_kernel<64, T>, blocks, kScanThreads, 0, stream, p);
   } else {
     throw Error(ErrorKind::kDevice, "selective_scan of " + std::to_string(p.states) + " states a channel does not run on CUDA devices",
                 "choose --device cpu");
   }
-  check_launch("selective_scan");
 }
 
 }  // namespace
@@ -270,8 +271,7 @@ void CudaBackend::weighted_average(Context&, const Tensor& k, const Tensor& v, c
                                         .tokens = k.dim(0) / sequences,
                                         .dim = static_cast<int>(k.dim(1))};
     const dim3 blocks(static_cast<unsigned>(ceil_div(p.dim, kScanThreads)), static_cast<unsigned>(sequences));
-    weighted_average_kernel<<<blocks, kScanThreads, 0, stream>>>(p);
-    check_launch(op);
+    launch_chained(op, weighted_average_kernel<T>, blocks, kScanThreads, 0, stream, p);
   });
 }
 

@@ -3,7 +3,7 @@
 
 #include <cuda_runtime_api.h>
 
-#include <span>
+#include <vector>
 
 #include "kernels/ops.h"
 
@@ -16,7 +16,8 @@ bool small_linear(const char* op, cudaStream_t stream, const Tensor& x, const We
 // What the rows of an e4m3 matrix are multiplied by [out] f32; undefined for others.
 Tensor row_scales(const Weight& w);
 
-// The same for several products at once, as ops.h states them for project.
-bool small_projections(cudaStream_t stream, std::span<const Projection> projections);
+// Several products of equally many rows at once, as ops.h states them for project. Those that are submitted are taken from `projections`,
+// which is all of them where it returns true.
+bool small_projections(cudaStream_t stream, std::vector<Projection>& projections);
 
 }  // namespace linea::cuda

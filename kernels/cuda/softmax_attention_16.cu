@@ -3,10 +3,9 @@
 // Maths    s = softcap(scale · q kᵀ), masked;  y = Σ_n exp(s_n - m) v_n / Σ_n exp(s_n - m), with the maximum m updated tile by tile.
 // Shape    SANA cross attention at 1024²: 2048 queries, 20 heads of 112, 20–300 keys. Gemma-2: 300 queries, 8 heads over 4, d = 256.
 // Tiles    block = 64 queries of a head, 4 warps of 16, against tiles of 64 keys (32 for SANA's 112 channels, which lets five blocks share
-// a multiprocessor,
-//          and where d > 128). Queries, keys and values lie in shared
-//          memory in rows of w + 8 elements, which keeps ldmatrix free of bank conflicts; w = d rounded up to a multiple of 16 that is
-//          compiled. The next keys arrive while weights and values are multiplied, the next values during the scores.
+//          a multiprocessor, and where d > 128). Queries, keys and values lie in shared memory in rows of w + 8 elements, which keeps
+//          ldmatrix free of bank conflicts; w = d rounded up to a multiple of 16 that is compiled. The next keys arrive while weights
+//          and values are multiplied, the next values during the scores.
 // Traffic  q and y once, k and v once for every 64 queries (from the second-level cache).
 // Roofline bound by memory on paper: 18 MB = 6 µs, and 5.5 GFLOP = 7 µs at 783 TFLOP/s; 49 µs measured (54 with tiles of 64 and
 //          four blocks, 74 with five, whose sums then live in local memory).

@@ -32,6 +32,28 @@ class StreamAllocator::Staging {
   Staging(const Staging&) = delete;
   Staging& operator=(const Staging&) = delete;
 
+  // While one piece leaves the device, the one before goes from pinned memory to its place.
+  void copy_back(void* to, const void* from, int64_t bytes, cudaStream_t stream) {
+    const auto place = [&](int64_t first) {
+      const Piece& piece = pieces_[static_cast<size_t>(first / kPiece) % pieces_.size()];
+      check(cudaEventSynchronize(piece.sent), "download", "cudaEventSynchronize");
+      parallel_for(std::min(kPiece, bytes - first), int64_t{1} << 20, [&](int64_t begin, int64_t end) {
+        std::memcpy(static_cast<char*>(to) + first + begin, static_cast<const char*>(piece.memory) + begin,
+                    static_cast<size_t>(end - begin));
+      });
+    };
+    for (const Piece& piece : pieces_) check(cudaEventSynchronize(piece.sent), "download", "cudaEventSynchronize");
+    for (int64_t first = 0; first < bytes; first += kPiece) {
+      const Piece& piece = pieces_[static_cast<size_t>(first / kPiece) % pieces_.size()];
+      check(cudaMemcpyAsync(piece.memory, static_cast<const char*>(from) + first, static_cast<size_t>(std::min(kPiece, bytes - first)),
+                            cudaMemcpyDeviceToHost, stream),
+            "download", "cudaMemcpyAsync");
+      check(cudaEventRecord(piece.sent, stream), "download", "cudaEventRecord");
+      if (first > 0) place(first - kPiece);
+    }
+    place((bytes - 1) / kPiece * kPiece);
+  }
+
   void copy(void* to, const void* from, int64_t bytes, cudaStream_t stream) {
     for (int64_t first = 0; first < bytes; first += kPiece) {
       const Piece& piece = pieces_[turn_++ % pieces_.size()];
@@ -100,6 +122,11 @@ void StreamAllocator::copy_from_host(void* to, const void* from, int64_t bytes) 
 void StreamAllocator::copy_to_host(void* to, const void* from, int64_t bytes) {
   LINEA_ASSERT(!recording_stream());
   check(cudaSetDevice(index_), "download", "cudaSetDevice");
+  if (bytes >= Staging::kPiece) {
+    const std::lock_guard lock(staging_mutex_);
+    if (!staging_) staging_ = std::make_unique<Staging>();
+    return staging_->copy_back(to, from, bytes, stream_);
+  }
   check(cudaMemcpyAsync(to, from, static_cast<size_t>(bytes), cudaMemcpyDeviceToHost, stream_), "download", "cudaMemcpyAsync");
   check(cudaStreamSynchronize(stream_), "download", "cudaStreamSynchronize");
 }

@@ -75,7 +75,8 @@ class SchemaCompiler {
   SchemaCompiler(std::string_view text, std::string source) : source_(std::move(source)) {
     if (text.size() > kMaxBytes) throw Error(ErrorKind::kUsage, source_ + ": is larger than 1 MiB");
     parse_json(text, source_, ErrorKind::kUsage);  // for its checks: depth, repeated keys
-    root_ = Schema::parse(text);
+    root_ = Schema::parse(text, nullptr, /*allow_exceptions=*/false);
+    if (root_.is_discarded()) throw Error(ErrorKind::kUsage, source_ + ": holds NaN or Infinity, which JSON does not have");
   }
 
   std::string compile() {

@@ -9,12 +9,16 @@ namespace linea {
 namespace {
 
 constexpr uint32_t kUnknown = std::numeric_limits<uint32_t>::max();
-constexpr size_t kMaxStacks = 20'000;     // of one state: beyond that a grammar is too ambiguous to follow
+constexpr size_t kMaxStacks = 20'000;    // of one state: beyond that a grammar is too ambiguous to follow
+constexpr size_t kMaxSteps = 5'000'000;  // ahead of what the tokens so far may have taken: about half a second
+constexpr size_t kStepsAToken = 250'000;
 constexpr size_t kMaxFrames = 4'000'000;  // some 50 bytes each with their index
 constexpr size_t kMaxStates = 100'000;    // up to a kilobyte each
 constexpr size_t kMaxMasks = 512;         // 8 KiB each for 65 536 tokens
 
 uint64_t pair_key(uint32_t a, uint32_t b) { return (uint64_t{a} << 32) | b; }
+
+[[noreturn]] void fail_ambiguous() { throw Error(ErrorKind::kUsage, "grammar: it is too ambiguous to follow"); }
 
 uint64_t hash_of(const std::vector<uint32_t>& values) {
   uint64_t hash = 0x9e3779b97f4a7c15u;
@@ -36,6 +40,12 @@ GrammarMatcher::GrammarMatcher(Grammar grammar, const Vocabulary& vocabulary, st
   start_ = state_of(std::move(stacks));
 }
 
+// Counts what finding the next tokens takes, so that a grammar with ever more readings of a text ends with a word and not in silence.
+void GrammarMatcher::spend(size_t steps) {
+  steps_ += steps;
+  if (steps_ > kMaxSteps) fail_ambiguous();
+}
+
 uint32_t GrammarMatcher::frame(uint32_t position, uint32_t below) {
   const auto [slot, fresh] = frame_ids_.try_emplace(pair_key(position, below), static_cast<uint32_t>(frames_.size()));
   if (fresh) {
@@ -54,6 +64,7 @@ GrammarMatcher::StateId GrammarMatcher::state_of(std::vector<uint32_t> stacks) {
   for (auto it = first; it != last; ++it) {
     if (states_[it->second].stacks == stacks) return it->second;
   }
+  if (stacks.size() > kMaxStacks) fail_ambiguous();
   if (states_.size() >= kMaxStates) throw Error(ErrorKind::kMemory, "grammar: it has too many states to follow");
   const auto id = static_cast<StateId>(states_.size());
   State& state = states_.emplace_back();
@@ -66,13 +77,17 @@ GrammarMatcher::StateId GrammarMatcher::state_of(std::vector<uint32_t> stacks) {
 
 // All stacks with a byte set on top that `position` on `below` can become without reading a byte.
 void GrammarMatcher::close(uint32_t position, uint32_t below, std::vector<uint32_t>& stacks) {
-  visited_.clear();
+  // One by one: clearing a set takes as long as the largest that it ever held.
+  for (const uint64_t item : visited_items_) visited_.erase(item);
+  visited_items_.clear();
   open_.assign(1, pair_key(position, below));
   while (!open_.empty()) {
     const uint64_t item = open_.back();
     open_.pop_back();
     if (!visited_.insert(item).second) continue;
-    if (visited_.size() > kMaxStacks) throw Error(ErrorKind::kUsage, "grammar: it is too ambiguous to follow");
+    visited_items_.push_back(item);
+    if (visited_.size() > kMaxStacks) fail_ambiguous();
+    spend(1);
     const auto at = static_cast<uint32_t>(item >> 32), under = static_cast<uint32_t>(item);
     const Symbol& symbol = grammar_.symbol(at);
     switch (symbol.kind) {
@@ -102,6 +117,7 @@ GrammarMatcher::StateId GrammarMatcher::advance(StateId state, uint8_t byte) {
   }
   if (const uint32_t known = (*states_[state].next)[byte]; known != kUnknown) return known;
   std::vector<uint32_t> stacks;
+  spend(states_[state].stacks.size());
   for (const uint32_t stack : states_[state].stacks) {
     if (stack <= kCut) continue;
     const Frame top = frames_[stack];
@@ -167,6 +183,7 @@ const GrammarMatcher::Part& GrammarMatcher::part_of(uint32_t upper) {
 }
 
 const TokenMask& GrammarMatcher::allowed(StateId state) {
+  steps_ -= std::min(steps_, kStepsAToken);
   if (const auto found = masks_.find(state); found != masks_.end()) return found->second;
   if (masks_.size() >= kMaxMasks) masks_.clear();
   TokenMask mask(vocabulary_.size());

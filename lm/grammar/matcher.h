@@ -59,6 +59,7 @@ class GrammarMatcher {
     std::vector<uint32_t> exits;
   };
 
+  void spend(size_t steps);
   uint32_t frame(uint32_t position, uint32_t below);
   StateId state_of(std::vector<uint32_t> stacks);
   void close(uint32_t position, uint32_t below, std::vector<uint32_t>& stacks);
@@ -76,7 +77,8 @@ class GrammarMatcher {
   std::unordered_map<uint32_t, Part> parts_;              // by upper part
   std::unordered_map<StateId, TokenMask> masks_;
   std::unordered_set<uint64_t> visited_;  // of close()
-  std::vector<uint64_t> open_;
+  std::vector<uint64_t> visited_items_, open_;
+  size_t steps_ = 0;  // taken, less what tokens are allowed
   StateId start_ = kDead;
 };
 

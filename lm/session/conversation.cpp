@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/text.h"
+#include "core/whole_number.h"
 
 namespace linea {
 namespace {
@@ -118,20 +119,21 @@ Conversation Conversation::from_json(const Json& json, const std::string& source
   try {
     for (const Json& entry : json.at("messages")) {
       MessageNode& node = result.nodes_.emplace_back();
-      node.parent = entry.at("parent").get<int>();
+      node.parent = whole_number<int>(entry.at("parent"), source + ": parent");
       const auto role = parse_role(entry.at("role").get<std::string>());
       if (!role) fail("unknown role");
       node.role = *role;
       node.text = entry.at("text").get<std::string>();
       node.twice = entry.value("twice", false);
-      node.answer_ids = entry.value("ids", std::vector<int32_t>());
+      for (const Json& id : entry.value("ids", Json::array())) node.answer_ids.push_back(whole_number<int32_t>(id, source + ": ids"));
       for (const Json& d : entry.value("documents", Json::array())) {
-        node.documents.push_back({d.at("path"), d.at("hash"), d.at("bytes").get<int64_t>(), d.value("twice", false)});
+        const auto bytes = whole_number<int64_t>(d.at("bytes"), source + ": bytes");
+        node.documents.push_back({d.at("path"), d.at("hash"), bytes, d.value("twice", false)});
       }
       if (node.parent < kRoot || node.parent >= static_cast<int>(result.nodes_.size()) - 1) fail("a message has no place");
     }
-    result.history_ = json.at("history").get<std::vector<int>>();
-    result.position_ = json.at("position").get<size_t>();
+    for (const Json& node : json.at("history")) result.history_.push_back(whole_number<int>(node, source + ": history"));
+    result.position_ = whole_number<size_t>(json.at("position"), source + ": position");
   } catch (const Json::exception& error) {
     fail(printable(error.what(), 160));
   }

@@ -4,6 +4,7 @@
 
 #include "core/safetensors.h"
 #include "core/text.h"
+#include "core/whole_number.h"
 #include "lm/session/chat_session.h"
 
 namespace linea {
@@ -144,8 +145,9 @@ void ChatSession::load(const std::filesystem::path& path) {
     reader.check_sum(list.size());
     std::vector<PrefixKey> kept;
     for (size_t i = list.size(); i-- > 0;) {  // the oldest first, as they were kept
-      const PrefixKey key = {list[i].at("low").get<uint64_t>(), list[i].at("high").get<uint64_t>(), list[i].at("length").get<uint64_t>()};
-      const int64_t tokens = list[i].at("tokens").get<int64_t>();
+      const auto number = [&](const char* name) { return whole_number<uint64_t>(list[i].at(name), path.string() + ": " + name); };
+      const PrefixKey key = {number("low"), number("high"), number("length")};
+      const auto tokens = whole_number<int64_t>(list[i].at("tokens"), path.string() + ": tokens");
       if (tokens < 0 || tokens > (int64_t{1} << 60)) reader.fail("a state's number of tokens is impossible");
       parts_.cache->insert(key, std::make_shared<const Snapshot>(reader.snapshot(i, tokens)));
       kept.push_back(key);

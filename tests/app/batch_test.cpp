@@ -243,6 +243,18 @@ TEST_F(Batch, OneProcessAShard) {
   for (const auto& [name, bytes] : pictures(out())) EXPECT_THAT(name, Not(HasSubstr(".part")));
 }
 
+TEST_F(Batch, AFolderThatVanishesEndsIt) {
+  write("jobs.jsonl", lines(40));
+  test::Process process(work_, arguments(out(), {"--progress", "none"}));
+  while (!process.ended() && !fs::exists(work_ / "out/job0_1.png")) std::this_thread::sleep_for(std::chrono::milliseconds(2));
+  ASSERT_FALSE(process.ended());
+  fs::rename(work_ / "out", work_ / "elsewhere");
+  const Outcome outcome = process.wait();
+  EXPECT_EQ(outcome.status, 1);
+  EXPECT_THAT(outcome.err, testing::AnyOf(HasSubstr("manifest.jsonl: was moved or removed"), HasSubstr("No such file")));
+  EXPECT_EQ(std::count(outcome.err.begin(), outcome.err.end(), '\n'), 1) << outcome.err;
+}
+
 // Killed at random moments until it is done: each picture exactly once, no leftovers, the bytes of an undisturbed run. The full test (200
 // pictures, 200 kills) runs with LINEA_LONG_TESTS=1.
 TEST_F(Batch, KilledAtAnyMoment) {

@@ -133,6 +133,9 @@ TEST_F(Chat, MistakesGetOneLine) {
   expect_refused(chat({"-p", "Hi", "--preset", "rwvk"}), 2, "did you mean 'rwkv'?");
   expect_refused(chat({"-p", "Hi", "--template", "chatlm"}), 2, "did you mean 'chatml'?");
   expect_refused(chat({"-p", "Hi", "--bias", "3"}), 2, "--bias");
+  expect_refused(chat({"-p", "Hi", "--bias", "99999999:ban"}), 2, "--bias: '99999999:ban': the model's tokens are 0 to ");
+  expect_refused(chat({"-p", "caf\xe9"}), 2, "the message is not UTF-8");
+  expect_refused(chat({"-p", "Hi", "--system", "\xff"}), 2, "--system is not UTF-8");
   expect_refused(chat({"-p", "Hi", "--grammar", "root ::= x"}), 2, "rule 'x' is not defined");
   expect_refused(chat({"-p", "Hi", "--json-schema", "{\"type\":\"text\"}"}), 2, "unknown type");
   expect_refused(chat({"-p", "Hi", "--grammar", "x ::= \"a\"", "--json-value"}), 2, "exclude each other");
@@ -142,6 +145,8 @@ TEST_F(Chat, MistakesGetOneLine) {
   expect_refused(chat({"-p", "Hi", "--state", work_ / "broken"}), 2, "broken");
   expect_refused(test::run(work_, {"chat", "-p", "Hi", "--model", "nowhere"}), 5, "nowhere");
   expect_refused(run({"complete", ""}), 2, "the text is empty");
+  expect_refused(run({"complete", "\xff\xfe"}), 2, "the text is not UTF-8");
+  expect_refused(run({"complete", "a", "--bias", "99999999:ban"}), 2, "--bias");
   expect_refused(test::run(work_, {"complete", "a", "--model", test::data_path("lm/rwkv7")}), 5, "no tokenizer");
 }
 

@@ -124,6 +124,9 @@ TEST_F(Cli, InfoDescribesModelsAndFiles) {
   const Outcome model = run({"info", work_ / "model", "--json"});
   ASSERT_EQ(model.status, 0) << model.err;
   EXPECT_EQ(parse_json(model.out, "info").at("compression"), 4);
+  const Outcome torch = run({"info", test::data_path("checkpoints/plain.pth")});
+  EXPECT_EQ(torch.status, 0) << torch.err;
+  EXPECT_THAT(torch.out, HasSubstr("plain.pth: "));
   const Outcome file = run({"info", work_ / "model/vae/diffusion_pytorch_model.safetensors"});
   EXPECT_EQ(file.status, 0);
   EXPECT_THAT(file.out, HasSubstr("decoder.conv_in.weight"));
@@ -147,6 +150,10 @@ TEST_F(Cli, MisspeltWordsGetTheNearest) {
 TEST_F(Cli, ValuesOutOfRange) {
   expect_refused(run(generate({"-o", out()}, "")), 2, "prompt is empty");
   expect_refused(run(generate({"-o", out()}, " \n ")), 2, "prompt is empty");
+  expect_refused(run(generate({"-o", out()}, "caf\xe9")), 2, "the prompt is not UTF-8");
+  expect_refused(run(generate({"-o", out()}, "-"), std::string("a\0b", 3)), 2, "NUL");
+  expect_refused(run(generate({"-o", out()}, "-"), std::string((1 << 20) + 1, 'a')), 2, "more than 1048576 bytes");
+  expect_refused(run(generate({"-o", out(), "--negative", "\xff"})), 2, "--negative is not UTF-8");
   const auto with = [&](const char* option, const char* value) {
     std::vector<std::string> arguments = generate({"-o", out()});
     const auto found = std::find(arguments.begin(), arguments.end(), option);
@@ -169,6 +176,9 @@ TEST_F(Cli, ValuesOutOfRange) {
   expect_refused(with("--dtype", "fp23"), 2, "did you mean 'fp32'?");
   expect_refused(with("--device", "gpu"), 2, "--device");
   expect_refused(with("--instruction", "/nonexistent"), 2, "/nonexistent");
+  expect_refused(with("--instruction", "/tmp"), 2, "/tmp: is a folder");
+  expect_refused(with("--steps", "two\nlines"), 2, "two\\x0alines");
+  expect_refused(run(generate({"-o", out(), "--seed", "4"})), 2, "--seed: given more than once");
 }
 
 TEST_F(Cli, OutputsThatCannotBeWritten) {
@@ -234,6 +244,7 @@ TEST_F(Cli, BrokenModels) {
 TEST_F(Cli, ImagesThatAreNone) {
   std::ofstream(work_ / "x.png") << "not a picture";
   expect_refused(run({"info", work_ / "x.png"}), 2, "x.png");
+  expect_refused(run({"info", work_ / "nowhere"}), 2, "no such file, folder or built-in model");
   expect_refused(run({"reconstruct", work_ / "x.png", "-o", out(), "--model", work_ / "model"}), 2, "x.png");
 }
 

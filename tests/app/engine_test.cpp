@@ -59,7 +59,8 @@ TEST(PictureSettings, JsonKeepsEverything) {
 }
 
 TEST(PictureSettings, BrokenJsonIsABadFile) {
-  for (const char* text : {"", "[]", "{}", "{\"schema\":\"other\"}", "{\"schema\":\"linea.picture/1\",\"prompt\":3}"}) {
+  for (const char* text : {"", "[]", "{}", "{\"schema\":\"other\"}", "{\"schema\":\"linea.picture/1\",\"prompt\":3}",
+                           R"({"schema":"linea.picture/1","prompt":"a","width":64,"height":64,"steps":1,"guidance":NaN,"seed":0})"}) {
     EXPECT_THROW(settings_from_json(text, "test"), Error) << text;
   }
 }

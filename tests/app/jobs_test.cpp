@@ -196,6 +196,14 @@ TEST_F(Jobs, JsonKeepsAJob) {
   for (const char* text : {"", "{}", "[]", R"({"schema":"linea.picture_job/1"})", R"({"schema":"x"})"}) {
     EXPECT_THROW(picture_job_from_json(text, "test"), Error) << text;
   }
+  for (const auto& [from, to] : {std::pair("18446744073709551615", "18446744073709551616"),
+                                 {"\"count\":3", "\"count\":4294967297"},
+                                 {"\"steps\":", "\"steps\":0.5e"}}) {
+    std::string text = to_json(j);
+    ASSERT_NE(text.find(from), std::string::npos) << text;
+    text.replace(text.find(from), std::string(from).size(), to);
+    EXPECT_THROW(picture_job_from_json(text, "test"), Error) << text;
+  }
 }
 
 TEST_F(Jobs, PicturesOfAJobLieUnderTheirNames) {
@@ -558,7 +566,7 @@ TEST_F(Jobs, PicturesSayWhatMemoryTheyWerePlannedForAndTook) {
   engine.submit(job());
   engine.wait_idle();
   ASSERT_EQ(events(Kind::kPictureDone).size(), 1u);
-  const PictureResult& result = events(Kind::kPictureDone)[0].result;
+  const PictureResult result = events(Kind::kPictureDone)[0].result;
   EXPECT_GT(result.planned_bytes, 0);
   EXPECT_GT(result.observed_bytes, 0);
 }

@@ -198,15 +198,16 @@ class Bench {
     for (int i = 0; i < kPrefills; ++i) best = std::min(best, seconds_of(ctx_, [&] { model_.prefill(ctx_, tokens_, state_, logits_); }));
     return best;
   }
-  void print_profiles(const bench::Rates& rates) {
-    bench::ProfilingBackend profiler(*ctx_.backend);
-    Context profiled = ctx_;
-    profiled.backend = &profiler;
-    for (const bool whole : {false, true}) {
-      std::printf(whole ? "prompt by op\n" : "step by op (launched one by one)\n");
-      model_.prefill(profiled, whole ? std::span(tokens_) : std::span(tokens_).first(1), state_, logits_);
-      print_ops(profiler.take(), rates);
+  void print_profiles(const bench::Rates& rates, int64_t sequences) {
+    const auto first = std::span(tokens_).first(1);
+    print_profile("step by op (launched one by one)", rates, first, state_, logits_);
+    if (sequences > 1) {
+      const Arena::Scope scope(*ctx_.arena);
+      const Tensor logits = ctx_.allocate({sequences, model_.vocabulary_size()}, DType::kF32);
+      State states = State::repeated(state_, sequences);
+      print_profile("step of all texts by op", rates, std::vector<int32_t>(static_cast<size_t>(sequences), 7), states, logits);
     }
+    print_profile("prompt by op", rates, tokens_, state_, logits_);
   }
 
  private:
@@ -220,6 +221,15 @@ class Bench {
     });
     ctx_.replays = nullptr;
     return seconds / kSteps;
+  }
+
+  void print_profile(const char* title, const bench::Rates& rates, std::span<const int32_t> tokens, State& state, const Tensor& logits) {
+    bench::ProfilingBackend profiler(*ctx_.backend);
+    Context profiled = ctx_;
+    profiled.backend = &profiler;
+    std::printf("%s\n", title);
+    model_.prefill(profiled, tokens, state, logits);
+    print_ops(profiler.take(), rates);
   }
 
   Context ctx_;
@@ -271,7 +281,7 @@ void run(const Options& o) {
   const double prefill = bench.prefill_seconds(), prompt = static_cast<double>(o.prompt);
   std::printf("prompt of %ld  %8.1f ms %7.0f tokens/s, %.0f TFLOPS\n", static_cast<long>(o.prompt), prefill * 1e3, prompt / prefill,
               2 * parameters * prompt / prefill / 1e12);
-  if (o.profile) bench.print_profiles(rates);
+  if (o.profile) bench.print_profiles(rates, o.batch);
 }
 
 }  // namespace

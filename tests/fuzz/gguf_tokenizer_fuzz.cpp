@@ -3,7 +3,7 @@
 #include "tests/fuzz/fuzz.h"
 #include "tests/fuzz/input_file.h"
 
-// A tokenizer that loads also encodes and decodes. (Whole models: tests/lm/hostile_test.cpp, since kernels build with GCC only.)
+// A tokenizer that loads also encodes and decodes. (Whole models: tests/lm/hostile_test.cpp.)
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const auto path = linea::fuzz::input_file(data, size);
   if (path.empty()) return 0;

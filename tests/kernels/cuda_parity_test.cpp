@@ -371,5 +371,15 @@ TEST(CudaBackendTest, OutOfMemoryLeavesTheBackendUsable) {
   EXPECT_TRUE(same_bits(x, x.to(kCuda).to(kCpuDevice)));
 }
 
+// Copies of more than a piece of pinned memory, which does not divide them.
+TEST(CudaBackendTest, LargeTensorsGoThereAndBack) {
+  if (!cuda_available()) GTEST_SKIP() << "no CUDA device";
+  backend_of(kCuda);
+  for (const int64_t elements : {int64_t{4} << 20, (int64_t{4} << 20) + 1, (int64_t{12} << 20) + 12345}) {
+    const Tensor x = random_tensor({elements}, 3);
+    EXPECT_TRUE(same_bits(x, x.to(kCuda).to(kCpuDevice))) << elements;
+  }
+}
+
 }  // namespace
 }  // namespace linea::test

@@ -137,6 +137,18 @@ TEST_P(CudaQuantizedParity, Fp8Rows) {
     const double error = relative_l2(y[1].to(kCpuDevice), expected[1].to(kCpuDevice));
     EXPECT_LE(error, 0.05) << rows;
     EXPECT_GE(error, 0.005) << rows;
+    // As one of several projections, which have another kernel.
+    const Pair projected = output({rows, kOut}), bias = floats({kOut}), sum = floats({rows, kOut}), biased = output({rows, kOut});
+    const Pair plain_sum = {sum.wide, {sum[0], sum[1].to(kCpuDevice).to(kCuda)}};
+    const Projection all[] = {{.x = x[1], .w = &rounded, .y = projected[1]},
+                              {.x = x[1], .w = &whole, .y = biased[1], .bias = bias[1]},
+                              {.x = x[1], .w = &rounded, .y = sum[1], .bias = bias[1], .residual = sum[1]}};
+    project(narrow, all);
+    const double unit = dtype() == DType::kBF16 ? 0x1p-8 : 0x1p-11;
+    EXPECT_LE(relative_l2(projected[1].to(kCpuDevice), y[1].to(kCpuDevice)), 2 * unit) << rows;
+    const Projection alone[] = {{.x = x[1], .w = &whole, .y = plain_sum[1], .bias = bias[1], .residual = plain_sum[1]}};
+    project(plain, alone);
+    EXPECT_LE(relative_l2(sum[1].to(kCpuDevice), plain_sum[1].to(kCpuDevice)), 0.05) << rows;
   }
 }
 

@@ -290,6 +290,43 @@ TEST_P(CudaRecurrentParity, Project) {
   }
 }
 
+// A batch's rows: matrices that fill part of a tile, and sums that a cluster of blocks shares.
+TEST_P(CudaRecurrentParity, ProjectBatch) {
+  for (const auto& [rows, in, out] :
+       {std::array<int64_t, 3>{5, 64, 40}, {17, 72, 130}, {33, 1040, 300}, {64, 2560, 264}, {64, 4096, 4096}}) {
+    const std::array<Weight, 2> w = linear_weight(out, in), narrow = linear_weight(24, in);
+    const float unit = 1.0f / std::sqrt(static_cast<float>(in));
+    const Pair x = random({rows, in}, unit), z = random({rows, in}, unit), bias = floats({out});
+    const Pair a = pitched_output({rows, out}), b = output({rows, 24}, DType::kF32), c = floats({rows, out});
+    run([&](Context& ctx, int side) {
+      const auto i = static_cast<size_t>(side);
+      const Projection all[] = {{.x = x[side], .w = &w[i], .y = a[side], .bias = bias[side], .function = Function::kSigmoid},
+                                {.x = z[side], .w = &narrow[i], .y = b[side], .function = Function::kTanh},
+                                {.x = x[side], .w = &w[i], .y = c[side], .residual = c[side]}};
+      project(ctx, all);
+    });
+    const std::string what = "project " + Shape{rows, in, out}.to_string();
+    expect_close(a, what + " sigmoid", 1e-5);
+    expect_close(b, what + " tanh", 1e-5);
+    expect_close(c, what + " with residual", 1e-5);
+    // A row alone among zeros keeps its bits.
+    Context ctx = context(1);
+    const Tensor others = Tensor(x[1].shape(), x[1].dtype(), kCpuDevice);
+    std::memset(others.raw(), 0, static_cast<size_t>(others.bytes()));
+    const Tensor host = x[1].to(kCpuDevice);
+    const int64_t row = rows / 2, bytes = in * bytes_of(x[1].dtype());
+    std::memcpy(static_cast<char*>(others.raw()) + row * bytes, static_cast<const char*>(host.raw()) + row * bytes,
+                static_cast<size_t>(bytes));
+    const Tensor own = others.to(kCuda), y = Tensor({rows, out}, a[1].dtype(), kCuda);
+    const Pair skipped = output({rows, 24}, DType::kF32), sum = floats({rows, out});
+    const Projection same[] = {{.x = own, .w = &w[1], .y = y, .bias = bias[1], .function = Function::kSigmoid},
+                               {.x = z[1], .w = &narrow[1], .y = skipped[1], .function = Function::kTanh},
+                               {.x = own, .w = &w[1], .y = sum[1], .residual = sum[1]}};
+    project(ctx, same);
+    if (dtype() != DType::kF32) expect_same_bits(y.slice(0, row, 1), a[1].slice(0, row, 1), what + " alone");
+  }
+}
+
 TEST_P(CudaRecurrentParity, MixWithPrevious) {
   for (const auto& [T, C] : {std::array<int64_t, 2>{40, 64}, {5, 37}, {1, 2560}, {2, 4096}}) {
     const Pair x = floats({T, C}), w = floats({C}), bias = floats({C}), m = floats({C}), n = floats({C});

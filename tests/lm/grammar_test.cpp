@@ -218,6 +218,23 @@ TEST(GrammarConstraint, SaysWhenTheModelCannotSpellIt) {
   EXPECT_THROW(constraint.allowed(), Error);
 }
 
+// A text with more readings at every byte is given up with a word, soon.
+TEST(GrammarConstraint, SaysWhenAGrammarIsTooAmbiguous) {
+  const PieceTokenizer tokenizer = PieceTokenizer::with_bytes({"aa", "aaaa"});
+  const Vocabulary vocabulary(tokenizer, tokenizer.vocabulary_size(), {0});
+  const auto matcher =
+      std::make_shared<GrammarMatcher>(parse_gbnf("root ::= ([a-z] | [^\\n] | .){2,5} x?\nx ::= \"b\"{3,} \"\" | (\"c\"*)root+", "g"),
+                                       vocabulary, std::make_shared<TokenTrie>(vocabulary));
+  GrammarConstraint constraint(matcher, 1000);
+  const auto read = [&] {
+    for (int i = 0; i < 1000; ++i) {
+      constraint.allowed();
+      constraint.accept('c' + 1);
+    }
+  };
+  EXPECT_THROW(read(), Error);
+}
+
 TEST(GbnfText, IntegersAreExactlyThoseOfTheRange) {
   std::mt19937 random(3);
   for (int k = 0; k < 200; ++k) {

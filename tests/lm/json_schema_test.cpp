@@ -320,6 +320,7 @@ TEST(JsonSchema, BrokenSchemasGetOneLine) {
   const std::vector<std::pair<std::string, std::string>> cases = {
       {"", "schema"},
       {"{", "schema: "},
+      {"NaN", "NaN or Infinity"},
       {"3", "#: expected an object"},
       {"false", "allows no value"},
       {R"({"type":"text"})", "unknown type"},

@@ -49,7 +49,8 @@ TEST(JustifiedRows, FindsRowsByHeightAndPicture) {
 TEST(JustifiedRows, OddPicturesAndNone) {
   EXPECT_TRUE(JustifiedRows({}, 900, 150, 8).rows().empty());
   const std::vector<PictureProportion> odd = {{60000, 1}, {1, 60000}, {0, 0}};
-  for (const JustifiedRow& row : JustifiedRows(odd, 300, 150, 8).rows()) EXPECT_GE(row.height, 1);
+  const JustifiedRows rows(odd, 300, 150, 8);
+  for (const JustifiedRow& row : rows.rows()) EXPECT_GE(row.height, 1);
 }
 
 }  // namespace

@@ -104,7 +104,7 @@ inline U8x32 fifth_bits(const uint8_t* p) {
   using U32x8 = uint32_t __attribute__((vector_size(32)));
   const U8x32 spread = {0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 18, 18, 18, 18, 18, 18, 18, 18, 19, 19, 19, 19, 19, 19, 19, 19};
   const U8x32 bit = {1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128};
-  const U8x32 bytes = __builtin_shuffle(bits<U8x32>(U32x8{} + word), spread);
+  const U8x32 bytes = shuffle(bits<U8x32>(U32x8{} + word), spread);
   return (U8x32)((bytes & bit) != 0) & 16;
 }
 
@@ -146,7 +146,7 @@ struct IQ4_NL {
     using I8x16 = int8_t __attribute__((vector_size(16)));
     const U8x16 values = (U8x16)I8x16{-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
     const U8x16 v = bytes16(b + 2);
-    return (I8x32)join(__builtin_shuffle(values, v & 15), __builtin_shuffle(values, v >> 4));
+    return (I8x32)join(shuffle(values, v & 15), shuffle(values, v >> 4));
   }
 #if defined(__AVX512F__)
   static F32x16 levels() { return F32x16{-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113}; }

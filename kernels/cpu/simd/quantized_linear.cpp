@@ -66,8 +66,8 @@ template <class Q, int kPartIndex> struct Part {
   explicit Part(const uint8_t* block) {
 #if defined(__AVX512F__)
     if constexpr (Q::kNibbles) {
-      code[0] = __builtin_shuffle(Q::levels(), Q::template lanes<kPartIndex, 0>(block));
-      code[1] = __builtin_shuffle(Q::levels(), Q::template lanes<kPartIndex, 1>(block));
+      code[0] = shuffle(Q::levels(), Q::template lanes<kPartIndex, 0>(block));
+      code[1] = shuffle(Q::levels(), Q::template lanes<kPartIndex, 1>(block));
       return;
     }
 #endif

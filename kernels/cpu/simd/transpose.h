@@ -19,8 +19,8 @@ template <int kStep> inline void transpose_stage(F32s (&rows)[kLanes]) {
   for (int i = 0; i < kLanes; ++i) {
     if (i & kStep) continue;
     const F32s a = rows[i], b = rows[i + kStep];
-    rows[i] = __builtin_shuffle(a, b, upper);
-    rows[i + kStep] = __builtin_shuffle(a, b, lower);
+    rows[i] = shuffle(a, b, upper);
+    rows[i + kStep] = shuffle(a, b, lower);
   }
 }
 

@@ -151,16 +151,38 @@ inline F32s keep(F32s v, First first) {
   return v;
 }
 
+// Lane i of the result is lane lanes[i] of a, or of the two vectors [a, b]. Clang, which has no such builtin, takes them one by one.
+template <class V, class Lanes> inline V shuffle(V a, Lanes lanes) {
+#if defined(__clang__)
+  constexpr int kCount = sizeof(V) / sizeof(a[0]);
+  V result;
+  for (int i = 0; i < kCount; ++i) result[i] = a[lanes[i] & (kCount - 1)];
+  return result;
+#else
+  return __builtin_shuffle(a, lanes);
+#endif
+}
+template <class V, class Lanes> inline V shuffle(V a, V b, Lanes lanes) {
+#if defined(__clang__)
+  constexpr int kCount = sizeof(V) / sizeof(a[0]);
+  V result;
+  for (int i = 0; i < kCount; ++i) result[i] = lanes[i] & kCount ? b[lanes[i] & (kCount - 1)] : a[lanes[i] & (kCount - 1)];
+  return result;
+#else
+  return __builtin_shuffle(a, b, lanes);
+#endif
+}
+
 // Every second lane of the 2·kLanes values [a, b], and the values of two vectors in turn.
 inline F32s every_second(F32s a, F32s b, int first) {
   I32s even, odd;
   for (int i = 0; i < kLanes; ++i) even[i] = 2 * i, odd[i] = 2 * i + 1;
-  return first == 0 ? __builtin_shuffle(a, b, even) : __builtin_shuffle(a, b, odd);
+  return first == 0 ? shuffle(a, b, even) : shuffle(a, b, odd);
 }
 inline F32s in_turn(F32s a, F32s b, int half) {
   I32s low, high;
   for (int i = 0; i < kLanes; ++i) low[i] = i / 2 + i % 2 * kLanes, high[i] = low[i] + kLanes / 2;
-  return half == 0 ? __builtin_shuffle(a, b, low) : __builtin_shuffle(a, b, high);
+  return half == 0 ? shuffle(a, b, low) : shuffle(a, b, high);
 }
 
 // Asks for a row that will be read soon: rows with a wide pitch are too far apart for the processor's own prefetching.

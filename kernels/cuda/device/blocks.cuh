@@ -3,15 +3,17 @@
 // On the device the fields of a type's blocks lie in planes of their own, one after the other (quantized_linear.h), so that lanes read
 // neighbouring bytes, aligned. A piece of 32 elements has codes of up to 8 bits and, for each half of 16, a scale s and an offset o:
 //   value = s · (code - bias) - o
-// Blocks<type>::kFields are the fields as they lie in a block of the file, in the order of the planes; fetch() reads what a piece needs, to
-// be unpacked later, so that several pieces are on their way at once.
+// kScales says whether both halves share theirs. Blocks<type>::kFields are the fields as they lie in a block of the file, in the order of
+// the planes; fetch() reads what a piece needs, to be unpacked later, so that several pieces are on their way at once.
 #pragma once
 
 #include <cuda_fp16.h>
 
 #include <cstdint>
+#include <string>
 
 #include "core/dtype.h"
+#include "core/error.h"
 
 namespace linea::cuda {
 
@@ -80,7 +82,7 @@ template <DType type> struct Blocks;
 
 template <> struct Blocks<DType::kQ8_0> {
   static constexpr Fields kFields = {{{2, 32}, {0, 2}}, 2};
-  static constexpr int kElements = 32, kBias = 128, kAhead = 4;
+  static constexpr int kElements = 32, kBias = 128, kAhead = 4, kScales = 1;
   uint4 codes[2];
   uint16_t scale;
   __device__ void fetch(const uint8_t* w, int64_t blocks, int64_t piece) {
@@ -98,7 +100,7 @@ template <> struct Blocks<DType::kQ8_0> {
 
 template <> struct Blocks<DType::kQ4_0> {
   static constexpr Fields kFields = {{{2, 16}, {0, 2}}, 2};
-  static constexpr int kElements = 32, kBias = 8, kAhead = 4;
+  static constexpr int kElements = 32, kBias = 8, kAhead = 4, kScales = 1;
   uint4 codes;
   uint16_t scale;
   __device__ void fetch(const uint8_t* w, int64_t blocks, int64_t piece) {
@@ -113,7 +115,7 @@ template <> struct Blocks<DType::kQ4_0> {
 
 template <> struct Blocks<DType::kIQ4_NL> {
   static constexpr Fields kFields = {{{2, 16}, {0, 2}}, 2};
-  static constexpr int kElements = 32, kBias = 128, kAhead = 4;
+  static constexpr int kElements = 32, kBias = 128, kAhead = 4, kScales = 1;
   uint4 codes;
   uint16_t scale;
   __device__ void fetch(const uint8_t* w, int64_t blocks, int64_t piece) {
@@ -137,7 +139,7 @@ template <> struct Blocks<DType::kIQ4_NL> {
 
 template <> struct Blocks<DType::kQ4_1> {
   static constexpr Fields kFields = {{{4, 16}, {0, 4}}, 2};
-  static constexpr int kElements = 32, kBias = 0, kAhead = 4;
+  static constexpr int kElements = 32, kBias = 0, kAhead = 4, kScales = 1;
   uint4 codes;
   uint32_t affine;
   __device__ void fetch(const uint8_t* w, int64_t blocks, int64_t piece) {
@@ -152,7 +154,7 @@ template <> struct Blocks<DType::kQ4_1> {
 
 template <> struct Blocks<DType::kQ5_0> {
   static constexpr Fields kFields = {{{6, 16}, {2, 4}, {0, 2}}, 3};
-  static constexpr int kElements = 32, kBias = 16, kAhead = 4;
+  static constexpr int kElements = 32, kBias = 16, kAhead = 4, kScales = 1;
   uint4 codes;
   uint32_t high;
   uint16_t scale;
@@ -170,7 +172,7 @@ template <> struct Blocks<DType::kQ5_0> {
 
 template <> struct Blocks<DType::kQ5_1> {
   static constexpr Fields kFields = {{{8, 16}, {4, 4}, {0, 4}}, 3};
-  static constexpr int kElements = 32, kBias = 0, kAhead = 4;
+  static constexpr int kElements = 32, kBias = 0, kAhead = 4, kScales = 1;
   uint4 codes;
   uint32_t high, affine;
   __device__ void fetch(const uint8_t* w, int64_t blocks, int64_t piece) {
@@ -209,7 +211,7 @@ __device__ inline void set_grouped(const uint4& head, int j, Unpacked& u) {
 
 template <> struct Blocks<DType::kQ4_K> {
   static constexpr Fields kFields = {{{16, 128}, {0, 16}}, 2};
-  static constexpr int kElements = 256, kBias = 0, kAhead = 4;
+  static constexpr int kElements = 256, kBias = 0, kAhead = 4, kScales = 1;
   Codes32 codes;
   uint4 head;
   __device__ void fetch(const uint8_t* w, int64_t blocks, int64_t piece) {
@@ -226,7 +228,7 @@ template <> struct Blocks<DType::kQ4_K> {
 
 template <> struct Blocks<DType::kQ5_K> {
   static constexpr Fields kFields = {{{48, 128}, {16, 32}, {0, 16}}, 3};
-  static constexpr int kElements = 256, kBias = 0, kAhead = 2;
+  static constexpr int kElements = 256, kBias = 0, kAhead = 2, kScales = 1;
   Codes32 codes, high;
   uint4 head;
   __device__ void fetch(const uint8_t* w, int64_t blocks, int64_t piece) {
@@ -246,7 +248,7 @@ template <> struct Blocks<DType::kQ5_K> {
 
 template <> struct Blocks<DType::kQ6_K> {
   static constexpr Fields kFields = {{{0, 128}, {128, 64}, {192, 16}, {208, 2}}, 4};
-  static constexpr int kElements = 256, kBias = 32, kAhead = 2;
+  static constexpr int kElements = 256, kBias = 32, kAhead = 2, kScales = 2;
   Codes32 low, high;
   uint16_t scales, scale;
   __device__ void fetch(const uint8_t* w, int64_t blocks, int64_t piece) {
@@ -272,7 +274,7 @@ template <> struct Blocks<DType::kQ6_K> {
 
 template <> struct Blocks<DType::kQ2_K> {
   static constexpr Fields kFields = {{{16, 64}, {0, 16}, {80, 4}}, 3};
-  static constexpr int kElements = 256, kBias = 0, kAhead = 4;
+  static constexpr int kElements = 256, kBias = 0, kAhead = 4, kScales = 2;
   Codes32 codes;
   uint16_t groups;
   uint32_t affine;
@@ -297,7 +299,7 @@ template <> struct Blocks<DType::kQ2_K> {
 
 template <> struct Blocks<DType::kQ3_K> {
   static constexpr Fields kFields = {{{32, 64}, {0, 32}, {96, 12}, {108, 2}}, 4};
-  static constexpr int kElements = 256, kBias = 4, kAhead = 2;
+  static constexpr int kElements = 256, kBias = 4, kAhead = 2, kScales = 2;
   Codes32 codes, third;
   uint32_t scales[3];
   uint16_t scale;
@@ -329,6 +331,24 @@ template <> struct Blocks<DType::kQ3_K> {
 template <class B> __device__ inline float code_of(const Unpacked& u, int i) {
   const uint32_t bits = __byte_perm(u.codes[i / 4], 0x4b000000u, 0x7440u | static_cast<uint32_t>(i % 4));
   return __uint_as_float(bits) - (8388608.0f + static_cast<float>(B::kBias));
+}
+
+// Calls f(Blocks<type>{}).
+template <class F> void with_blocks(DType type, F&& f) {
+  switch (type) {
+    case DType::kQ4_0: return f(Blocks<DType::kQ4_0>{});
+    case DType::kQ4_1: return f(Blocks<DType::kQ4_1>{});
+    case DType::kQ5_0: return f(Blocks<DType::kQ5_0>{});
+    case DType::kQ5_1: return f(Blocks<DType::kQ5_1>{});
+    case DType::kQ8_0: return f(Blocks<DType::kQ8_0>{});
+    case DType::kIQ4_NL: return f(Blocks<DType::kIQ4_NL>{});
+    case DType::kQ2_K: return f(Blocks<DType::kQ2_K>{});
+    case DType::kQ3_K: return f(Blocks<DType::kQ3_K>{});
+    case DType::kQ4_K: return f(Blocks<DType::kQ4_K>{});
+    case DType::kQ5_K: return f(Blocks<DType::kQ5_K>{});
+    case DType::kQ6_K: return f(Blocks<DType::kQ6_K>{});
+    default: throw Error(ErrorKind::kInternal, std::string(name_of(type)) + " is not block-quantised");
+  }
 }
 
 }  // namespace linea::cuda

@@ -87,6 +87,11 @@ __device__ inline void copy_box(void* to, const CUtensorMap& map, uint64_t* barr
                : "memory");
 }
 
+// Into the second-level cache alone.
+__device__ inline void prefetch_box(const CUtensorMap& map, int c0, int c1) {
+  asm volatile("cp.async.bulk.prefetch.tensor.2d.L2.global.tile [%0, {%1, %2}];" ::"l"(&map), "r"(c0), "r"(c1) : "memory");
+}
+
 // The same into all blocks of the cluster that `mask` names, at the same place and for the same barrier in each.
 __device__ inline void copy_box_to_all(void* to, const CUtensorMap& map, uint64_t* barrier, int c0, int c1, int mask) {
   asm volatile(

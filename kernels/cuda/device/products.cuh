@@ -34,21 +34,39 @@ __device__ inline const Product& product_of_block(const Products& all) {
   return all.product[index];
 }
 
-template <class T> __device__ inline void store_result(const Product& p, int64_t row, int output, float value) {
-  if (p.residual) value += to_float(static_cast<const T*>(p.residual)[row * p.residual_pitch + output]);
-  static_cast<T*>(p.y)[row * p.y_pitch + output] = from_float<T>(value);
+__device__ inline float element_of(const void* row, DType type, int64_t i) {
+  switch (type) {
+    case DType::kBF16: return to_float(static_cast<const __nv_bfloat16*>(row)[i]);
+    case DType::kF16: return to_float(static_cast<const __half*>(row)[i]);
+    default: return static_cast<const float*>(row)[i];
+  }
 }
 
-__device__ inline void finish(const Product& p, int64_t row, int output, float sum) {
-  if (p.w_scales) sum *= p.w_scales[output];
-  if (p.bias) sum += p.bias[output];
-  sum = evaluate(activate(sum, p.activation), p.function);
-  if (p.gate) sum *= p.gate[row / p.rows_per_gate * p.gate_pitch + output];
-  switch (p.y_type) {
-    case DType::kBF16: return store_result<__nv_bfloat16>(p, row, output, sum);
-    case DType::kF16: return store_result<__half>(p, row, output, sum);
-    default: return store_result<float>(p, row, output, sum);
+// What ends a sum, read while the sum is still being made.
+struct Ending {
+  float scale = 1, bias = 0, gate = 1, residual = 0;
+
+  __device__ void read(const Product& p, int64_t row, int output) {
+    if (p.w_scales) scale = p.w_scales[output];
+    if (p.bias) bias = p.bias[output];
+    if (p.gate) gate = p.gate[row / p.rows_per_gate * p.gate_pitch + output];
+    if (p.residual) residual = element_of(p.residual, p.y_type, row * p.residual_pitch + output);
   }
+  __device__ void store(const Product& p, int64_t row, int output, float sum) const {
+    const float value = evaluate(activate(fmaf(sum, scale, bias), p.activation), p.function) * gate + residual;
+    const int64_t place = row * p.y_pitch + output;
+    switch (p.y_type) {
+      case DType::kBF16: static_cast<__nv_bfloat16*>(p.y)[place] = from_float<__nv_bfloat16>(value); return;
+      case DType::kF16: static_cast<__half*>(p.y)[place] = from_float<__half>(value); return;
+      default: static_cast<float*>(p.y)[place] = value;
+    }
+  }
+};
+
+__device__ inline void finish(const Product& p, int64_t row, int output, float sum) {
+  Ending ending;
+  ending.read(p, row, output);
+  ending.store(p, row, output, sum);
 }
 
 // x [rows, in], w [out, in], y [rows, out] without what depends on the form of w: vectors, splits, first_block.

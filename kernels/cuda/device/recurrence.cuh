@@ -86,74 +86,85 @@ template <class T> struct RawDecays {
   }
 };
 
-// The vectors of `tokens` tokens from `first`, by kLoaders threads. Everything is read, and kept as it lies in memory, before the first use
-// of any of it, so that all reads of a thread are on their way together.
-template <int kLoaders, class T, int kTokens, int kKeys, int kColumns, bool kDelta>
-__device__ void fill_with(Stage<kTokens, kKeys, kColumns, kDelta>& stage, const RecurrenceParams& p, int64_t first, int tokens,
-                          int64_t head, int column, int thread) {
-  constexpr int kGroups = kKeys / kKeyGroup, kItems = (kTokens * kGroups + kLoaders - 1) / kLoaders;
-  constexpr int kValues = (kTokens * kColumns + kLoaders - 1) / kLoaders;
-  const int64_t group = head / p.heads_per_group;
-  const float bias = p.step ? p.step_bias[head] : 0.0f, rate = p.step ? p.step_rate[head] : 0.0f;
+// The vectors of a few tokens on their way from memory to a stage, by kLoaders threads: read() asks for all of a thread's share and keeps
+// it as it lies in memory, so that nothing waits before put() widens it into shared memory.
+template <int kLoaders, class T, int kTokens, int kKeys, int kColumns, bool kDelta> struct Arriving {
+  static constexpr int kGroups = kKeys / kKeyGroup, kItems = (kTokens * kGroups + kLoaders - 1) / kLoaders;
+  static constexpr int kValues = (kTokens * kColumns + kLoaders - 1) / kLoaders;
   Pack<T, kKeyGroup> q[kItems], k[kItems], a[kDelta ? kItems : 1], b[kDelta ? kItems : 1];
   RawDecays<T> decays[kItems];
+  T values[kValues], step;
+  float scale;
+
+  // `tokens` tokens from `first`, at least one; what is read of others is not put anywhere.
+  __device__ void read(const RecurrenceParams& p, int64_t first, int tokens, int64_t head, int column, int thread) {
+    const int64_t group = head / p.heads_per_group;
 #pragma unroll
-  for (int n = 0; n < kItems; ++n) {
-    const int i = thread + n * kLoaders, j = i % kGroups * kKeyGroup;
-    const int64_t t = first + min(i / kGroups, tokens - 1);  // what is read of tokens that do not exist is not stored
-    q[n] = read_keys<T>(p, p.q, t * p.q_token + group * p.q_head, j);
-    k[n] = read_keys<T>(p, p.k, t * p.k_token + group * p.k_head, j);
-    if constexpr (kDelta) {
-      a[n] = read_keys<T>(p, p.a, t * p.a_token + head * p.a_head, j);
-      b[n] = read_keys<T>(p, p.b, t * p.b_token + head * p.b_head, j);
+    for (int n = 0; n < kItems; ++n) {
+      const int i = thread + n * kLoaders, j = i % kGroups * kKeyGroup;
+      const int64_t t = first + min(i / kGroups, tokens - 1);
+      q[n] = read_keys<T>(p, p.q, t * p.q_token + group * p.q_head, j);
+      k[n] = read_keys<T>(p, p.k, t * p.k_token + group * p.k_head, j);
+      if constexpr (kDelta) {
+        a[n] = read_keys<T>(p, p.a, t * p.a_token + head * p.a_head, j);
+        b[n] = read_keys<T>(p, p.b, t * p.b_token + head * p.b_head, j);
+      }
+      decays[n].read(p, t, head, j);
     }
-    decays[n].read(p, t, head, j);
-  }
-  const T* v = static_cast<const T*>(p.v) + head * p.v_head;
-  T values[kValues];
+    const T* v = static_cast<const T*>(p.v) + head * p.v_head;
 #pragma unroll
-  for (int n = 0; n < kValues; ++n) {
-    const int i = thread + n * kLoaders;
-    values[n] = v[(first + min(i / kColumns, tokens - 1)) * p.v_token + min(column + i % kColumns, p.value_dim - 1)];
-  }
-  if (thread < tokens) {
-    const int64_t t = first + thread;
-    stage.scale[thread] = p.step ? evaluate(to_float(static_cast<const T*>(p.step)[t * p.step_token + head]) + bias, Function::kSoftplus)
-                          : p.value_scale ? p.value_scale[t * p.scale_token + head]
-                                          : 1.0f;
-  }
-#pragma unroll
-  for (int n = 0; n < kItems; ++n) {
-    const int i = thread + n * kLoaders, token = i / kGroups, j = i % kGroups * kKeyGroup;
-    if (token >= tokens) break;
-    float vector[kKeyGroup];
-    const auto widen = [&](const Pack<T, kKeyGroup>& raw, float* to) {
-#pragma unroll
-      for (int c = 0; c < kKeyGroup; ++c) vector[c] = to_float(raw.element[c]);
-      store(to, vector);
-    };
-    widen(q[n], &stage.q[token][j]);
-    widen(k[n], &stage.k[token][j]);
-    if constexpr (kDelta) {
-      widen(a[n], &stage.a[token][j]);
-      widen(b[n], &stage.b[token][j]);
+    for (int n = 0; n < kValues; ++n) {
+      const int i = thread + n * kLoaders;
+      values[n] = v[(first + min(i / kColumns, tokens - 1)) * p.v_token + min(column + i % kColumns, p.value_dim - 1)];
     }
-    decays[n].decays(p, bias, rate, j, vector);
-    store(&stage.w[token][j], vector);
+    const int64_t own = first + min(thread, tokens - 1);
+    if (p.step) {
+      step = static_cast<const T*>(p.step)[own * p.step_token + head];
+    } else {
+      scale = p.value_scale ? p.value_scale[own * p.scale_token + head] : 1.0f;
+    }
   }
+
+  __device__ void put(Stage<kTokens, kKeys, kColumns, kDelta>& stage, const RecurrenceParams& p, int tokens, int64_t head, int column,
+                      int thread) const {
+    const float bias = p.step ? p.step_bias[head] : 0.0f, rate = p.step ? p.step_rate[head] : 0.0f;
+    if (thread < tokens) stage.scale[thread] = p.step ? evaluate(to_float(step) + bias, Function::kSoftplus) : scale;
 #pragma unroll
-  for (int n = 0; n < kValues; ++n) {
-    const int i = thread + n * kLoaders, token = i / kColumns, c = i % kColumns;
-    if (token >= tokens) break;
-    stage.v[token][c] = column + c < p.value_dim ? to_float(values[n]) : 0.0f;
+    for (int n = 0; n < kItems; ++n) {
+      const int i = thread + n * kLoaders, token = i / kGroups, j = i % kGroups * kKeyGroup;
+      if (token >= tokens) break;
+      float vector[kKeyGroup];
+      const auto widen = [&](const Pack<T, kKeyGroup>& raw, float* to) {
+#pragma unroll
+        for (int c = 0; c < kKeyGroup; ++c) vector[c] = to_float(raw.element[c]);
+        store(to, vector);
+      };
+      widen(q[n], &stage.q[token][j]);
+      widen(k[n], &stage.k[token][j]);
+      if constexpr (kDelta) {
+        widen(a[n], &stage.a[token][j]);
+        widen(b[n], &stage.b[token][j]);
+      }
+      decays[n].decays(p, bias, rate, j, vector);
+      store(&stage.w[token][j], vector);
+    }
+#pragma unroll
+    for (int n = 0; n < kValues; ++n) {
+      const int i = thread + n * kLoaders, token = i / kColumns, c = i % kColumns;
+      if (token >= tokens) break;
+      stage.v[token][c] = column + c < p.value_dim ? to_float(values[n]) : 0.0f;
+    }
   }
-}
+};
 
 template <int kLoaders, int kTokens, int kKeys, int kColumns, bool kDelta>
 __device__ void fill(Stage<kTokens, kKeys, kColumns, kDelta>& stage, const RecurrenceParams& p, int64_t first, int tokens, int64_t head,
                      int column, int thread) {
-  with_element(
-      p.type, [&](auto* tag) { fill_with<kLoaders, std::remove_pointer_t<decltype(tag)>>(stage, p, first, tokens, head, column, thread); });
+  with_element(p.type, [&](auto* tag) {
+    Arriving<kLoaders, std::remove_pointer_t<decltype(tag)>, kTokens, kKeys, kColumns, kDelta> vectors;
+    vectors.read(p, first, tokens, head, column, thread);
+    vectors.put(stage, p, tokens, head, column, thread);
+  });
 }
 
 // Every one of the eight lanes gets the sums of all four values.
@@ -222,8 +233,17 @@ template <int kKeys> struct Cells {
   }
 };
 
-// What a thread needs of a token, in registers: read while the token before is worked on, since nothing tells the compiler that what is
-// stored in between does not change it.
+// Asks for a head's state to come into the second-level cache, as may be done before the kernel before has ended: nothing is read.
+__device__ inline void expect_state(const RecurrenceParams& p, int64_t head) {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+  const auto bytes = static_cast<uint32_t>(p.key_dim * p.value_dim) * static_cast<uint32_t>(sizeof(float));
+  if (!p.vectorised_values || bytes % 16 != 0) return;
+  const float* from = p.state + head * p.key_dim * p.value_dim;
+  asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(from), "r"(bytes) : "memory");
+#endif
+}
+
+// What a thread needs of a token, in registers.
 template <int kKeys, bool kDelta> struct TokenVectors {
   static constexpr int kGroups = Cells<kKeys>::kGroups;
   float q[kGroups][kKeyGroup], k[kGroups][kKeyGroup], w[kGroups][kKeyGroup];
@@ -282,23 +302,17 @@ __device__ inline void advance(Cells<kKeys>& cells, const TokenVectors<kKeys, kD
   }
 }
 
-// The `tokens` tokens of a stage, one after the other. Wide keys leave no registers for the next token's vectors.
+// The `tokens` tokens of a stage, one after the other. Reading the next one's vectors meanwhile costs more moves than it saves waiting.
 template <bool kReadBefore, int kTokens, int kKeys, int kColumns, bool kDelta>
 __device__ inline void advance_all(Cells<kKeys>& cells, const Stage<kTokens, kKeys, kColumns, kDelta>& stage, int tokens, int column,
                                    int lane, Parts<kTokens, kColumns>& parts) {
-  constexpr bool kAhead = kKeys <= 64;
-  TokenVectors<kKeys, kDelta> current, next;
-  if constexpr (kAhead) current.read(stage, 0, column, lane);
+#pragma unroll 2
   for (int token = 0; token < tokens; ++token) {
+    TokenVectors<kKeys, kDelta> vectors;
     float result[kThreadColumns];
-    if constexpr (kAhead) {
-      next.read(stage, min(token + 1, tokens - 1), column, lane);
-    } else {
-      current.read(stage, token, column, lane);
-    }
-    advance<kReadBefore>(cells, current, result);
+    vectors.read(stage, token, column, lane);
+    advance<kReadBefore>(cells, vectors, result);
     store(&parts.part[token][lane][column], result);
-    if constexpr (kAhead) current = next;
   }
 }
 

@@ -8,6 +8,27 @@ namespace linea::cuda {
 
 template <class T> __device__ inline float rounded(float v) { return to_float(from_float<T>(v)); }
 
+// What rwkv7_inputs does to kWidth channels; rate holds what replaces it afterwards.
+template <class T, int kWidth>
+__device__ inline void change_keys(float (&keys)[kWidth], float (&rate)[kWidth], float (&direction)[kWidth], const float (&k_k)[kWidth],
+                                   const float (&k_a)[kWidth], float factor) {
+#pragma unroll
+  for (int j = 0; j < kWidth; ++j) {
+    direction[j] = rounded<T>(keys[j] * k_k[j] * factor);
+    keys[j] = rounded<T>(fmaf(rounded<T>(keys[j] * rate[j]) - keys[j], k_a[j], keys[j]));
+    rate[j] = rounded<T>(rate[j] * direction[j]);
+  }
+}
+
+template <int kWidth> __device__ inline float squares_of(const float (&keys)[kWidth], const float (&k_k)[kWidth], float squares) {
+#pragma unroll
+  for (int j = 0; j < kWidth; ++j) squares = fmaf(keys[j] * k_k[j], keys[j] * k_k[j], squares);
+  return squares;
+}
+__device__ inline float direction_factor(float squares) { return 1.0f / fmaxf(sqrtf(squares), 1e-12f); }
+
+constexpr float kDecayScale = -0.6065306597126334f;  // -e^-½
+
 template <class T> struct Rwkv7InputsOp {
   T *k, *v, *rate, *kk;
   float* decay;
@@ -22,10 +43,9 @@ template <class T> struct Rwkv7InputsOp {
     for_own_channels<kWidth, kThreads>(size, [&](int i) {
       load(k + row * k_pitch + first + i, keys);
       load(k_k + first + i, weights);
-#pragma unroll
-      for (int j = 0; j < kWidth; ++j) squares = fmaf(keys[j] * weights[j], keys[j] * weights[j], squares);
+      squares = squares_of(keys, weights, squares);
     });
-    const float factor = 1.0f / fmaxf(sqrtf(sum_group<kThreads>(squares, shared)), 1e-12f);
+    const float factor = direction_factor(sum_group<kThreads>(squares, shared));
     for_own_channels<kWidth, kThreads>(size, [&](int i) {
       const int c = first + i;
       change_keys<kWidth>(row, c, factor);
@@ -33,25 +53,19 @@ template <class T> struct Rwkv7InputsOp {
       float d[kWidth];
       load(decay + row * decay_pitch + c, d);
 #pragma unroll
-      for (int j = 0; j < kWidth; ++j) d[j] *= -0.6065306597126334f;  // e^-½
+      for (int j = 0; j < kWidth; ++j) d[j] *= kDecayScale;
       store(decay + row * decay_pitch + c, d);
     });
   }
 
   template <int kWidth> __device__ void change_keys(int64_t row, int c, float factor) const {
-    float keys[kWidth], a[kWidth], weights[kWidth], direction[kWidth];
+    float keys[kWidth], a[kWidth], for_direction[kWidth], for_rate[kWidth], direction[kWidth];
     load(k + row * k_pitch + c, keys);
     load(rate + row * rate_pitch + c, a);
-    load(k_k + c, weights);
-#pragma unroll
-    for (int j = 0; j < kWidth; ++j) direction[j] = keys[j] * weights[j] * factor;
+    load(k_k + c, for_direction);
+    load(k_a + c, for_rate);
+    cuda::change_keys<T>(keys, a, direction, for_direction, for_rate, factor);
     store(kk + row * kk_pitch + c, direction);
-    load(k_a + c, weights);
-#pragma unroll
-    for (int j = 0; j < kWidth; ++j) {
-      keys[j] = fmaf(rounded<T>(keys[j] * a[j]) - keys[j], weights[j], keys[j]);
-      a[j] *= rounded<T>(direction[j]);
-    }
     store(k + row * k_pitch + c, keys);
     store(rate + row * rate_pitch + c, a);
   }
