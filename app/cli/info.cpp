@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <map>
 #include <memory>
+#include <vector>
 
 #include "app/cli/commands.h"
 #include "app/cli/options.h"
@@ -124,11 +125,22 @@ int show_picture(const fs::path& path, bool as_json) {
   return 0;
 }
 
+// The one GGUF file that makes a folder a chat model, as the built-in ones are; else the folder itself.
+fs::path file_of_chat_model(const fs::path& folder) {
+  std::error_code error;
+  std::vector<fs::path> files;
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder, error)) {
+    if (entry.path().extension() == ".gguf") files.push_back(entry.path());
+  }
+  return files.size() == 1 && !fs::exists(folder / "model_index.json", error) ? files.front() : folder;
+}
+
 int info(const std::string& argument, bool as_json) {
   std::error_code error;
   fs::path path = argument;
   if (!fs::exists(path, error)) path = assets_folder() / "models" / argument;
   if (!fs::exists(path, error)) throw Error(ErrorKind::kBadFile, argument + ": no such file, folder or built-in model");
+  if (fs::is_directory(path, error)) path = file_of_chat_model(path);
   if (fs::is_directory(path, error)) {
     const OrderedJson json = describe_model(path);
     if (as_json) {
@@ -149,7 +161,7 @@ Action add_info(CLI::App& app) {
   CLI::App* command = app.add_subcommand("info", "Say what a model folder, a file of weights or a picture holds");
   const auto path = std::make_shared<std::string>();
   const auto json = std::make_shared<bool>(false);
-  command->add_option("path", *path, "folder of a picture model or built-in one, .safetensors, .gguf or .pth file, or picture")
+  command->add_option("path", *path, "folder of a model or built-in one, .safetensors, .gguf or .pth file, or picture")
       ->required()
       ->type_name("PATH");
   command->add_flag("--json", *json, "as JSON");

@@ -144,7 +144,9 @@ std::optional<Grammar> ConstraintFlags::parse() const {
 
 void LengthFlags::add_to(CLI::App& command) {
   command.add_option("-n,--max-tokens", max_tokens, "most tokens of an answer")->type_name("N");
-  command.add_option("--stop", stops, "a text that ends the answer; may be repeated")->type_name("TEXT");
+  command.add_option("--stop", stops, "a text that ends the answer; may be repeated")
+      ->type_name("TEXT")
+      ->check([](const std::string& text) { return text.empty() ? std::string("an empty text cannot end an answer") : std::string(); });
 }
 
 int64_t LengthFlags::parsed_max_tokens() const { return parse_integer("--max-tokens", max_tokens, 1, int64_t{1} << 40); }

@@ -133,6 +133,7 @@ TEST_F(Chat, MistakesGetOneLine) {
   expect_refused(chat({"-p", "Hi", "--preset", "rwvk"}), 2, "did you mean 'rwkv'?");
   expect_refused(chat({"-p", "Hi", "--template", "chatlm"}), 2, "did you mean 'chatml'?");
   expect_refused(chat({"-p", "Hi", "--bias", "3"}), 2, "--bias");
+  expect_refused(chat({"-p", "Hi", "--stop", ""}), 2, "--stop");
   expect_refused(chat({"-p", "Hi", "--bias", "99999999:ban"}), 2, "--bias: '99999999:ban': the model's tokens are 0 to ");
   expect_refused(chat({"-p", "caf\xe9"}), 2, "the message is not UTF-8");
   expect_refused(chat({"-p", "Hi", "--system", "\xff"}), 2, "--system is not UTF-8");

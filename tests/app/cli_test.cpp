@@ -127,6 +127,9 @@ TEST_F(Cli, InfoDescribesModelsAndFiles) {
   const Outcome torch = run({"info", test::data_path("checkpoints/plain.pth")});
   EXPECT_EQ(torch.status, 0) << torch.err;
   EXPECT_THAT(torch.out, HasSubstr("plain.pth: "));
+  const Outcome chat = run({"info", "rwkv7-chat"});
+  EXPECT_EQ(chat.status, 0) << chat.err;
+  EXPECT_THAT(chat.out, HasSubstr("linea-chat-rwkv7.gguf: "));
   const Outcome file = run({"info", work_ / "model/vae/diffusion_pytorch_model.safetensors"});
   EXPECT_EQ(file.status, 0);
   EXPECT_THAT(file.out, HasSubstr("decoder.conv_in.weight"));
