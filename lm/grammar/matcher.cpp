@@ -9,9 +9,9 @@ namespace linea {
 namespace {
 
 constexpr uint32_t kUnknown = std::numeric_limits<uint32_t>::max();
-constexpr size_t kMaxStacks = 20'000;    // of one state: beyond that a grammar is too ambiguous to follow
-constexpr size_t kMaxSteps = 5'000'000;  // ahead of what the tokens so far may have taken: about half a second
-constexpr size_t kStepsAToken = 250'000;
+constexpr size_t kMaxStacks = 20'000;     // of one state: beyond that a grammar is too ambiguous to follow
+constexpr size_t kMaxSteps = 40'000'000;  // ahead of what the tokens so far may have taken: about a second
+constexpr size_t kStepsAToken = 2'000'000;
 constexpr size_t kMaxFrames = 4'000'000;  // some 50 bytes each with their index
 constexpr size_t kMaxStates = 100'000;    // up to a kilobyte each
 constexpr size_t kMaxMasks = 512;         // 8 KiB each for 65 536 tokens

@@ -218,6 +218,23 @@ TEST(GrammarConstraint, SaysWhenTheModelCannotSpellIt) {
   EXPECT_THROW(constraint.allowed(), Error);
 }
 
+// Many alternatives are no ambiguity.
+TEST(GrammarConstraint, FollowsAListOfThousandsOfWords) {
+  std::string grammar = "root ::= \"word0\"";
+  for (int i = 1; i < 8000; ++i) grammar += " | \"word" + std::to_string(i) + "\"";
+  const PieceTokenizer tokenizer = PieceTokenizer::with_bytes({"wo", "word", "d43"});
+  const Vocabulary vocabulary(tokenizer, tokenizer.vocabulary_size(), {0});
+  const auto matcher = std::make_shared<GrammarMatcher>(parse_gbnf(grammar, "g"), vocabulary, std::make_shared<TokenTrie>(vocabulary));
+  GrammarConstraint constraint(matcher, 100);
+  for (const char c : std::string("word4321")) {
+    bool found = false;
+    constraint.allowed().for_each([&](int32_t id) { found = found || id == c + 1; });
+    ASSERT_TRUE(found) << c;
+    constraint.accept(c + 1);
+  }
+  EXPECT_TRUE(constraint.complete());
+}
+
 // A text with more readings at every byte is given up with a word, soon.
 TEST(GrammarConstraint, SaysWhenAGrammarIsTooAmbiguous) {
   const PieceTokenizer tokenizer = PieceTokenizer::with_bytes({"aa", "aaaa"});
