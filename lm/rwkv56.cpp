@@ -47,6 +47,58 @@ void load_dynamic_mix(const WeightLoader& w, int64_t C, Rwkv56TimeMix& m) {
   }
 }
 
+// x in the type of the context: what a matrix multiplies. All else stays in f32, as in the authors' code.
+Tensor rounded(Context& ctx, const Tensor& x) {
+  if (ctx.dtype == DType::kF32) return x;
+  const Tensor y = ctx.allocate(x.shape());
+  cast(ctx, x, y);
+  return y;
+}
+
+void product(Context& ctx, const Tensor& x, const Weight& w, const Tensor& y, const Tensor& bias = {}) {
+  const Projection one[] = {{.x = x, .w = &w, .y = y, .bias = bias}};
+  project(ctx, one);
+}
+
+// What the projections of a layer read: mixes of a token's norm and the previous one's, of fixed shares, or in RWKV-6 of shares that
+// depend on both. Each is valid until the next is asked for.
+class MixedInputs {
+ public:
+  MixedInputs(Context& ctx, const Rwkv56TimeMix& m, bool is_6, const Tensor& x, const Tensor& shift_state)
+      : ctx_(ctx), m_(m), is_6_(is_6), h_(f32_like(x)), previous_(f32_like(x)), mix_(f32_like(x)) {
+    m.ln1(ctx, x, h_);
+    token_shift(ctx, h_, shift_state, previous_);
+    if (ctx.dtype != DType::kF32) rounded_ = ctx.allocate(x.shape());
+    if (!is_6) return;
+    narrow_ = ctx.allocate({x.dim(0), m.mix_down.shape[0]});
+    share_ = f32_like(x);
+    const Projection down[] = {{.x = mixed(m.mix_x), .w = &m.mix_down, .y = narrow_, .function = Function::kTanh}};
+    project(ctx, down);
+  }
+
+  Tensor operator()(Rwkv56TimeMix::Input input) const {
+    if (!is_6_) return mixed(m_.mix[input]);
+    const int64_t rank = narrow_.dim(1) / Rwkv56TimeMix::kInputs;
+    product(ctx_, narrow_.slice(1, input * rank, rank), m_.mix_up[input], share_, m_.mix[input]);
+    return mixed(share_);
+  }
+
+ private:
+  Tensor f32_like(const Tensor& x) const { return ctx_.allocate(x.shape(), DType::kF32); }
+
+  Tensor mixed(const Tensor& share) const {
+    lerp(ctx_, h_, previous_, share, mix_);
+    if (!rounded_.defined()) return mix_;
+    cast(ctx_, mix_, rounded_);
+    return rounded_;
+  }
+
+  Context& ctx_;
+  const Rwkv56TimeMix& m_;
+  bool is_6_;
+  Tensor h_, previous_, mix_, rounded_, narrow_, share_;
+};
+
 }  // namespace
 
 bool Rwkv56::matches(const Checkpoint& checkpoint) {
@@ -121,31 +173,13 @@ void Rwkv56::prefill(Context& ctx, std::span<const int32_t> tokens, State& state
 void Rwkv56::time_mix(Context& ctx, int64_t layer, const Tensor& x, const State& state) const {
   const Arena::Scope scope(*ctx.arena);
   const Rwkv56TimeMix& m = time_mixes_[static_cast<size_t>(layer)];
-  const int64_t T = x.dim(0), C = x.dim(1), H = heads_, N = head_dim_, A = H * N;
-  const Tensor h = ctx.allocate({T, C}), previous = ctx.allocate({T, C}), z = ctx.allocate({T, C});
-  const Tensor r = ctx.allocate({T, A}), k = ctx.allocate({T, A}), v = ctx.allocate({T, A}), y = ctx.allocate({T, A});
-
-  m.ln1(ctx, x, h);
-  token_shift(ctx, h, state.part(layer, kTimeShift), previous);
-  Tensor narrow, share;
-  if (is_6_) {
-    narrow = ctx.allocate({T, m.mix_down.shape[0]});
-    share = ctx.allocate({T, C});
-    lerp(ctx, h, previous, m.mix_x, z);
-    linear(ctx, z, m.mix_down, narrow);
-    elementwise(ctx, narrow, narrow, {.function = Function::kTanh});
-  }
-  const auto mixed = [&](Rwkv56TimeMix::Input input) {
-    if (is_6_) {
-      const int64_t rank = narrow.dim(1) / Rwkv56TimeMix::kInputs;
-      linear(ctx, narrow.slice(1, input * rank, rank), m.mix_up[input], share, {.bias = m.mix[input]});
-    }
-    lerp(ctx, h, previous, is_6_ ? share : m.mix[input], z);
-    return z;
-  };
-  linear(ctx, mixed(Rwkv56TimeMix::kR), m.receptance, r);
-  linear(ctx, mixed(Rwkv56TimeMix::kK), m.key, k);
-  linear(ctx, mixed(Rwkv56TimeMix::kV), m.value, v);
+  const int64_t T = x.dim(0), H = heads_, N = head_dim_, A = H * N;
+  const Tensor r = ctx.allocate({T, A}, DType::kF32), k = ctx.allocate({T, A}, DType::kF32), v = ctx.allocate({T, A}, DType::kF32);
+  const Tensor y = ctx.allocate({T, A}, DType::kF32);
+  const MixedInputs mixed(ctx, m, is_6_, x, state.part(layer, kTimeShift));
+  product(ctx, mixed(Rwkv56TimeMix::kR), m.receptance, r);
+  product(ctx, mixed(Rwkv56TimeMix::kK), m.key, k);
+  product(ctx, mixed(Rwkv56TimeMix::kV), m.value, v);
   Tensor log_decay = m.log_decay;
   if (is_6_) {
     const Tensor logit = ctx.allocate({T, A}, DType::kF32);
@@ -161,10 +195,10 @@ void Rwkv56::time_mix(Context& ctx, int64_t layer, const Tensor& x, const State&
   add_bonus(ctx, r, k, v, m.bonus, y);
   group_norm(ctx, y, m.ln_x.weight, y, {.bias = m.ln_x.bias, .groups = H, .eps = 64e-5f});
   if (m.gate.defined()) {
-    linear(ctx, mixed(Rwkv56TimeMix::kG), m.gate, r);
+    product(ctx, mixed(Rwkv56TimeMix::kG), m.gate, r);
     multiply_activated(ctx, r, y, y, Activation::kSilu);
   }
-  const Projection output[] = {{.x = y, .w = &m.output, .y = x, .residual = x}};
+  const Projection output[] = {{.x = rounded(ctx, y), .w = &m.output, .y = x, .residual = x}};
   project(ctx, output);
 }
 

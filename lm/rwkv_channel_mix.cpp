@@ -31,16 +31,17 @@ GatedChannelMix GatedChannelMix::load(const WeightLoader& w, int64_t channels) {
 void GatedChannelMix::operator()(Context& ctx, const Tensor& x, const Tensor& shift_state) const {
   const Arena::Scope scope(*ctx.arena);
   const int64_t T = x.dim(0), C = x.dim(1);
-  const Tensor z_r = ctx.allocate({T, C}), z = ctx.allocate({T, C}), r = ctx.allocate({T, C});
-  const Tensor k = ctx.allocate({T, key_.shape[0]});
+  const Tensor z_r = ctx.allocate({T, C}), z = ctx.allocate({T, C}), k = ctx.allocate({T, key_.shape[0]});
+  const Tensor r = ctx.allocate({T, C}, DType::kF32), v = ctx.allocate({T, C}, DType::kF32);
   const Mix mixes[] = {{x_r_, z_r}, {x_k_, z}};
   mix_with_previous(ctx, x, ln2_.weight, ln2_.bias, shift_state, mixes);
   const Projection inputs[] = {{.x = z_r, .w = &receptance_, .y = r, .function = Function::kSigmoid},
                                {.x = z, .w = &key_, .y = k, .function = Function::kReluSquared}};
   project(ctx, inputs);
-  linear(ctx, k, value_, z);
-  multiply_activated(ctx, r, z, z, Activation::kNone);
-  elementwise(ctx, z, x, {.residual = x});
+  const Projection value[] = {{.x = k, .w = &value_, .y = v}};
+  project(ctx, value);
+  multiply_activated(ctx, r, v, v, Activation::kNone);
+  elementwise(ctx, v, x, {.residual = x});
 }
 
 }  // namespace linea

@@ -29,7 +29,7 @@ struct ChatOptions {
   SamplingFlags sampling;
   ConstraintFlags constraint;
   LengthFlags length;
-  std::string message, system, state, chat_template = "auto", thinking = "off", cache = "1024";
+  std::string message, system, state, chat_template = "auto", thinking = "off", cache = "auto";
   std::vector<std::string> documents;
   bool twice = false, json = false, interactive = false;
 };
@@ -57,7 +57,7 @@ ChatModelOptions model_options_of(const ChatOptions& o) {
   options.chat_template = o.chat_template;
   if (o.chat_template != "auto") parse_choice("--template", o.chat_template, ChatTemplate::names());
   options.thinking = parse_thinking(o.thinking);
-  options.cache_bytes = parse_integer("--cache", o.cache, 0, int64_t{1} << 30) << 20;
+  if (o.cache != "auto") options.cache_bytes = parse_integer("--cache", o.cache, 0, int64_t{1} << 30) << 20;
   return options;
 }
 
@@ -102,7 +102,7 @@ Action add_chat(CLI::App& app) {
   command->add_flag("--twice", o->twice, "give documents and messages to the model two times, so that it knows what to keep");
   command->add_option("--template", o->chat_template, "auto (the model's), world, g1 or chatml")->type_name("NAME");
   command->add_option("--think", o->thinking, "of g1: on opens a thought, fake an empty one")->type_name("off|on|fake");
-  command->add_option("--cache", o->cache, "MiB for kept states")->type_name("MIB");
+  command->add_option("--cache", o->cache, "MiB for kept states, or auto: about thirty exchanges")->type_name("MIB");
   command->add_flag("-i,--interactive", o->interactive, "read messages line by line even where standard input is no terminal");
   command->add_flag("--json", o->json, "print each answer as a line of JSON");
   o->length.add_to(*command);

@@ -1,9 +1,12 @@
 #include "app/engine/chat_model.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <vector>
 
 #include "app/engine/model_folders.h"
+#include "core/cache_folder.h"
 #include "kernels/backend.h"
 
 namespace linea {
@@ -47,6 +50,25 @@ Context context_for(Device device, std::optional<DType> dtype) {
 Runner::Limits limits_for(Device device) {
   if (device.is_cpu()) return {};
   return {.memory = int64_t{1} << 30, .longest_piece = 2048};
+}
+
+// Undo and branch need no reading as far back as states are kept: two for each exchange. At most a quarter of the memory.
+int64_t usual_cache_bytes(Runner& runner, Device device) {
+  constexpr int64_t kLeast = int64_t{1} << 30, kStates = 64;
+  if (!device.is_cpu()) return kLeast;
+  const int64_t memory = int64_t{sysconf(_SC_PHYS_PAGES)} * sysconf(_SC_PAGESIZE);
+  return std::max(kLeast, std::min(kStates * runner.start().bytes(), memory / 4));
+}
+
+// On a GPU, states are kept in its memory alone.
+std::unique_ptr<StateShelf> shelf_for(Device device) {
+  constexpr int64_t kMost = int64_t{16} << 30;
+  if (!device.is_cpu()) return nullptr;
+  const fs::path folder = cache_folder();
+  std::error_code error;
+  const fs::space_info space = fs::space(folder, error);
+  if (error) return nullptr;
+  return std::make_unique<StateShelf>(folder, std::min(kMost, static_cast<int64_t>(space.available / 4)));
 }
 
 std::string piece_of(const Tokenizer& tokenizer, int32_t id) { return id < 0 ? "" : tokenizer.decode({&id, 1}, false); }
@@ -104,7 +126,7 @@ ChatModel::ChatModel(const fs::path& path, const ChatModelOptions& options)
     : loaded_(path, options.device, options.dtype),
       vocabulary_(loaded_.tokenizer(), loaded_.folder().model->vocabulary_size(), loaded_.folder().stop_ids),
       template_(choose_template(loaded_.folder(), path, options)),
-      cache_(options.cache_bytes) {
+      cache_(options.cache_bytes.value_or(usual_cache_bytes(loaded_.runner(), options.device)), shelf_for(options.device)) {
   for (const std::string& piece : template_.end_pieces()) vocabulary_.add_end(piece);
 }
 

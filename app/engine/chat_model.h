@@ -42,7 +42,7 @@ struct ChatModelOptions {
   std::optional<DType> dtype{};        // as LoadedLanguageModel's
   std::string chat_template = "auto";  // the model's own, else what its family uses; or a name of ChatTemplate
   Thinking thinking = Thinking::kOff;
-  int64_t cache_bytes = int64_t{1} << 30;  // of kept states
+  std::optional<int64_t> cache_bytes{};  // of kept states; by default a GiB, on the CPU about thirty exchanges where that is more
 };
 
 class ChatModel {

@@ -1,7 +1,8 @@
 // Convolutions of the CPU backend.
 //
-// A map is divided into strips of rows, one oneDNN primitive each, built for one thread: strips have the bits of the whole map (tested), so
-// neither the number of threads nor a caller's own strips change a result. 1×1 convolutions of stride 1 are matrix products.
+// A map is divided into strips of rows, one oneDNN primitive each, built for one thread (or gathered_conv.h, where those are not steady):
+// strips have the bits of the whole map (tested), so neither the number of threads nor a caller's own strips change a result. 1×1
+// convolutions of stride 1 are matrix products.
 //
 // Nearest-neighbour enlargement followed by a 3×3 convolution is four 2×2 convolutions of the small map, one for each parity of the output
 // pixel, with sums of neighbouring filter rows and columns: output row 2h reads small rows h-1 (filter row 0) and h (rows 1 + 2), output
@@ -11,6 +12,7 @@
 
 #include "kernels/cpu/common.h"
 #include "kernels/cpu/cpu_backend.h"
+#include "kernels/cpu/gathered_conv.h"
 #include "kernels/cpu/onednn.h"
 
 namespace linea {
@@ -21,16 +23,41 @@ namespace {
 
 constexpr int64_t kStripBytes = 1 << 20;  // of scratch for one strip: about a second-level cache
 
+// Whether a map of this type is convolved as it is, and not as a copy in f32.
+bool is_native(const Kernels& kernels, Element type) {
+  return gathers_convolutions(kernels) ? type == Element::kF32 : onednn::is_native(type);
+}
+
+// A filter bank in one of the two forms.
+struct ConvFilter {
+  ConvFilter(const Kernels& kernels, const Tensor& plain) {
+    if (gathers_convolutions(kernels)) {
+      matrix = filter_matrix(plain);
+      kernel = plain.dim(2);
+    } else {
+      direct = std::make_unique<onednn::Filter>(std::shared_ptr<const void>(plain.owner(), plain.raw()), plain.dim(0), plain.dim(1),
+                                                plain.dim(2), plain.dim(3), element_of(plain));
+    }
+  }
+  void convolve(const Kernels& kernels, const onednn::Convolution& call) const {
+    direct ? onednn::convolve(*direct, call) : gathered_convolve(kernels, matrix, kernel, call);
+  }
+
+  std::unique_ptr<onednn::Filter> direct;
+  Tensor matrix;
+  int64_t kernel = 0;
+};
+
 // What Weight::packed of a convolution holds.
 struct ConvWeights {
-  Tensor plain;  // [out, in, kh, kw] of the type that oneDNN computes in
-  std::unique_ptr<onednn::Filter> direct;
+  Tensor plain;  // [out, in, kh, kw] of the type that convolutions are computed in
+  std::unique_ptr<ConvFilter> direct;
   std::once_flag folded_once;
-  std::unique_ptr<onednn::Filter> folded[2][2];  // by parity of the output row and column
+  std::unique_ptr<ConvFilter> folded[2][2];  // by parity of the output row and column
 };
 
 // The 2×2 filter of one parity: neighbouring rows and columns of the 3×3 that meet the same pixel are added, in f32.
-std::unique_ptr<onednn::Filter> fold(const Tensor& plain, int row_parity, int column_parity) {
+std::unique_ptr<ConvFilter> fold(const Kernels& kernels, const Tensor& plain, int row_parity, int column_parity) {
   const int64_t out = plain.dim(0), in = plain.dim(1);
   const Tensor wide = plain.to(DType::kF32);
   Tensor folded({out, in, 2, 2}, DType::kF32);
@@ -43,8 +70,7 @@ std::unique_ptr<onednn::Filter> fold(const Tensor& plain, int row_parity, int co
       for (int kx = 0; kx < 3; ++kx) f[target(ky, row_parity) * 2 + target(kx, column_parity)] += w[ky * 3 + kx];
     }
   }
-  const Tensor stored = folded.to(plain.dtype());
-  return std::make_unique<onednn::Filter>(std::shared_ptr<const void>(stored.owner(), stored.raw()), out, in, 2, 2, element_of(plain));
+  return std::make_unique<ConvFilter>(kernels, folded.to(plain.dtype()));
 }
 
 // Rows of a map as f32.
@@ -99,9 +125,8 @@ Weight CpuBackend::prepare_conv2d(const Tensor& w) {
     return weight;
   }
   auto packed = std::make_shared<ConvWeights>();
-  packed->plain = onednn::is_native(element_of(w)) ? w : w.to(DType::kF32);
-  packed->direct = std::make_unique<onednn::Filter>(std::shared_ptr<const void>(packed->plain.owner(), packed->plain.raw()), w.dim(0),
-                                                    w.dim(1), w.dim(2), w.dim(3), element_of(packed->plain));
+  packed->plain = is_native(kernels_, element_of(w)) ? w : w.to(DType::kF32);
+  packed->direct = std::make_unique<ConvFilter>(kernels_, packed->plain);
   return {w, w.shape(), packed};
 }
 
@@ -117,7 +142,7 @@ void CpuBackend::conv2d(Context& ctx, const Tensor& x, const Weight& w, const Te
   LINEA_ASSERT(kernel > 1);
 
   const Element type = element_of(x);
-  const bool native = onednn::is_native(type);
+  const bool native = is_native(kernels_, type);
   const int64_t batch = x.dim(0), height = x.dim(1), width = x.dim(2), out_height = y.dim(1), out_width = y.dim(2);
   // Natively each thread takes one strip of each map; otherwise strips are as high as their f32 copies fit the scratch.
   const int64_t row_floats = args.stride * width * in + out_width * out;
@@ -158,7 +183,7 @@ void CpuBackend::conv2d(Context& ctx, const Tensor& x, const Weight& w, const Te
         if (args.residual.defined() && !in_place) {
           std::memcpy(call.y, residual, static_cast<size_t>(rows * out_width * out * cpu::bytes_of(type)));
         }
-        onednn::convolve(*weights.direct, call);
+        weights.direct->convolve(kernels_, call);
         continue;
       }
       widen_rows(kernels_, x, b, input.begin, call.height, wide_x);
@@ -170,7 +195,7 @@ void CpuBackend::conv2d(Context& ctx, const Tensor& x, const Weight& w, const Te
       call.act = Act::kNone;
       call.accumulate = false;
       call.y_type = Element::kF32;
-      onednn::convolve(*weights.direct, call);
+      weights.direct->convolve(kernels_, call);
       finish_pixels(kernels_, {floats(args.bias), act_of(args.activation), type}, sums, residual, target, rows * out_width, out, 1);
     }
   });
@@ -178,7 +203,7 @@ void CpuBackend::conv2d(Context& ctx, const Tensor& x, const Weight& w, const Te
 
 void CpuBackend::upsampled_conv2d(Context& ctx, const Tensor& x, const Weight& w, const Tensor& y, const Conv2dArgs& args) {
   const Element type = element_of(x);
-  const bool native = onednn::is_native(type);
+  const bool native = is_native(kernels_, type);
   const int64_t batch = x.dim(0), height = x.dim(1), width = x.dim(2), in = x.dim(3), out = y.dim(3), out_height = y.dim(1);
   const int64_t first_centre = 1 - (args.pad_top < 0 ? 1 : args.pad_top);  // the enlarged row that output row 0 is centred on
   LINEA_ASSERT(w.shape[2] == 3 && args.stride == 1 && first_centre >= 0 && first_centre + out_height <= 2 * height);
@@ -194,7 +219,7 @@ void CpuBackend::upsampled_conv2d(Context& ctx, const Tensor& x, const Weight& w
   ConvWeights& weights = *static_cast<ConvWeights*>(w.packed.get());
   std::call_once(weights.folded_once, [&] {
     for (int i = 0; i < 2; ++i) {
-      for (int j = 0; j < 2; ++j) weights.folded[i][j] = fold(weights.plain, i, j);
+      for (int j = 0; j < 2; ++j) weights.folded[i][j] = fold(kernels_, weights.plain, i, j);
     }
   });
   const Finish finish = {floats(args.bias), act_of(args.activation), type};
@@ -215,21 +240,21 @@ void CpuBackend::upsampled_conv2d(Context& ctx, const Tensor& x, const Weight& w
         for (int j = 0; j < 2; ++j) {
           const void* source = native ? offset(static_cast<const void*>(x.raw()), (b * height + input.begin) * width * in, type)
                                       : wide_x + (input.begin - all.begin) * width * in;
-          onednn::convolve(*weights.folded[i][j], {.x = source,
-                                                   .y = sums,
-                                                   .bias = nullptr,
-                                                   .height = input.end - input.begin,
-                                                   .width = width,
-                                                   .out_height = high - low,
-                                                   .out_width = width,
-                                                   .stride = 1,
-                                                   .pad_top = input.pad_top,
-                                                   .pad_bottom = input.pad_bottom,
-                                                   .pad_left = 1 - j,
-                                                   .pad_right = j,
-                                                   .act = Act::kNone,
-                                                   .accumulate = false,
-                                                   .y_type = Element::kF32});
+          weights.folded[i][j]->convolve(kernels_, {.x = source,
+                                                    .y = sums,
+                                                    .bias = nullptr,
+                                                    .height = input.end - input.begin,
+                                                    .width = width,
+                                                    .out_height = high - low,
+                                                    .out_width = width,
+                                                    .stride = 1,
+                                                    .pad_top = input.pad_top,
+                                                    .pad_bottom = input.pad_bottom,
+                                                    .pad_left = 1 - j,
+                                                    .pad_right = j,
+                                                    .act = Act::kNone,
+                                                    .accumulate = false,
+                                                    .y_type = Element::kF32});
           for (int64_t h = low; h < high; ++h) {
             const int64_t y_offset = ((b * out_height + 2 * h + i - first_centre) * 2 * width + j) * out;
             finish_pixels(kernels_, finish, sums + (h - low) * width * out,

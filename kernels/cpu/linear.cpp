@@ -54,7 +54,8 @@ void CpuBackend::linear(Context& ctx, const Tensor& x, const Weight& w, const Te
                         .out = w.shape[0],
                         .act = act_of(args.activation),
                         .type = element_of(x),
-                        .w_type = is_quantized(w.data.dtype()) ? element_of(x) : element_of(w.data)};
+                        .w_type = is_quantized(w.data.dtype()) ? element_of(x) : element_of(w.data),
+                        .y_type = element_of(y)};
   LINEA_ASSERT(p.w_type == p.type || p.type == Element::kF32);
   if (is_quantized(w.data.dtype())) return quantized_linear(ctx, x, w, y, p);
   const bool few_rows = rows_per_member(x) <= kFewRows,
@@ -72,7 +73,7 @@ void CpuBackend::linear(Context& ctx, const Tensor& x, const Weight& w, const Te
     for (int64_t b = 0; b < members; ++b) {
       onednn::matmul({.x = offset(p.x, b * p.rows_per_gate * p.x_pitch, p.type),
                       .w = p.w,
-                      .y = offset(p.y, b * p.rows_per_gate * p.y_pitch, p.type),
+                      .y = offset(p.y, b * p.rows_per_gate * p.y_pitch, p.y_type),
                       .bias = p.bias,
                       .gate = p.gate ? p.gate + b * p.gate_pitch : nullptr,
                       .rows = p.rows_per_gate,
@@ -83,7 +84,8 @@ void CpuBackend::linear(Context& ctx, const Tensor& x, const Weight& w, const Te
                       .y_pitch = p.y_pitch,
                       .act = p.act,
                       .accumulate = p.residual != nullptr,
-                      .type = p.type});
+                      .type = p.type,
+                      .y_type = p.y_type});
     }
   } else {
     const int64_t row_blocks = ceil_div(p.rows, kGemmRows), column_blocks = ceil_div(p.out, kGemmColumns);
@@ -96,6 +98,21 @@ void CpuBackend::linear(Context& ctx, const Tensor& x, const Weight& w, const Te
         kernels_.gemm_block(p, row, std::min(block_rows, p.rows - row), column, std::min(kGemmColumns, p.out - column), scratch);
       }
     });
+  }
+}
+
+// What `linear` adds up in f32 is rounded once, to y's type.
+void CpuBackend::project(Context& ctx, std::span<const Projection> projections) {
+  for (const Projection& p : projections) {
+    if (p.function == Function::kIdentity) {
+      linear(ctx, p.x, *p.w, p.y, {.bias = p.bias, .residual = p.residual});
+      continue;
+    }
+    const Arena::Scope scope(*ctx.arena);
+    const bool fits = p.y.dtype() == DType::kF32 && !p.residual.defined();
+    const Tensor product = fits ? p.y : ctx.allocate(p.y.shape(), DType::kF32);
+    linear(ctx, p.x, *p.w, product, {.bias = p.bias});
+    linea::elementwise(ctx, product, p.y, {.function = p.function, .residual = p.residual});
   }
 }
 

@@ -9,10 +9,10 @@
 
 #include <omp.h>
 
+#include <algorithm>
 #include <cstring>
 #include <map>
 #include <mutex>
-#include <optional>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -93,16 +93,23 @@ struct Primitive {
   std::map<int, memory::desc> arguments;  // by DNNL_ARG
 };
 
-// While it lives, primitives are built for one thread.
-class SingleThreaded {
+// While it lives, oneDNN plans for teams of so many threads, and gets them: of a plan for more threads than there are it leaves a part
+// undone, and OMP_THREAD_LIMIT and OMP_DYNAMIC make teams smaller than asked for.
+class Team {
  public:
-  SingleThreaded() : before_(omp_get_max_threads()) { omp_set_num_threads(1); }
-  ~SingleThreaded() { omp_set_num_threads(before_); }
-  SingleThreaded(const SingleThreaded&) = delete;
-  SingleThreaded& operator=(const SingleThreaded&) = delete;
+  explicit Team(int threads) : threads_before_(omp_get_max_threads()), dynamic_before_(omp_get_dynamic()) {
+    omp_set_dynamic(0);
+    omp_set_num_threads(std::min(threads, omp_get_thread_limit()));
+  }
+  ~Team() {
+    omp_set_num_threads(threads_before_);
+    omp_set_dynamic(dynamic_before_);
+  }
+  Team(const Team&) = delete;
+  Team& operator=(const Team&) = delete;
 
  private:
-  int before_;
+  int threads_before_, dynamic_before_;
 };
 
 template <class Build> std::shared_ptr<const Primitive> cached(const Key& key, Build build) {
@@ -152,7 +159,7 @@ Primitive build_matmul(const Matmul& c) {
   const memory::data_type type = type_of(c.type), f32 = memory::data_type::f32;
   const memory::desc x({c.rows, c.in}, type, memory::dims{c.x_pitch, 1});
   const memory::desc w({c.in, c.out}, type, memory::dims{1, c.w_pitch});
-  const memory::desc y({c.rows, c.out}, type, memory::dims{c.y_pitch, 1});
+  const memory::desc y({c.rows, c.out}, type_of(c.y_type), memory::dims{c.y_pitch, 1});
   const memory::desc row({1, c.out}, f32, memory::dims{c.out, 1});
   dnnl::post_ops ops;
   append_activation(ops, c.act);
@@ -220,12 +227,11 @@ bool has_bf16_matrices() {
 }
 
 void matmul(const Matmul& c) {
-  const int64_t flags =
-      (c.bias ? 1 : 0) | (c.gate ? 2 : 0) | (c.accumulate ? 4 : 0) | static_cast<int64_t>(c.act) << 4 | static_cast<int64_t>(c.type) << 8;
+  const int64_t flags = (c.bias ? 1 : 0) | (c.gate ? 2 : 0) | (c.accumulate ? 4 : 0) | static_cast<int64_t>(c.act) << 4 |
+                        static_cast<int64_t>(c.type) << 8 | static_cast<int64_t>(c.y_type) << 12;
   // Waking threads costs more than a small product.
   constexpr int64_t kSmall = 1 << 20;
-  const std::optional<SingleThreaded> single_threaded =
-      c.rows * c.in * c.out < kSmall ? std::optional<SingleThreaded>(std::in_place) : std::nullopt;
+  const Team team(c.rows * c.in * c.out < kSmall ? 1 : omp_get_max_threads());
   try {
     const auto primitive =
         cached({0, c.rows, c.in, c.out, c.x_pitch, c.w_pitch, c.y_pitch, flags, omp_get_max_threads()}, [&] { return build_matmul(c); });
@@ -289,7 +295,7 @@ Primitive build_convolution(const Filter& filter, const Convolution& c) {
   dnnl::primitive_attr attributes;
   attributes.set_post_ops(ops);
   attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
-  const SingleThreaded single_threaded;
+  const Team one(1);
   const auto desc =
       convolution_desc(x, any, bias, y, {c.stride, c.stride}, {c.pad_top, c.pad_left}, {c.pad_bottom, c.pad_right}, attributes);
   Primitive result{dnnl::convolution_forward(desc), {{DNNL_ARG_SRC, x}, {DNNL_ARG_WEIGHTS, desc.weights_desc()}, {DNNL_ARG_DST, y}}};

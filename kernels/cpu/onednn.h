@@ -32,7 +32,7 @@ struct Matmul {
   int64_t rows, in, out, x_pitch, w_pitch, y_pitch;
   Act act;
   bool accumulate;
-  Element type;  // of x, w and y
+  Element type, y_type;  // of x and w; of y
 };
 // Uses all threads. Bits depend neither on their number nor on `rows`: the batch-reduce product sums each output along k in one order
 // (tested).

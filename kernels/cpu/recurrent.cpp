@@ -121,8 +121,20 @@ void CpuBackend::lerp(Context&, const Tensor& a, const Tensor& b, const Tensor& 
                         .y_pitch = y.row_pitch(),
                         .dim = y.dim(-1),
                         .m_type = element_of(m),
-                        .type = element_of(y)};
+                        .type = element_of(a),
+                        .y_type = element_of(y)};
   parallel_for(y.rows(), grain_of(p.dim), [&](int64_t begin, int64_t end) { kernels_.lerp(p, begin, end); });
+}
+
+// The norm and the row before stay in f32: a mix is rounded once, to y's type.
+void CpuBackend::mix_with_previous(Context& ctx, const Tensor& x, const Tensor& w, const Tensor& bias, const Tensor& state,
+                                   std::span<const Mix> mixes) {
+  const Arena::Scope scope(*ctx.arena);
+  const Tensor h = ctx.allocate(x.shape(), DType::kF32), previous = ctx.allocate(x.shape(), DType::kF32);
+  linea::group_norm(ctx, x, w, h, {.bias = bias});
+  linea::token_shift(ctx, h, state, previous);
+  if (ctx.planning()) return;
+  for (const Mix& mix : mixes) lerp(ctx, h, previous, mix.m, mix.y);
 }
 
 void CpuBackend::elementwise(Context&, const Tensor& x, const Tensor& y, const ElementwiseArgs& args) {

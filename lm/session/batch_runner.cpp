@@ -89,8 +89,7 @@ void BatchRunner::step(std::span<const int32_t> tokens) {
 }
 
 Snapshot BatchRunner::snapshot(int64_t member) const {
-  const State view = states_.sequence(member);
-  return {State(view), logits(member), tokens(member)};  // a copy of the view's values
+  return {states_.sequence_alone(member), logits(member), tokens(member)};
 }
 
 void BatchRunner::set(int64_t member, const Snapshot& snapshot) {

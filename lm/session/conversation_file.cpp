@@ -4,6 +4,7 @@
 
 #include "core/safetensors.h"
 #include "core/text.h"
+#include "core/threads.h"
 #include "core/whole_number.h"
 #include "lm/session/chat_session.h"
 
@@ -19,20 +20,39 @@ std::string name_of_part(size_t snapshot, int64_t layer, size_t part) {
 }
 
 // Of the tensors' bytes, in words of eight: a file that was damaged on the disk shows.
-std::string checksum(const NamedTensors& tensors) {
-  uint64_t sum = 0x9e3779b97f4a7c15u;
-  for (const auto& [name, tensor] : tensors) {
+class Checksum {
+ public:
+  void add(const Tensor& tensor) {
     const auto* bytes = static_cast<const char*>(tensor.raw());
-    for (int64_t at = 0; at < tensor.bytes(); at += 8) {
-      uint64_t word = 0;
-      std::memcpy(&word, bytes + at, static_cast<size_t>(std::min<int64_t>(8, tensor.bytes() - at)));
-      sum = (sum ^ word) * 0xff51afd7ed558ccdu;
-      sum ^= sum >> 32;
+    const int64_t rest = tensor.bytes() % 8, whole = tensor.bytes() - rest;
+    for (int64_t at = 0; at < whole; at += 8) {
+      uint64_t word;
+      std::memcpy(&word, bytes + at, 8);
+      add(word);
     }
+    uint64_t last = 0;
+    std::memcpy(&last, bytes + whole, static_cast<size_t>(rest));
+    if (rest > 0) add(last);
   }
-  char text[17];
-  std::snprintf(text, sizeof text, "%016llx", static_cast<unsigned long long>(sum));
-  return text;
+  std::string text() const {
+    char digits[17];
+    std::snprintf(digits, sizeof digits, "%016llx", static_cast<unsigned long long>(sum_));
+    return digits;
+  }
+
+ private:
+  void add(uint64_t word) {
+    sum_ = (sum_ ^ word) * 0xff51afd7ed558ccdu;
+    sum_ ^= sum_ >> 32;
+  }
+
+  uint64_t sum_ = 0x9e3779b97f4a7c15u;
+};
+
+std::string checksum(const NamedTensors& tensors) {
+  Checksum sum;
+  for (const auto& [name, tensor] : tensors) sum.add(tensor);
+  return sum.text();
 }
 
 void add_snapshot(const Snapshot& snapshot, size_t index, NamedTensors& tensors) {
@@ -77,15 +97,23 @@ class ConversationReader {
 
   Snapshot snapshot(size_t index, int64_t tokens) const {
     Snapshot result;
-    result.state = example_;
+    result.state = example_.unfilled();
     result.tokens = tokens;
+    std::vector<std::pair<std::string, Tensor>> parts;
     for (int64_t layer = 0; layer < example_.layers(); ++layer) {
       for (size_t part = 0; part < example_.layer(layer).size(); ++part) {
-        const Tensor& to = result.state.layer(layer)[part];
-        allocator_of(to.device()).copy_from_host(to.raw(), find(name_of_part(index, layer, part), to.shape()).raw(), to.bytes());
+        parts.emplace_back(name_of_part(index, layer, part), result.state.layer(layer)[part]);
       }
     }
-    const Tensor logits = find("snapshot." + std::to_string(index) + ".logits", {vocabulary_});
+    const auto copy = [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) {
+        const auto& [name, to] = parts[static_cast<size_t>(i)];
+        allocator_of(to.device()).copy_from_host(to.raw(), finite(name, to.shape()).raw(), to.bytes());
+      }
+    };
+    const auto count = static_cast<int64_t>(parts.size());
+    example_.part(0, 0).device().is_cpu() ? parallel_for(count, 1, copy) : copy(0, count);
+    const Tensor& logits = finite("snapshot." + std::to_string(index) + ".logits", {vocabulary_});
     result.logits.assign(logits.data<float>(), logits.data<float>() + vocabulary_);
     return result;
   }
@@ -97,10 +125,15 @@ class ConversationReader {
     const Tensor& tensor = found->second;
     if (tensor.shape() != shape || tensor.dtype() != DType::kF32)
       fail(name + ": expected " + shape.to_string() + " f32, found " + tensor.describe());
+    return tensor;
+  }
+
+  const Tensor& finite(const std::string& name, const Shape& shape) const {
+    const Tensor& tensor = find(name, shape);
     const float* values = tensor.data<float>();
-    for (int64_t i = 0; i < tensor.elements(); ++i) {
-      if (!std::isfinite(values[i])) fail(name + ": holds a value that is not a number");
-    }
+    bool all = true;
+    for (int64_t i = 0; i < tensor.elements(); ++i) all &= std::isfinite(values[i]);
+    if (!all) fail(name + ": holds a value that is not a number");
     return tensor;
   }
 

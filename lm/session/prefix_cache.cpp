@@ -1,6 +1,9 @@
 #include "lm/session/prefix_cache.h"
 
+#include <iterator>
 #include <optional>
+#include <system_error>
+#include <utility>
 
 namespace linea {
 namespace {
@@ -31,9 +34,92 @@ PrefixKey key_of(std::string_view text) {
   return hash.key();
 }
 
-PrefixCache::SnapshotPtr PrefixCache::use(std::list<Entry>::iterator entry) {
-  entries_.splice(entries_.begin(), entries_, entry);
-  return entry->snapshot;
+PrefixCache::~PrefixCache() {
+  {
+    const std::lock_guard lock(mutex_);
+    ends_ = true;
+  }
+  leaving_.notify_all();
+  if (shelver_.joinable()) shelver_.join();
+}
+
+PrefixCache::SnapshotPtr PrefixCache::use(Entries::iterator entry) {
+  const SnapshotPtr snapshot = entry->snapshot;
+  move(entry, entry->tier == kLeaving ? kMemory : entry->tier);
+  trim();
+  return snapshot;
+}
+
+void PrefixCache::move(Entries::iterator entry, Tier tier) {
+  if (entry->tier == kMemory) bytes_ -= entry->snapshot->bytes();
+  if (tier == kMemory) bytes_ += entry->snapshot->bytes();
+  tiers_[tier].splice(tiers_[tier].begin(), tiers_[entry->tier], entry);
+  entry->tier = tier;
+}
+
+void PrefixCache::forget(Entries::iterator entry) {
+  if (entry->tier == kMemory) bytes_ -= entry->snapshot->bytes();
+  by_key_.erase(entry->key);
+  if (const auto length = lengths_.find(entry->key.length); --length->second == 0) lengths_.erase(length);
+  tiers_[entry->tier].erase(entry);
+}
+
+// Logits stay in memory: a shelf pays where a state is much larger than they are.
+bool PrefixCache::shelves(const Snapshot& snapshot) {
+  constexpr int64_t kTimesTheLogits = 32;
+  if (!shelf_ || snapshot.bytes() < kTimesTheLogits * (snapshot.bytes() - snapshot.state.bytes())) return false;
+  try {
+    if (!shelver_.joinable()) shelver_ = std::thread([this] { shelve_what_leaves(); });
+  } catch (const std::system_error&) {
+    return false;
+  }
+  return true;
+}
+
+// Where the disk is slower than the conversation, the oldest are lost rather than memory.
+void PrefixCache::trim() {
+  constexpr size_t kMostLeaving = 8;
+  while (bytes_ > budget_) {
+    const auto oldest = std::prev(tiers_[kMemory].end());
+    if (tiers_[kLeaving].size() < kMostLeaving && shelves(*oldest->snapshot)) {
+      move(oldest, kLeaving);
+      leaving_.notify_one();
+    } else {
+      forget(oldest);
+    }
+  }
+}
+
+void PrefixCache::shelve_what_leaves() {
+  std::unique_lock lock(mutex_);
+  while (true) {
+    leaving_.wait(lock, [&] { return ends_ || !tiers_[kLeaving].empty(); });
+    if (ends_) return;
+    const PrefixKey key = tiers_[kLeaving].back().key;
+    const SnapshotPtr snapshot = tiers_[kLeaving].back().snapshot;
+    lock.unlock();
+    const SnapshotPtr shelved = shelved_copy(*snapshot);
+    lock.lock();
+    const auto found = by_key_.find(key);
+    if (found == by_key_.end() || found->second->tier != kLeaving) continue;  // it was used again, and is in memory
+    if (!shelved) {
+      forget(found->second);
+      continue;
+    }
+    move(found->second, kShelf);
+    found->second->snapshot = shelved;
+  }
+}
+
+// Room on the shelf comes from those that lie there unused for longest.
+PrefixCache::SnapshotPtr PrefixCache::shelved_copy(const Snapshot& snapshot) {
+  while (true) {
+    StateShelf::Shelved shelved = shelf_->put(snapshot);
+    if (!shelved.is_full) return std::move(shelved.snapshot);
+    const std::lock_guard lock(mutex_);
+    if (tiers_[kShelf].empty()) return nullptr;
+    forget(std::prev(tiers_[kShelf].end()));
+  }
 }
 
 PrefixCache::Found PrefixCache::longest_prefix(std::string_view text) {
@@ -61,16 +147,10 @@ void PrefixCache::insert(const PrefixKey& key, SnapshotPtr snapshot) {
   const std::lock_guard lock(mutex_);
   if (by_key_.contains(key) || snapshot->bytes() > budget_) return;
   bytes_ += snapshot->bytes();
-  entries_.push_front({key, std::move(snapshot)});
-  by_key_[key] = entries_.begin();
+  tiers_[kMemory].push_front({key, std::move(snapshot), kMemory});
+  by_key_[key] = tiers_[kMemory].begin();
   ++lengths_[key.length];
-  while (bytes_ > budget_) {
-    const Entry& oldest = entries_.back();
-    bytes_ -= oldest.snapshot->bytes();
-    by_key_.erase(oldest.key);
-    if (const auto length = lengths_.find(oldest.key.length); --length->second == 0) lengths_.erase(length);
-    entries_.pop_back();
-  }
+  trim();
 }
 
 int64_t PrefixCache::bytes() const {
@@ -80,7 +160,12 @@ int64_t PrefixCache::bytes() const {
 
 size_t PrefixCache::size() const {
   const std::lock_guard lock(mutex_);
-  return entries_.size();
+  return by_key_.size();
+}
+
+size_t PrefixCache::shelved() const {
+  const std::lock_guard lock(mutex_);
+  return tiers_[kShelf].size();
 }
 
 }  // namespace linea

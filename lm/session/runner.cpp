@@ -41,7 +41,10 @@ int64_t Runner::plan(int64_t tokens, bool all_logits) {
   return arena.peak();
 }
 
-Snapshot Runner::start() { return {model_->initial_state(context_), {}, 0}; }
+Snapshot Runner::start() {
+  if (initial_.layers() == 0) initial_ = model_->initial_state(context_);
+  return {initial_, {}, 0};
+}
 
 void Runner::read(std::span<const int32_t> tokens, Snapshot& snapshot, const Progress& progress, const CancelToken& cancel) {
   if (tokens.empty()) return;

@@ -31,7 +31,7 @@ class Runner {
   Runner(const Runner&) = delete;
   Runner& operator=(const Runner&) = delete;
 
-  Snapshot start();
+  Snapshot start();  // all beginnings share one state until they are read on
 
   // Feeds tokens; `progress` hears how many are done, after each piece. Throws kCancelled between layers when `cancel` says so, and the
   // snapshot is then neither the old nor the new one: copy it before where that matters.
@@ -54,6 +54,7 @@ class Runner {
   const LanguageModel* model_;
   Context context_;
   int64_t piece_ = 1, scored_piece_ = 1;
+  State initial_;  // once it was asked for
   std::unique_ptr<Arena> arena_;
   std::unique_ptr<ReplayCache> replays_;  // steps of one token, captured
 };

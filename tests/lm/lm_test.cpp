@@ -102,7 +102,7 @@ TEST_P(LanguageModelGolden, BFloat16StaysCloseToFloat32) {
   const auto model = load(*ctx, GetParam());
   State state = model->initial_state(*ctx);
   const double error = relative_l2(run(*ctx, *model, {128}, state), golden_["logits"]);
-  EXPECT_LE(error, 2e-2);
+  EXPECT_LE(error, test_device().is_cpu() ? 1e-2 : 2e-2);  // CUDA rounds more of what lies between two products
 }
 
 TEST_P(LanguageModelGolden, CopiedStatesContinueAlike) {

@@ -202,32 +202,61 @@ wait item "Tell me"
 )"));
 }
 
-// 1.2 MB of text, about 300 000 tokens.
-TEST_F(ChatGui, ALongChatOpensAtOnce) {
-  {
+// 1.2 MB of text, about 300 000 tokens, in so many messages with the ids of an answer's tokens beside them.
+struct LongChat {
+  const char* name;
+  int messages;
+};
+
+class LongChatGui : public ChatGui, public testing::WithParamInterface<LongChat> {
+ protected:
+  static constexpr size_t kBytes = 1'200'000;
+
+  // An answer of all that Markdown has.
+  static std::string answer_of(size_t bytes) {
+    std::string text;
+    while (text.size() + sizeof "Some words. " < bytes) {
+      text += text.size() % 7 == 0 && text.size() + 2000 < bytes ? "\n\n" + std::string(kAnswer) + "\n\n"
+                                                                 : "Some words of **no** importance, again and again. ";
+    }
+    return text.substr(0, std::max(bytes, size_t{12}));
+  }
+
+  void make_long_chat(int count) {
     Library library(home_.library());
     ChatRecord chat;
     chat.title = "Long";
     chat.id = library.add_chat(chat);
-    std::string text;
-    while (text.size() < 2000) text += "Some words of **no** importance, again and again. ";
-    for (int i = 0; i < 600; ++i) {
+    const std::string text = answer_of(kBytes / static_cast<size_t>(count));
+    Json ids = Json::array();
+    for (size_t i = 0; i < text.size() / 4; ++i) ids.push_back(1000 + i % 60000);
+    const std::string details = Json({{"tokens", ids.size()}, {"ids", ids}}).dump();
+    for (int i = 0; i < count; ++i) {
       MessageRecord message;
-      message.chat = chat.id, message.parent = chat.leaf, message.role = i % 2 ? "assistant" : "user",
-      message.text = std::to_string(i) + " " + text;
+      message.chat = chat.id, message.parent = chat.leaf, message.role = i % 2 ? "assistant" : "user";
+      message.text = "Number " + std::to_string(i) + ". " + text;
+      if (i % 2) message.details = details;
       chat.leaf = library.add_message(message);
     }
     library.update_chat(chat);
   }
-  const std::string report = (home_ / "report.json").string();
-  expect_success(home_.run("wait idle\nview chat\nclick \"Long\"\nwait text \"599 Some words\"\nwheel #text 30\nwait frames 5\nreport \"" +
-                           report + "\"\n"));
+};
+
+TEST_P(LongChatGui, OpensAtOnce) {
+  make_long_chat(GetParam().messages);
+  const std::string report = (home_ / "report.json").string(), last = std::to_string(GetParam().messages - 1);
+  expect_success(home_.run("wait idle\nview chat\nclick \"Long\"\nwait text \"Number " + last +
+                           ".\"\nwheel #text 30\nwait frames 5\nreport \"" + report + "\"\n"));
   std::ifstream file(report);
   const Json json = Json::parse(file);
-  std::printf("long chat: %s\n", json.dump().c_str());
+  std::printf("long chat, %s: %s\n", GetParam().name, json.dump().c_str());
   EXPECT_LT(json["chat_open_ms"].get<double>(), 2000);  // 500 on a quiet machine
   EXPECT_LT(json["p99_ms"].get<double>(), 100);
 }
+
+INSTANTIATE_TEST_SUITE_P(Shapes, LongChatGui,
+                         testing::Values(LongChat{"ManyMessages", 600}, LongChat{"OneExchange", 2}, LongChat{"ShortMessages", 5000}),
+                         [](const auto& instance) { return std::string(instance.param.name); });
 
 }  // namespace
 }  // namespace linea::test

@@ -30,8 +30,8 @@ void gemm_task(const GemmParams& p, int64_t row, int64_t rows, int64_t column, i
   }
   EpilogueParams e = {};
   e.x = sums;
-  e.residual = p.residual ? static_cast<const T*>(p.residual) + row * p.residual_pitch + column : nullptr;
-  e.y = static_cast<T*>(p.y) + row * p.y_pitch + column;
+  e.residual = p.residual ? advanced(p.residual, row * p.residual_pitch + column, p.y_type) : nullptr;
+  e.y = advanced(p.y, row * p.y_pitch + column, p.y_type);
   e.bias = p.bias ? p.bias + column : nullptr;
   e.x_pitch = kGemmColumns;
   e.residual_pitch = p.residual_pitch;
@@ -39,7 +39,7 @@ void gemm_task(const GemmParams& p, int64_t row, int64_t rows, int64_t column, i
   e.rows_per_gate = 1;
   e.dim = columns;
   e.act = p.act;
-  e.y_type = p.type;
+  e.y_type = p.y_type;
   if (!p.gate) return epilogue(e, 0, rows);
   for (int64_t r = 0; r < rows; ++r) {  // a block may cross from one batch member to the next
     e.gate = p.gate + (row + r) / p.rows_per_gate * p.gate_pitch + column;

@@ -21,7 +21,7 @@ enum class Act : uint8_t { kNone, kRelu, kSilu, kGeluTanh };  // the values of l
 struct LayerNormParams {
   const void* x;
   void* y;
-  const float *scale, *shift;  // [B, dim]
+  const float *scale, *shift;  // a row for every `tokens` rows of x
   int64_t x_pitch, y_pitch, scale_pitch, shift_pitch, tokens, dim;
   float eps;
   Element type;
@@ -86,7 +86,7 @@ struct RotaryParams {  // cos, sin [N, half] of each row's angles
   Element type;
 };
 
-// y[m, n] = epilogue(Σ_k x[m, k] w[n, k]); x, y and the residual have one type, w that or 16 bits where it is f32.
+// y[m, n] = epilogue(Σ_k x[m, k] w[n, k]); w has x's type, or 16 bits where that is f32.
 struct GemmParams {
   const void *x, *w, *residual;
   void* y;
@@ -94,7 +94,7 @@ struct GemmParams {
   int64_t x_pitch, residual_pitch, y_pitch, gate_pitch, rows_per_gate;
   int64_t rows, in, out;
   Act act;
-  Element type, w_type;
+  Element type, w_type, y_type;  // the residual has y's type
 };
 
 // y = epilogue(x Wᵀ) with f32 x and block-quantised w; of `out`, x and w are not used.
@@ -199,11 +199,11 @@ struct CausalConvParams {  // y_t = act(bias + Σ_j w[j] ⊙ x_{t-taps+1+j}); ro
   Element type;
 };
 
-struct LerpParams {  // y = a + (b - a) ⊙ m; m is a row of f32 for all (pitch 0), or rows of `type`
+struct LerpParams {  // y = a + (b - a) ⊙ m; m is a row of f32 for all (pitch 0), or rows of `type`, which a and b have
   const void *a, *b, *m;
   void* y;
   int64_t a_pitch, b_pitch, m_pitch, y_pitch, dim;
-  Element m_type, type;
+  Element m_type, type, y_type;
 };
 
 enum class Func : uint8_t { kIdentity, kExp, kTanh, kSigmoid, kSilu, kSoftplus, kReluSquared };  // the values of linea::Function

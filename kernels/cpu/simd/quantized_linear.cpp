@@ -176,19 +176,18 @@ template <class Q> std::vector<float> group_sums(const QuantizedLinearParams& p)
 
 void finish(const QuantizedLinearParams& p, const float* sums, int64_t sums_pitch, int64_t row, int64_t rows, int64_t column,
             int64_t columns) {
-  const int64_t bytes = p.out.type == Element::kF32 ? 4 : 2;
   EpilogueParams e = {};
   e.x = sums;
   e.bias = p.out.bias ? p.out.bias + column : nullptr;
-  e.residual = p.out.residual ? static_cast<const char*>(p.out.residual) + (row * p.out.residual_pitch + column) * bytes : nullptr;
-  e.y = static_cast<char*>(p.out.y) + (row * p.out.y_pitch + column) * bytes;
+  e.residual = p.out.residual ? advanced(p.out.residual, row * p.out.residual_pitch + column, p.out.y_type) : nullptr;
+  e.y = advanced(p.out.y, row * p.out.y_pitch + column, p.out.y_type);
   e.x_pitch = sums_pitch;
   e.residual_pitch = p.out.residual_pitch;
   e.y_pitch = p.out.y_pitch;
   e.rows_per_gate = 1;
   e.dim = columns;
   e.act = p.out.act;
-  e.y_type = p.out.type;
+  e.y_type = p.out.y_type;
   if (!p.out.gate) return epilogue(e, 0, rows);
   for (int64_t r = 0; r < rows; ++r) {  // a block may cross from one batch member to the next
     e.gate = p.out.gate + (row + r) / p.out.rows_per_gate * p.out.gate_pitch + column;

@@ -133,16 +133,18 @@ void causal_conv1d(const CausalConvParams& p, int64_t row_begin, int64_t row_end
 void lerp(const LerpParams& p, int64_t row_begin, int64_t row_end) {
   with_type(p.type, [&](auto type) {
     with_type(p.m_type, [&](auto m_type) {
-      using T = TypeOf<decltype(type)>;
-      for (int64_t r = row_begin; r < row_end; ++r) {
-        const T *from = row_of<T>(p.a, r, p.a_pitch), *to = row_of<T>(p.b, r, p.b_pitch);
-        const auto* m = row_of<TypeOf<decltype(m_type)>>(p.m, r, p.m_pitch);
-        T* y = row_of<T>(p.y, r, p.y_pitch);
-        for_vectors(p.dim, [&](int64_t i, auto lanes) {
-          const F32s start = load(from + i, lanes);
-          store(y + i, start + (load(to + i, lanes) - start) * load(m + i, lanes), lanes);
-        });
-      }
+      with_type(p.y_type, [&](auto y_type) {
+        using T = TypeOf<decltype(type)>;
+        for (int64_t r = row_begin; r < row_end; ++r) {
+          const T *from = row_of<T>(p.a, r, p.a_pitch), *to = row_of<T>(p.b, r, p.b_pitch);
+          const auto* m = row_of<TypeOf<decltype(m_type)>>(p.m, r, p.m_pitch);
+          auto* y = row_of<TypeOf<decltype(y_type)>>(p.y, r, p.y_pitch);
+          for_vectors(p.dim, [&](int64_t i, auto lanes) {
+            const F32s start = load(from + i, lanes);
+            store(y + i, start + (load(to + i, lanes) - start) * load(m + i, lanes), lanes);
+          });
+        }
+      });
     });
   });
 }

@@ -67,12 +67,12 @@ template <class T, class W> void small_linear_blocks(const GemmParams& p, int64_
         e.bias = p.bias ? p.bias + n : nullptr;
         e.gate = p.gate ? p.gate + r / p.rows_per_gate * p.gate_pitch + n : nullptr;
         e.rows_per_gate = 1;
-        e.residual = p.residual ? static_cast<const T*>(p.residual) + r * p.residual_pitch + n : nullptr;
-        e.y = static_cast<T*>(p.y) + r * p.y_pitch + n;
+        e.residual = p.residual ? advanced(p.residual, r * p.residual_pitch + n, p.y_type) : nullptr;
+        e.y = advanced(p.y, r * p.y_pitch + n, p.y_type);
         e.dim = outputs;
         e.act = p.act;
         e.x_type = Element::kF32;
-        e.y_type = p.type;
+        e.y_type = p.y_type;
         epilogue(e, 0, 1);
       }
     }

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <type_traits>
 
 #include "kernels/cpu/simd/kernels.h"
 
@@ -245,6 +246,11 @@ template <class Body> inline void with_type(Element type, Body body) {
 template <class Body> inline void with_types(const GemmParams& p, Body body) {
   if (p.type == p.w_type) return with_type(p.type, [&](auto type) { body(type, type); });
   with_type(p.w_type, [&](auto w) { body(static_cast<float*>(nullptr), w); });
+}
+// p + elements, for a p whose type is known only as the program runs.
+template <class P> P* advanced(P* p, int64_t elements, Element type) {
+  using Byte = std::conditional_t<std::is_const_v<P>, const char, char>;
+  return static_cast<Byte*>(p) + elements * (type == Element::kF32 ? 4 : 2);
 }
 // The element type of the null pointer that with_type passes.
 template <class P> struct Pointee;
