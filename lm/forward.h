@@ -16,8 +16,9 @@ namespace linea {
 // all but the embedding depends on nothing but addresses. Steps, and quantised models, are sequences of ops that need no library with
 // threads of its own.
 template <class Shell, class Layer>
-void run_layers(Context& ctx, const Shell& shell, std::span<const int32_t> tokens, int64_t layers, const char* name, const State& state,
+void run_layers(Context& ctx, const Shell& shell, std::span<const int32_t> tokens, int64_t layers, const char* name, State& state,
                 const Tensor& logits, const Layer& layer) {
+  if (!ctx.planning()) state.own();
   const Arena::Scope scope(*ctx.arena);
   const Tensor x = ctx.allocate({static_cast<int64_t>(tokens.size()), shell.channels()}, DType::kF32);
   shell.embed(ctx, tokens, x);
@@ -30,7 +31,8 @@ void run_layers(Context& ctx, const Shell& shell, std::span<const int32_t> token
     shell.predict(ctx, x, logits);
   };
   const bool is_step = static_cast<int64_t>(tokens.size()) == state.sequences();
-  const auto sequence = [&] { is_step || shell.in_blocks() ? ctx.backend->run_sequence(rest) : rest(); };
+  const bool is_sequence = (is_step || shell.in_blocks()) && !ctx.tap;  // a tap reads in between
+  const auto sequence = [&] { is_sequence ? ctx.backend->run_sequence(rest) : rest(); };
   if (!is_step || !ctx.replays) return sequence();
   ReplayCache::Key key = {&shell, x.raw(), logits.raw()};
   for (int64_t i = 0; i < state.layers(); ++i) {

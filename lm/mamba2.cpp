@@ -92,7 +92,7 @@ void Mamba2::mixer(Context& ctx, int64_t layer, const Tensor& x, const State& st
   const int64_t T = x.dim(0), D = x.dim(1), H = heads_, G = config_.groups, N = state_dim_, P = inner_ / H;
   const int64_t convolved = inner_ + 2 * G * N;
   const Tensor h = ctx.allocate({T, D}), projected = ctx.allocate({T, inner_ + convolved + H});
-  const Tensor xBC = ctx.allocate({T, convolved}), y = ctx.allocate({T, inner_});
+  const Tensor xBC = ctx.allocate({T, convolved}), y = ctx.allocate({T, inner_}), normed = ctx.allocate({T, inner_});
 
   group_norm(ctx, x, l.norm, h, {.eps = config_.eps, .centre = false});
   linear(ctx, h, l.in, projected, {.bias = l.in_bias});
@@ -104,8 +104,8 @@ void Mamba2::mixer(Context& ctx, int64_t layer, const Tensor& x, const State& st
   const Mamba2Heads heads = {
       .q = C, .k = B, .v = v, .step = dt, .gate = z.reshape({T, H, P}), .step_bias = l.dt_bias, .rate = l.A, .skip = l.skip};
   mamba2_heads(ctx, heads, state.part(layer, kMemory), y.reshape({T, H, P}));
-  group_norm(ctx, y, l.gated_norm, y, {.groups = G, .eps = config_.eps, .centre = false});
-  const Projection output[] = {{.x = y, .w = &l.out, .y = x, .bias = l.out_bias, .residual = x}};
+  group_norm(ctx, y, l.gated_norm, normed, {.groups = G, .eps = config_.eps, .centre = false});
+  const Projection output[] = {{.x = normed, .w = &l.out, .y = x, .bias = l.out_bias, .residual = x}};
   project(ctx, output);
 }
 

@@ -8,6 +8,7 @@
 #include "kernels/cuda/check.h"
 #include "kernels/cuda/graph.h"
 #include "kernels/cuda/matmul.h"
+#include "kernels/cuda/step_program.h"
 #include "kernels/cuda/stream_allocator.h"
 
 namespace linea {
@@ -59,6 +60,7 @@ CudaBackend::~CudaBackend() {
 }
 
 cudaStream_t CudaBackend::enter() const {
+  if (StepRecorder* recorder = StepRecorder::of(device_.index)) recorder->flush();
   check(cudaSetDevice(device_.index), "device", "cudaSetDevice");
   return recording_stream() ? recording_stream() : stream_;
 }
@@ -66,6 +68,14 @@ cudaStream_t CudaBackend::enter() const {
 std::unique_ptr<Backend::CapturedWork> CudaBackend::capture(const std::function<void()>& work) {
   const cudaStream_t stream = enter();
   return std::make_unique<CapturedGraph>(work, device_.index, stream);
+}
+
+// Ops of a step wait in the recorder until one comes that it does not take, or the sequence ends.
+void CudaBackend::run_sequence(const std::function<void()>& work) {
+  if (PlanningMemory::active() || !runs_step_programs(device_.index)) return work();
+  StepRecorder recorder(device_.index, [this] { return enter(); });
+  work();
+  recorder.flush();
 }
 
 void CudaBackend::synchronize() { check(cudaStreamSynchronize(enter()), "synchronize", "cudaStreamSynchronize"); }

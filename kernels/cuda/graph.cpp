@@ -1,5 +1,7 @@
 #include "kernels/cuda/graph.h"
 
+#include <utility>
+
 #include "kernels/cuda/check.h"
 
 namespace linea::cuda {
@@ -8,6 +10,7 @@ namespace {
 constexpr const char* kOp = "graph";
 
 thread_local cudaStream_t recording = nullptr;
+thread_local std::vector<std::shared_ptr<const void>> kept;
 
 // A stream of its own records, so that what other threads submit meanwhile is not recorded with it.
 class Recorder {
@@ -18,6 +21,7 @@ class Recorder {
     if (status != cudaSuccess) cudaStreamDestroy(stream_);
     check(status, kOp, "cudaStreamBeginCapture");
     recording = stream_;
+    kept.clear();
   }
   ~Recorder() {
     if (recording) {  // the work threw: what was recorded is not wanted
@@ -47,6 +51,16 @@ class Recorder {
 
 cudaStream_t recording_stream() { return recording; }
 
+OutsideRecording::OutsideRecording() : recording_(std::exchange(recording, nullptr)) {
+  check(cudaThreadExchangeStreamCaptureMode(&mode_), kOp, "cudaThreadExchangeStreamCaptureMode");
+}
+OutsideRecording::~OutsideRecording() {
+  cudaThreadExchangeStreamCaptureMode(&mode_);
+  recording = recording_;
+}
+
+void keep_with_recording(std::shared_ptr<const void> what) { kept.push_back(std::move(what)); }
+
 CapturedGraph::CapturedGraph(const std::function<void()>& work, int device, cudaStream_t stream) : device_(device), stream_(stream) {
   LINEA_ASSERT(!recording);
   Recorder recorder;
@@ -55,6 +69,7 @@ CapturedGraph::CapturedGraph(const std::function<void()>& work, int device, cuda
   const cudaError_t status = cudaGraphInstantiate(&executable_, graph, 0);
   cudaGraphDestroy(graph);
   check(status, kOp, "cudaGraphInstantiate");
+  kept_ = std::exchange(kept, {});
 }
 
 CapturedGraph::~CapturedGraph() {

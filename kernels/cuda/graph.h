@@ -4,6 +4,8 @@
 #include <cuda_runtime_api.h>
 
 #include <functional>
+#include <memory>
+#include <vector>
 
 #include "kernels/backend.h"
 
@@ -11,6 +13,22 @@ namespace linea::cuda {
 
 // The stream that records what the calling thread submits; null unless a capture is under way on it.
 cudaStream_t recording_stream();
+
+// While it lives, the calling thread's work is not part of its recording, and may allocate and copy.
+class OutsideRecording {
+ public:
+  OutsideRecording();
+  ~OutsideRecording();
+  OutsideRecording(const OutsideRecording&) = delete;
+  OutsideRecording& operator=(const OutsideRecording&) = delete;
+
+ private:
+  cudaStream_t recording_;
+  cudaStreamCaptureMode mode_ = cudaStreamCaptureModeRelaxed;
+};
+
+// Keeps what the calling thread's recording reads for as long as the graph lives.
+void keep_with_recording(std::shared_ptr<const void> what);
 
 class CapturedGraph final : public Backend::CapturedWork {
  public:
@@ -27,6 +45,7 @@ class CapturedGraph final : public Backend::CapturedWork {
   int device_;
   cudaStream_t stream_;
   cudaGraphExec_t executable_ = nullptr;
+  std::vector<std::shared_ptr<const void>> kept_;
 };
 
 }  // namespace linea::cuda

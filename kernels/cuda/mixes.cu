@@ -1,6 +1,6 @@
 // kernels/cuda/mixes.cu: the inputs of an RWKV layer: a norm, the token before, and a mix of both for every projection.
 //
-// Maths    h = LN(x) rounded to y's type;   y_i = h_t + (h_{t-1} - h_t) ⊙ m_i
+// Maths    h = LN(x);   y_i = h_t + (h_{t-1} - h_t) ⊙ m_i
 // Shape    RWKV-7 7.2B: rows of 4096, six mixes in f16; one row a decode step, thousands a prefill.
 // Tiles    a block takes a row and norms the one before again rather than wait for another block. The block of row 0 alone reads the
 //          state, and replaces it by the norm of the last row.
@@ -8,6 +8,7 @@
 // Roofline bound by memory for prefill: 4096 rows take 270 MB, 90 µs at 2.98 TB/s; by its latency, about 4 µs, for one row.
 // Accuracy f32 between load and store; sums in one fixed order. A row's bits depend on itself and the row before alone.
 #include "kernels/cuda/groups.cuh"
+#include "kernels/cuda/step_program.h"
 #include "kernels/recurrence_layout.h"
 
 namespace linea {
@@ -49,12 +50,12 @@ template <int kWidth, class X> __device__ inline Moments moments_of(const X* x, 
   return {mean, 1.0f / sqrtf(sum_group<kGroupThreads>(squares, shared) / static_cast<float>(dim) + eps)};
 }
 
-// kWidth channels of LN(x), rounded to T.
-template <class T, int kWidth, class X>
+// kWidth channels of LN(x).
+template <int kWidth, class X>
 __device__ inline void normalized(const X* x, Moments moments, const float (&w)[kWidth], const float (&bias)[kWidth], float (&h)[kWidth]) {
   load(x, h);
 #pragma unroll
-  for (int j = 0; j < kWidth; ++j) h[j] = to_float(from_float<T>((h[j] - moments.mean) * moments.factor * w[j] + bias[j]));
+  for (int j = 0; j < kWidth; ++j) h[j] = fmaf((h[j] - moments.mean) * moments.factor, w[j], bias[j]);
 }
 
 template <int kWidth, class X, class T>
@@ -75,16 +76,14 @@ __global__ void __launch_bounds__(kGroupThreads) mix_kernel(const __grid_constan
     float w[kWidth], bias[kWidth], h[kWidth], previous[kWidth], m[kWidth];
     load(p.w + i, w);
     load(p.bias + i, bias);
-    normalized<T>(x + i, own, w, bias, h);
+    normalized(x + i, own, w, bias, h);
     if (token > 0) {
-      normalized<T>(x - p.x_pitch + i, other, w, bias, previous);
+      normalized(x - p.x_pitch + i, other, w, bias, previous);
     } else {
       load(state + i, previous);
       float last[kWidth];
-      normalized<T>(last_x + i, other, w, bias, last);
+      normalized(last_x + i, other, w, bias, last);
       store(state + i, last);
-#pragma unroll
-      for (int j = 0; j < kWidth; ++j) previous[j] = to_float(from_float<T>(previous[j]));
     }
     for (int n = 0; n < p.mixes; ++n) {
       float y[kWidth];
@@ -150,13 +149,13 @@ template <class X, class T> __global__ void __launch_bounds__(kRowThreads) mix_r
   const float own_factor = 1.0f / sqrtf(square.own / count + p.eps), other_factor = 1.0f / sqrtf(square.other / count + p.eps);
 #pragma unroll
   for (int j = 0; j < kVector; ++j) {
-    own[j] = to_float(from_float<T>(fmaf(own[j] * own_factor, w[j], bias[j])));
-    other[j] = to_float(from_float<T>(fmaf(other[j] * other_factor, w[j], bias[j])));
+    own[j] = fmaf(own[j] * own_factor, w[j], bias[j]);
+    other[j] = fmaf(other[j] * other_factor, w[j], bias[j]);
   }
   if (token == 0) {
     store(kept + i, other);
 #pragma unroll
-    for (int j = 0; j < kVector; ++j) other[j] = to_float(from_float<T>(state[j]));
+    for (int j = 0; j < kVector; ++j) other[j] = state[j];
   }
 #pragma unroll
   for (int n = 0; n < kRowMixes; ++n) {
@@ -211,6 +210,10 @@ void CudaBackend::mix_with_previous(Context& ctx, const Tensor& x, const Tensor&
   constexpr auto kOp = "mix_with_previous";
   if (mixes.size() > kMostMixes) return Backend::mix_with_previous(ctx, x, w, bias, state, mixes);
   if (ctx.planning()) return;
+  if (StepRecorder* recorder = StepRecorder::of(device_.index)) {
+    const std::vector<Mix> kept(mixes.begin(), mixes.end());
+    if (recorder->mix(x, w, bias, state, mixes, [=, this, &ctx] { mix_with_previous(ctx, x, w, bias, state, kept); })) return;
+  }
   const cudaStream_t stream = enter();
   with_type(mixes[0].y.dtype(), kOp, [&](auto tag) {
     using T = typename decltype(tag)::type;

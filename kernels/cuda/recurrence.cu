@@ -13,7 +13,7 @@
 //          bytes), at the price of bits that depend on where a text was split; this one keeps them.
 // Accuracy f32. A token's arithmetic does not depend on where a call began: equal bits for any split of a sequence.
 #include "kernels/cuda/device/recurrence.cuh"
-#include "kernels/recurrence_layout.h"
+#include "kernels/cuda/step_program.h"
 
 namespace linea {
 
@@ -142,15 +142,6 @@ template <int kTokens, int kKeys> void launch(const RecurrenceParams& p, int64_t
   p.tokens == 1 ? launch_keys<1, kKeys>(p, blocks, stream) : launch_keys<kTokens, kKeys>(p, blocks, stream);
 }
 
-RecurrenceParams recurrence_params(const Tensor& q, const Tensor& k, const Tensor& v, const RecurrenceArgs& args, const Tensor& state,
-                                   const Tensor& y) {
-  auto p = recurrence_layout<RecurrenceParams>(q, k, v, args, state, y);
-  p.type = q.dtype();
-  p.vectorised_keys = heads_have_vectors(q) && heads_have_vectors(k) && heads_have_vectors(args.a) && heads_have_vectors(args.b);
-  p.vectorised_values = v.dim(2) % kThreadColumns == 0 && is_aligned(state.raw(), 0);
-  return p;
-}
-
 }  // namespace
 }  // namespace cuda
 
@@ -171,11 +162,10 @@ void launch_recurrence(RecurrenceParams p, int64_t heads, int64_t sequences, cud
 
 void CudaBackend::mamba2_heads(Context& ctx, const Mamba2Heads& in, const Tensor& state, const Tensor& y) {
   if (ctx.planning() || y.elements() == 0) return;
-  RecurrenceParams p = recurrence_params(in.q, in.k, in.v, {.skip = in.skip}, state, y);
-  p.step = in.step.raw(), p.step_token = in.step.row_pitch();
-  p.step_bias = floats(in.step_bias), p.step_rate = floats(in.rate);
-  p.gate = in.gate.raw(), p.gate_token = in.gate.stride(0), p.gate_head = in.gate.stride(1);
-  launch_recurrence(p, in.v.dim(1), sequences_of(state, 3), enter());
+  if (StepRecorder* recorder = StepRecorder::of(device_.index)) {
+    if (recorder->mamba2_heads(in, state, y, [=, this, &ctx] { mamba2_heads(ctx, in, state, y); })) return;
+  }
+  launch_recurrence(mamba2_params(in, state, y), in.v.dim(1), sequences_of(state, 3), enter());
 }
 
 void CudaBackend::linear_recurrence(Context&, const Tensor& q, const Tensor& k, const Tensor& v, const RecurrenceArgs& args,

@@ -10,6 +10,7 @@
 #include "kernels/cuda/common.cuh"
 #include "kernels/cuda/device/functions.cuh"
 #include "kernels/cuda/groups.cuh"
+#include "kernels/cuda/step_program.h"
 
 namespace linea {
 
@@ -220,8 +221,11 @@ void CudaBackend::elementwise(Context&, const Tensor& x, const Tensor& y, const 
   });
 }
 
-void CudaBackend::group_norm(Context&, const Tensor& x, const Tensor& w, const Tensor& y, const GroupNormArgs& args) {
+void CudaBackend::group_norm(Context& ctx, const Tensor& x, const Tensor& w, const Tensor& y, const GroupNormArgs& args) {
   const char* op = "group_norm";
+  if (StepRecorder* recorder = StepRecorder::of(device_.index)) {
+    if (recorder->norm(x, w, y, args, [=, this, &ctx] { group_norm(ctx, x, w, y, args); })) return;
+  }
   const cudaStream_t stream = enter();
   const int64_t size = x.dim(-1) / args.groups;
   with_types(x, y, op, [&](auto x_tag, auto y_tag) {

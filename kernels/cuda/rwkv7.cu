@@ -9,6 +9,7 @@
 // Accuracy f32 between load and store, rounded where the tensors in between would be; sums in one fixed order.
 #include "kernels/cuda/device/recurrence.cuh"
 #include "kernels/cuda/device/rwkv7.cuh"
+#include "kernels/cuda/step_program.h"
 #include "kernels/recurrence_layout.h"
 
 namespace linea {
@@ -45,73 +46,6 @@ __global__ void __launch_bounds__(kStepThreads)
   if (thread < 32) out.template apply<1, 32>(sequence, head * out.size, nullptr);
 }
 
-// Two channels of a head's vectors, a lane of one warp having those of its own: from the projections to what the memory takes, and from
-// what it gives to the output. Every value is rounded where rwkv7_inputs, linear_recurrence and rwkv7_outputs store it.
-template <class T> struct HeadStep {
-  float k_k[2], k_a[2], u[2], norm_w[2], norm_bias[2];
-  float q[2], k[2], v[2], g[2];
-
-  __device__ void read_weights(const Rwkv7InputsOp<T>& in, const Rwkv7OutputsOp<T>& out, int c) {
-    load(in.k_k + c, k_k);
-    load(in.k_a + c, k_a);
-    load(out.u + c, u);
-    load(out.w + c, norm_w);
-    load(out.bias + c, norm_bias);
-  }
-
-  template <class Stage> __device__ void enter(const Rwkv7InputsOp<T>& in, const Rwkv7OutputsOp<T>& out, int64_t row, int c, Stage& stage) {
-    float rate[2], decay[2], first[2], share[2], direction[2];
-    load(in.k + row * in.k_pitch + c, k);
-    load(in.rate + row * in.rate_pitch + c, rate);
-    load(in.decay + row * in.decay_pitch + c, decay);
-    load(in.v + row * in.v_pitch + c, v);
-    if (in.share) {
-      load(in.v_first + row * in.v_first_pitch + c, first);
-      load(in.share + row * in.share_pitch + c, share);
-    }
-    load(out.q + row * out.q_pitch + c, q);
-    load(out.g + row * out.g_pitch + c, g);
-    const float factor = direction_factor(sum_lanes(squares_of(k, k_k, 0.0f)));
-    change_keys<T>(k, rate, direction, k_k, k_a, factor);
-    const int i = static_cast<int>(threadIdx.x) * 2;
-#pragma unroll
-    for (int j = 0; j < 2; ++j) {
-      if (in.share) v[j] = rounded<T>(fmaf(first[j] - v[j], share[j], v[j]));
-      decay[j] *= kDecayScale;
-      stage.w[0][i + j] = expf(decay[j]);
-    }
-    store(&stage.q[0][i], q);
-    store(&stage.k[0][i], k);
-    store(&stage.a[0][i], direction);
-    store(&stage.b[0][i], rate);
-    store(&stage.v[0][i], v);
-    if (threadIdx.x == 0) stage.scale[0] = 1.0f;
-    store(in.k + row * in.k_pitch + c, k);
-    store(in.kk + row * in.kk_pitch + c, direction);
-    store(in.rate + row * in.rate_pitch + c, rate);
-    store(in.decay + row * in.decay_pitch + c, decay);
-    if (in.share) store(in.v + row * in.v_pitch + c, v);
-  }
-
-  __device__ void leave(const Rwkv7OutputsOp<T>& out, int64_t row, int c, float (&y)[2]) const {
-    float sum = 0, score = 0, squares = 0;
-#pragma unroll
-    for (int j = 0; j < 2; ++j) {
-      y[j] = rounded<T>(y[j]);
-      sum += y[j];
-      score = fmaf(q[j] * k[j], u[j], score);
-    }
-    const float mean = sum_lanes(sum) / static_cast<float>(out.size);
-    score = sum_lanes(score);
-#pragma unroll
-    for (int j = 0; j < 2; ++j) squares = fmaf(y[j] - mean, y[j] - mean, squares);
-    const float factor = 1.0f / sqrtf(sum_lanes(squares) / static_cast<float>(out.size) + out.eps);
-#pragma unroll
-    for (int j = 0; j < 2; ++j) y[j] = fmaf(v[j], score, fmaf((y[j] - mean) * factor, norm_w[j], norm_bias[j])) * g[j];
-    store(out.y + row * out.y_pitch + c, y);
-  }
-};
-
 // One token of heads of 64 channels, kept on the processor from the projections to the output.
 template <class T>
 __global__ void __launch_bounds__(kStepThreads)
@@ -139,19 +73,6 @@ __global__ void __launch_bounds__(kStepThreads)
   if (!leads) return;
   float y[2] = {parts.sum(0, 2 * thread), parts.sum(0, 2 * thread + 1)};
   step.leave(out, sequence, first, y);
-}
-
-RecurrenceParams params_of(const Rwkv7Inputs& in, const Rwkv7Outputs& out, const Tensor& state, const Tensor& y) {
-  const int64_t T = y.dim(0), H = in.heads, N = y.dim(1) / H;
-  const auto heads = [&](const Tensor& t) { return t.reshape({T, H, N}); };
-  auto p = recurrence_layout<RecurrenceParams>(heads(out.q), heads(in.k), heads(in.v),
-                                               {.log_decay = heads(in.decay), .a = heads(in.kk), .b = heads(in.rate)}, state, heads(y));
-  p.type = y.dtype();
-  p.tokens = 1;
-  p.vectorised_keys = heads_have_vectors(heads(out.q)) && heads_have_vectors(heads(in.k)) && heads_have_vectors(heads(in.kk)) &&
-                      heads_have_vectors(heads(in.rate));
-  p.vectorised_values = N % kThreadColumns == 0 && is_aligned(state.raw(), 0);
-  return p;
 }
 
 }  // namespace
@@ -183,13 +104,16 @@ void CudaBackend::rwkv7_heads(Context& ctx, const Rwkv7Inputs& in, const Tensor&
   const int64_t sequences = sequences_of(state, 3), size = y.dim(1) / in.heads;
   if (y.dim(0) != sequences || size > kMostChannels) return Backend::rwkv7_heads(ctx, in, state, out, y);
   if (ctx.planning()) return;
+  if (StepRecorder* recorder = StepRecorder::of(device_.index)) {
+    if (recorder->rwkv7_heads(in, state, out, y, [=, this, &ctx] { rwkv7_heads(ctx, in, state, out, y); })) return;
+  }
   const cudaStream_t stream = enter();
   const dim3 blocks(static_cast<unsigned>(in.heads), static_cast<unsigned>(sequences));
   const bool pairs = size == kMostChannels && cuda::has_vectors(in) && cuda::has_vectors(out, y);
   with_type(y.dtype(), op, [&](auto tag) {
     using T = typename decltype(tag)::type;
     const auto kernel = pairs ? rwkv7_head_kernel<T> : rwkv7_step_kernel<T>;
-    launch_chained(op, kernel, blocks, kStepThreads, 0, stream, inputs_op<T>(in), params_of(in, out, state, y), outputs_op<T>(out, y));
+    launch_chained(op, kernel, blocks, kStepThreads, 0, stream, inputs_op<T>(in), head_params(in, out, state, y), outputs_op<T>(out, y));
   });
 }
 

@@ -10,6 +10,7 @@
 // Accuracy f32. A token's arithmetic does not depend on where a call began: equal bits for any split of a sequence.
 #include "kernels/cuda/common.cuh"
 #include "kernels/cuda/device/math.cuh"
+#include "kernels/cuda/step_program.h"
 #include "kernels/recurrence_layout.h"
 
 namespace linea {
@@ -275,10 +276,14 @@ void CudaBackend::weighted_average(Context&, const Tensor& k, const Tensor& v, c
   });
 }
 
-void CudaBackend::causal_conv1d(Context&, const Tensor& x, const Tensor& w, const Tensor& bias, const Tensor& state, const Tensor& y,
+void CudaBackend::causal_conv1d(Context& ctx, const Tensor& x, const Tensor& w, const Tensor& bias, const Tensor& state, const Tensor& y,
                                 Activation activation) {
   constexpr int64_t kRun = 8;
   const char* op = "causal_conv1d";
+  if (StepRecorder* recorder = StepRecorder::of(device_.index)) {
+    const auto plain = [=, this, &ctx] { causal_conv1d(ctx, x, w, bias, state, y, activation); };
+    if (recorder->convolve(x, w, bias, state, y, activation, plain)) return;
+  }
   const cudaStream_t stream = enter();
   const int64_t sequences = sequences_of(state, 2), tokens = x.dim(0) / sequences, chunk = std::max(kRun, w.dim(0) - 1);
   with_type(x.dtype(), op, [&](auto tag) {

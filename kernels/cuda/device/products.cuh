@@ -42,6 +42,14 @@ __device__ inline float element_of(const void* row, DType type, int64_t i) {
   }
 }
 
+__device__ inline void store_element(void* row, DType type, int64_t i, float value) {
+  switch (type) {
+    case DType::kBF16: static_cast<__nv_bfloat16*>(row)[i] = from_float<__nv_bfloat16>(value); return;
+    case DType::kF16: static_cast<__half*>(row)[i] = from_float<__half>(value); return;
+    default: static_cast<float*>(row)[i] = value;
+  }
+}
+
 // What ends a sum, read while the sum is still being made.
 struct Ending {
   float scale = 1, bias = 0, gate = 1, residual = 0;
@@ -54,12 +62,7 @@ struct Ending {
   }
   __device__ void store(const Product& p, int64_t row, int output, float sum) const {
     const float value = evaluate(activate(fmaf(sum, scale, bias), p.activation), p.function) * gate + residual;
-    const int64_t place = row * p.y_pitch + output;
-    switch (p.y_type) {
-      case DType::kBF16: static_cast<__nv_bfloat16*>(p.y)[place] = from_float<__nv_bfloat16>(value); return;
-      case DType::kF16: static_cast<__half*>(p.y)[place] = from_float<__half>(value); return;
-      default: static_cast<float*>(p.y)[place] = value;
-    }
+    store_element(p.y, p.y_type, row * p.y_pitch + output, value);
   }
 };
 

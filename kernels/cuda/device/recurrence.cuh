@@ -7,6 +7,7 @@
 
 #include "kernels/cuda/common.cuh"
 #include "kernels/cuda/device/functions.cuh"
+#include "kernels/recurrence_layout.h"
 
 namespace linea::cuda {
 
@@ -320,6 +321,23 @@ inline bool heads_have_vectors(const Tensor& t) {
   const int64_t size = bytes_of(t.dtype());
   return !t.defined() || (reinterpret_cast<uintptr_t>(t.raw()) % static_cast<uintptr_t>(kKeyGroup * size) == 0 &&
                           t.stride(0) % kKeyGroup == 0 && t.stride(1) % kKeyGroup == 0);
+}
+
+inline RecurrenceParams recurrence_params(const Tensor& q, const Tensor& k, const Tensor& v, const RecurrenceArgs& args, const Tensor& state,
+                                   const Tensor& y) {
+  auto p = recurrence_layout<RecurrenceParams>(q, k, v, args, state, y);
+  p.type = q.dtype();
+  p.vectorised_keys = heads_have_vectors(q) && heads_have_vectors(k) && heads_have_vectors(args.a) && heads_have_vectors(args.b);
+  p.vectorised_values = v.dim(2) % kThreadColumns == 0 && is_aligned(state.raw(), 0);
+  return p;
+}
+
+inline RecurrenceParams mamba2_params(const Mamba2Heads& in, const Tensor& state, const Tensor& y) {
+  RecurrenceParams p = recurrence_params(in.q, in.k, in.v, {.skip = in.skip}, state, y);
+  p.step = in.step.raw(), p.step_token = in.step.row_pitch();
+  p.step_bias = floats(in.step_bias), p.step_rate = floats(in.rate);
+  p.gate = in.gate.raw(), p.gate_token = in.gate.stride(0), p.gate_head = in.gate.stride(1);
+  return p;
 }
 
 }  // namespace linea::cuda

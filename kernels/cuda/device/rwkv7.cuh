@@ -1,8 +1,11 @@
 // kernels/cuda/device/rwkv7.cuh: a head of a token of RWKV-7 before its memory takes it and after its memory gave: rwkv7_inputs and
-// rwkv7_outputs of ops.h as operations on groups (groups.cuh), with their parameters from the tensors.
+// rwkv7_outputs of ops.h as operations on groups (groups.cuh), with their parameters from the tensors, and both for one warp that keeps
+// the head in registers.
 #pragma once
 
+#include "kernels/cuda/device/recurrence.cuh"
 #include "kernels/cuda/groups.cuh"
+#include "kernels/recurrence_layout.h"
 
 namespace linea::cuda {
 
@@ -128,6 +131,73 @@ template <class T> struct Rwkv7OutputsOp {
   }
 };
 
+// Two channels of a head's vectors, a lane of one warp having those of its own: from the projections to what the memory takes, and from
+// what it gives to the output. Every value is rounded where rwkv7_inputs, linear_recurrence and rwkv7_outputs store it.
+template <class T> struct HeadStep {
+  float k_k[2], k_a[2], u[2], norm_w[2], norm_bias[2];
+  float q[2], k[2], v[2], g[2];
+
+  __device__ void read_weights(const Rwkv7InputsOp<T>& in, const Rwkv7OutputsOp<T>& out, int c) {
+    load(in.k_k + c, k_k);
+    load(in.k_a + c, k_a);
+    load(out.u + c, u);
+    load(out.w + c, norm_w);
+    load(out.bias + c, norm_bias);
+  }
+
+  template <class Stage> __device__ void enter(const Rwkv7InputsOp<T>& in, const Rwkv7OutputsOp<T>& out, int64_t row, int c, Stage& stage) {
+    float rate[2], decay[2], first[2], share[2], direction[2];
+    load(in.k + row * in.k_pitch + c, k);
+    load(in.rate + row * in.rate_pitch + c, rate);
+    load(in.decay + row * in.decay_pitch + c, decay);
+    load(in.v + row * in.v_pitch + c, v);
+    if (in.share) {
+      load(in.v_first + row * in.v_first_pitch + c, first);
+      load(in.share + row * in.share_pitch + c, share);
+    }
+    load(out.q + row * out.q_pitch + c, q);
+    load(out.g + row * out.g_pitch + c, g);
+    const float factor = direction_factor(sum_lanes(squares_of(k, k_k, 0.0f)));
+    change_keys<T>(k, rate, direction, k_k, k_a, factor);
+    const int i = static_cast<int>(threadIdx.x) * 2;
+#pragma unroll
+    for (int j = 0; j < 2; ++j) {
+      if (in.share) v[j] = rounded<T>(fmaf(first[j] - v[j], share[j], v[j]));
+      decay[j] *= kDecayScale;
+      stage.w[0][i + j] = expf(decay[j]);
+    }
+    store(&stage.q[0][i], q);
+    store(&stage.k[0][i], k);
+    store(&stage.a[0][i], direction);
+    store(&stage.b[0][i], rate);
+    store(&stage.v[0][i], v);
+    if (threadIdx.x == 0) stage.scale[0] = 1.0f;
+    store(in.k + row * in.k_pitch + c, k);
+    store(in.kk + row * in.kk_pitch + c, direction);
+    store(in.rate + row * in.rate_pitch + c, rate);
+    store(in.decay + row * in.decay_pitch + c, decay);
+    if (in.share) store(in.v + row * in.v_pitch + c, v);
+  }
+
+  __device__ void leave(const Rwkv7OutputsOp<T>& out, int64_t row, int c, float (&y)[2]) const {
+    float sum = 0, score = 0, squares = 0;
+#pragma unroll
+    for (int j = 0; j < 2; ++j) {
+      y[j] = rounded<T>(y[j]);
+      sum += y[j];
+      score = fmaf(q[j] * k[j], u[j], score);
+    }
+    const float mean = sum_lanes(sum) / static_cast<float>(out.size);
+    score = sum_lanes(score);
+#pragma unroll
+    for (int j = 0; j < 2; ++j) squares = fmaf(y[j] - mean, y[j] - mean, squares);
+    const float factor = 1.0f / sqrtf(sum_lanes(squares) / static_cast<float>(out.size) + out.eps);
+#pragma unroll
+    for (int j = 0; j < 2; ++j) y[j] = fmaf(v[j], score, fmaf((y[j] - mean) * factor, norm_w[j], norm_bias[j])) * g[j];
+    store(out.y + row * out.y_pitch + c, y);
+  }
+};
+
 template <class T> Rwkv7InputsOp<T> inputs_op(const Rwkv7Inputs& in) {
   return {.k = pointer<T>(in.k),
           .v = pointer<T>(in.v),
@@ -176,6 +246,20 @@ template <class T> Rwkv7OutputsOp<T> outputs_op(const Rwkv7Outputs& args, const 
 
 inline bool has_vectors(const Rwkv7Outputs& args, const Tensor& y) {
   return has_vectors(args.u.dim(1), {&args.q, &args.k, &args.v, &args.g, &args.u, &args.w, &args.bias, &y});
+}
+
+// The recurrence between both, one token of each sequence.
+inline RecurrenceParams head_params(const Rwkv7Inputs& in, const Rwkv7Outputs& out, const Tensor& state, const Tensor& y) {
+  const int64_t T = y.dim(0), H = in.heads, N = y.dim(1) / H;
+  const auto heads = [&](const Tensor& t) { return t.reshape({T, H, N}); };
+  auto p = recurrence_layout<RecurrenceParams>(heads(out.q), heads(in.k), heads(in.v),
+                                               {.log_decay = heads(in.decay), .a = heads(in.kk), .b = heads(in.rate)}, state, heads(y));
+  p.type = y.dtype();
+  p.tokens = 1;
+  p.vectorised_keys = heads_have_vectors(heads(out.q)) && heads_have_vectors(heads(in.k)) && heads_have_vectors(heads(in.kk)) &&
+                      heads_have_vectors(heads(in.rate));
+  p.vectorised_values = N % kThreadColumns == 0 && is_aligned(state.raw(), 0);
+  return p;
 }
 
 }  // namespace linea::cuda

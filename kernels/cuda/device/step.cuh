@@ -1,0 +1,113 @@
+// kernels/cuda/device/step.cuh: the instructions of a step program (step_program.h), as they lie in device memory.
+//
+// All blocks of the one kernel go through the instructions together. An instruction that needs what earlier ones gave begins with a barrier
+// across the grid (`waits`); constants and weights are asked for before it.
+#pragma once
+
+#include "kernels/cuda/device/products.cuh"
+
+namespace linea::cuda {
+
+constexpr int kStepWarps = 14, kStepThreads = kStepWarps * 32;  // that compute
+constexpr int kStepCopiers = 2;                                 // more warps, which ask for W in turns
+constexpr int kStepSlots = 2 * kStepWarps;  // pieces of W that are here or on their way; a warp always has the same two slots
+constexpr int kStepPieceBytes = 5120;       // of one slot: a row of 2560 in 16 bits
+constexpr int kStepInputBytes = 48 << 10;   // x of an instruction's products
+constexpr int kStepParts = 2048;            // sums of an instruction's pieces in a block
+constexpr int kStepKnown = 2;               // instructions in shared memory: the present one and the next
+constexpr int kStepNormVectors = 2;         // of a thread, in the row of a norm
+constexpr int kStepMixes = 8;
+constexpr int kStepTaps = 4;
+constexpr int kStepHead = 64;   // columns of a head that a block takes
+constexpr int kStepKeys = 128;  // keys of a head, at most
+
+enum class StepKind : int { kProducts, kMix, kNorm, kRwkv7Heads, kRecurrence };
+
+// What the blocks share evenly, the first `larger` of them having one more.
+struct StepShares {
+  int each, larger;
+
+  __host__ __device__ int first_of(int block) const { return block * each + (block < larger ? block : larger); }
+};
+
+// A product's matrix in units of 2^unit_shift outputs; a unit is one piece, or 2^segment_shift of them where its row is long.
+struct StepProduct {
+  Product base;
+  int input;
+  int first_unit, unit_shift;
+  int row_bytes, segment_bytes;
+};
+
+// The same for the warp that copies, in a list of its own: the pieces of a product among the units of its instruction.
+struct alignas(16) StepCopy {
+  const void* w;
+  StepShares shares;
+  int first_unit, end_unit, unit_shift;
+  int out, row_bytes, piece_bytes;
+  bool is_segmented;  // a piece ends where its row does
+  int unused[5];
+};
+static_assert(sizeof(StepCopy) == 64);
+
+struct StepInput {
+  const void* x;
+  int bytes, place;  // place: in the inputs' shared memory
+};
+
+// y = (x - mean) · factor ⊙ w + bias of one row; the mean is zero where not `centre`.
+struct StepNorm {
+  const void* x;
+  const float *w, *bias;  // bias may be null
+  void* y;
+  int dim;
+  float eps;
+  bool centre;
+  DType x_type;
+};
+
+// A causal convolution of the outputs [first, first + dim) of a product, whose window is replaced.
+struct StepConvolution {
+  const float *w, *bias;  // bias may be null
+  float* window;
+  void* y;
+  int first, dim, taps;  // no taps: none
+  Activation activation;
+};
+
+struct StepProducts {
+  int count, units, inputs;
+  int segment_shift, unit_shift;  // unit_shift: the largest
+  StepShares shares;              // of units
+  bool has_norm;                  // the first input is the norm's y, made by every block for itself
+  StepProduct product[kMostProducts];
+  StepInput input[kMostProducts];
+  StepNorm norm;
+  StepConvolution convolution;  // of the first product
+};
+
+struct StepMix {
+  const void* x;
+  const float *w, *bias;
+  float* state;
+  const float* m[kStepMixes];
+  void* y[kStepMixes];
+  int dim, mixes;
+  float eps;
+  DType x_type;
+};
+
+constexpr int kStepBodyBytes = 2032;
+struct alignas(16) StepInstruction {
+  StepKind kind;
+  int waits;
+  int unused[2];
+  alignas(16) unsigned char body[kStepBodyBytes];
+
+  template <class Body> __host__ __device__ const Body& as() const {
+    static_assert(sizeof(Body) <= kStepBodyBytes && std::is_trivially_copyable_v<Body>);
+    return *reinterpret_cast<const Body*>(body);
+  }
+};
+static_assert(sizeof(StepInstruction) == 2048);
+
+}  // namespace linea::cuda

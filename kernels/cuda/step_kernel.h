@@ -1,0 +1,26 @@
+// kernels/cuda/step_kernel.h: the kernel that goes through a step program.
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include <cstdint>
+
+#include "core/dtype.h"
+
+namespace linea::cuda {
+
+struct StepInstruction;
+struct StepCopy;
+
+// On the device. `arrivals` counts blocks at barriers: zero before the first launch.
+struct StepProgram {
+  const StepInstruction* instructions;
+  const StepCopy* copies;
+  int instruction_count, copy_count;
+  uint64_t* arrivals;
+};
+
+// `type`: of the activations.
+void launch_step(DType type, const StepProgram& program, int device, cudaStream_t stream);
+
+}  // namespace linea::cuda
