@@ -100,15 +100,15 @@ Tensor SanaTransformer::positional_table(Context& ctx, int64_t height, int64_t w
 
 void SanaTransformer::forward(Context& ctx, const Inputs& in, const Tensor& velocity) const {
   const Arena::Scope scope(*ctx.arena);
-  const int64_t B = in.latents.dim(0), p = config_.patch_size;
+  const int64_t p = config_.patch_size;
   const Grid grid{in.latents.dim(1) / p, in.latents.dim(2) / p};
-  LINEA_ASSERT(in.latents.dim(3) == config_.in_channels);
   Tensor times = in.times;
   if (!times.defined()) {
-    times = ctx.allocate(times_shape(B), DType::kF32);
+    times = ctx.allocate(times_shape(static_cast<int64_t>(in.timesteps.size())), DType::kF32);
     encode_times(ctx, in.timesteps, in.guidance, times);
   }
 
+  LINEA_ASSERT(in.latents.dim(3) == config_.in_channels && (times.dim(1) == 1 || times.dim(1) == in.latents.dim(0)));
   const Tensor x = embed_patches(ctx, in.latents, in.positions);
   const Time time = embed_time(ctx, times);
   std::optional<Blocks::Pass> own;
@@ -147,12 +147,12 @@ void SanaTransformer::encode_times(Context& ctx, std::span<const float> timestep
 }
 
 SanaTransformer::Time SanaTransformer::embed_time(Context& ctx, const Tensor& times) const {
-  const int64_t B = times.dim(1), D = config_.dim();
-  const Time time{ctx.allocate({B, D}, DType::kF32), ctx.allocate({B, 6, D}, DType::kF32)};
+  const int64_t T = times.dim(1), D = config_.dim();
+  const Time time{ctx.allocate({T, D}, DType::kF32), ctx.allocate({T, 6, D}, DType::kF32)};
   const Arena::Scope scope(*ctx.arena);
 
   const auto embed = [&](int64_t index, const LinearLayer& layer_1, const LinearLayer& layer_2) {
-    const Tensor s = ctx.allocate({B, 1, kSinusoids});  // a row is a member of the batch
+    const Tensor s = ctx.allocate({T, 1, kSinusoids});  // a row is a member of the batch
     cast(ctx, times.select(0, index).reshape(s.shape()), s);
     return apply(ctx, layer_2, apply(ctx, layer_1, s, Activation::kSilu));
   };
@@ -160,7 +160,7 @@ SanaTransformer::Time SanaTransformer::embed_time(Context& ctx, const Tensor& ti
   if (config_.guidance_embeds) add(ctx, emb, embed(1, time_.guidance_1, time_.guidance_2), emb);
   cast(ctx, emb, time.embedded.reshape(emb.shape()));
   activate(ctx, emb, emb, Activation::kSilu);
-  cast(ctx, apply(ctx, time_.modulation, emb), time.modulation.reshape({B, 1, 6 * D}));
+  cast(ctx, apply(ctx, time_.modulation, emb), time.modulation.reshape({T, 1, 6 * D}));
   return time;
 }
 
@@ -168,38 +168,43 @@ void SanaTransformer::forward_block(Context& ctx, const SanaBlock& w, size_t ind
                                     const Tensor& x) const {
   const Arena::Scope scope(*ctx.arena);
   const int64_t B = x.dim(0), D = config_.dim();
-  const Tensor m = ctx.allocate({B, 6, D}, DType::kF32);
+  const Tensor m = ctx.allocate(time.modulation.shape(), DType::kF32);
   add_rows(ctx, time.modulation, w.scale_shift_table, m);
   const Tensor shift_msa = m.select(1, 0), scale_msa = m.select(1, 1), gate_msa = m.select(1, 2);
   const Tensor shift_mlp = m.select(1, 3), scale_mlp = m.select(1, 4), gate_mlp = m.select(1, 5);
   const Tensor a = ctx.allocate(x.shape());
 
   // x ← x + g₁ ⊙ LinearAttention( LN(x) ⊙ (1 + α₁) + β₁ )
-  modulated_layer_norm(ctx, x, scale_msa, shift_msa, a, config_.norm_eps);
-  self_attention(ctx, w.self_attention, a, gate_msa, x);
+  ProductRows normed = rows_for(w.self_attention.qkv.parts[0].weight, a);
+  modulated_layer_norm(ctx, x, scale_msa, shift_msa, normed, config_.norm_eps);
+  self_attention(ctx, w.self_attention, normed, gate_msa, a, x);
 
   // x ← x + CrossAttention(x, text)          neither norm nor gate here
   cross_attention(ctx, w.cross_attention, text, index, x);
 
   // x ← x + g₂ ⊙ GLUMBConv( LN(x) ⊙ (1 + α₂) + β₂ )
-  modulated_layer_norm(ctx, x, scale_mlp, shift_mlp, a, config_.norm_eps);
+  normed = rows_for(w.feed_forward.inverted, a);
+  modulated_layer_norm(ctx, x, scale_mlp, shift_mlp, normed, config_.norm_eps);
   const Shape map{B, grid.height, grid.width, D};
-  glu_mbconv(ctx, w.feed_forward, a.reshape(map), x.reshape(map), {.residual = x.reshape(map), .gate = gate_mlp});
+  glu_mbconv(ctx, w.feed_forward, normed.reshape(map), x.reshape(map), {.residual = x.reshape(map), .gate = gate_mlp});
 }
 
-void SanaTransformer::self_attention(Context& ctx, const SanaSelfAttention& w, const Tensor& a, const Tensor& gate, const Tensor& x) const {
+// `a` is where the rows that were normed may lie, and takes the attention's result after them.
+void SanaTransformer::self_attention(Context& ctx, const SanaSelfAttention& w, const ProductRows& normed, const Tensor& gate,
+                                     const Tensor& a, const Tensor& x) const {
   const Arena::Scope scope(*ctx.arena);
   const Shape heads{a.dim(0), a.dim(1), config_.num_attention_heads, config_.attention_head_dim};
   const int64_t D = config_.dim();
   const Tensor qkv = ctx.allocate({a.dim(0), a.dim(1), 3 * D});
-  joined_linear(ctx, a, w.qkv, qkv);
+  joined_linear(ctx, normed, w.qkv, qkv);
   const Tensor q = qkv.slice(2, 0, D), k = qkv.slice(2, D, D), v = qkv.slice(2, 2 * D, D);
   if (w.norm_q.defined()) {  // across all heads, before the split
     rms_norm(ctx, q, w.norm_q, q, {.eps = kQkNormEps});
     rms_norm(ctx, k, w.norm_k, k, {.eps = kQkNormEps});
   }
-  relu_linear_attention(ctx, q.reshape(heads), k.reshape(heads), v.reshape(heads), a.reshape(heads));
-  linear(ctx, a, w.out.weight, x, {.bias = w.out.bias, .residual = x, .gate = gate});
+  const ProductRows o = rows_for(w.out.weight, a);
+  relu_linear_attention(ctx, q.reshape(heads), k.reshape(heads), v.reshape(heads), {o.values.reshape(heads), o.scales});
+  linear(ctx, o.values, w.out.weight, x, {.bias = w.out.bias, .residual = x, .gate = gate, .x_scales = o.scales});
 }
 
 void SanaTransformer::cross_attention(Context& ctx, const SanaCrossAttention& w, const Text& text, size_t index, const Tensor& x) const {
@@ -207,17 +212,18 @@ void SanaTransformer::cross_attention(Context& ctx, const SanaCrossAttention& w,
   const Shape heads{x.dim(0), x.dim(1), config_.num_cross_attention_heads, config_.cross_attention_head_dim};
   const Tensor q = apply(ctx, w.q, x);
   if (w.norm_q.defined()) rms_norm(ctx, q, w.norm_q, q, {.eps = kQkNormEps});
-  const Tensor o = ctx.allocate(heads);
+  const ProductRows o = rows_for(w.out.weight, ctx.allocate(x.shape()));
   const float scale = 1.0f / std::sqrt(static_cast<float>(config_.cross_attention_head_dim));
-  softmax_attention(ctx, q.reshape(heads), text.keys[index], text.values[index], o, {.scale = scale, .key_offsets = text.offsets});
-  linear(ctx, o.reshape(x.shape()), w.out.weight, x, {.bias = w.out.bias, .residual = x});
+  softmax_attention(ctx, q.reshape(heads), text.keys[index], text.values[index], {o.values.reshape(heads), o.scales},
+                    {.scale = scale, .key_offsets = text.offsets});
+  linear(ctx, o.values, w.out.weight, x, {.bias = w.out.bias, .residual = x, .x_scales = o.scales});
 }
 
 void SanaTransformer::project_out(Context& ctx, const Tensor& x, const Time& time, const Tensor& velocity) const {
   const Arena::Scope scope(*ctx.arena);
-  const int64_t B = x.dim(0), D = config_.dim(), p = config_.patch_size;
+  const int64_t D = config_.dim(), p = config_.patch_size;
   // Rows shift, scale: the table plus the raw embedding, without SiLU.
-  const Tensor m = ctx.allocate({B, 2, D}, DType::kF32);
+  const Tensor m = ctx.allocate({time.embedded.dim(0), 2, D}, DType::kF32);
   cast(ctx, time.embedded, m.select(1, 0));
   cast(ctx, time.embedded, m.select(1, 1));
   add_rows(ctx, m, scale_shift_table_, m);
@@ -227,7 +233,7 @@ void SanaTransformer::project_out(Context& ctx, const Tensor& x, const Time& tim
     linear(ctx, a, proj_out_.weight, velocity, {.bias = proj_out_.bias});
     return;
   }
-  const Tensor patches = ctx.allocate({B, velocity.dim(1) / p, velocity.dim(2) / p, p * p * config_.out_channels});
+  const Tensor patches = ctx.allocate({x.dim(0), velocity.dim(1) / p, velocity.dim(2) / p, p * p * config_.out_channels});
   linear(ctx, a, proj_out_.weight, patches, {.bias = proj_out_.bias});
   pixel_shuffle(ctx, patches, velocity);
 }

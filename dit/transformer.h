@@ -86,9 +86,9 @@ class SanaTransformer {
   // The fixed table of the 2K and 4K models for a grid of patches, [h·w, D] f32; undefined for models without one.
   Tensor positional_table(Context& ctx, int64_t height, int64_t width) const;
 
-  // What a step sees of its times, and of the guidance scale in models with guidance_embeds: sinusoids on the device. timesteps: B values
-  // as the scheduler gives them, times timestep_scale.
-  Shape times_shape(int64_t batch) const { return {config_.guidance_embeds ? 2 : 1, batch, kSinusoids}; }
+  // What a step sees of its times, and of the guidance scale in models with guidance_embeds: sinusoids on the device. timesteps: as the
+  // scheduler gives them, times timestep_scale, of every member of a batch or one for all.
+  Shape times_shape(int64_t count) const { return {config_.guidance_embeds ? 2 : 1, count, kSinusoids}; }
   void encode_times(Context& ctx, std::span<const float> timesteps, float guidance, const Tensor& times) const;
 
   using Blocks = LayerStore<SanaBlock>;
@@ -119,13 +119,14 @@ class SanaTransformer {
     int64_t height, width;
   };
   struct Time {
-    Tensor embedded;    // [B, D] f32, for the output layer
-    Tensor modulation;  // [B, 6, D] f32, to which every block adds its own table
+    Tensor embedded;    // [B or 1, D] f32, for the output layer
+    Tensor modulation;  // [B or 1, 6, D] f32, to which every block adds its own table
   };
   Tensor embed_patches(Context& ctx, const Tensor& latents, const Tensor& positions) const;
   Time embed_time(Context& ctx, const Tensor& times) const;
   void forward_block(Context& ctx, const SanaBlock& w, size_t index, const Time& time, const Text& text, Grid grid, const Tensor& x) const;
-  void self_attention(Context& ctx, const SanaSelfAttention& w, const Tensor& a, const Tensor& gate, const Tensor& x) const;
+  void self_attention(Context& ctx, const SanaSelfAttention& w, const ProductRows& normed, const Tensor& gate, const Tensor& a,
+                      const Tensor& x) const;
   void cross_attention(Context& ctx, const SanaCrossAttention& w, const Text& text, size_t index, const Tensor& x) const;
   void project_out(Context& ctx, const Tensor& x, const Time& time, const Tensor& velocity) const;
 

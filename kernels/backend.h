@@ -50,7 +50,8 @@ class Backend {
   // run once before, and must neither wait nor read or write host memory: see kernels/replay.h, which takes care of that.
   virtual std::unique_ptr<CapturedWork> capture(const std::function<void()>& /*work*/) { return nullptr; }
 
-  // Calls `work`, a long sequence of ops that may each be short: the CPU keeps its threads awake between them.
+  // Calls `work`, a long sequence of ops that may each be short: the CPU keeps its threads awake between them, a GPU may do many in one
+  // kernel. What they give can be read afterwards, not in between, and weights that they name must stay until then.
   virtual void run_sequence(const std::function<void()>& work) { work(); }
 
   virtual Weight prepare_linear(const Tensor& w) = 0;
@@ -67,15 +68,17 @@ class Backend {
                                 const ExpandArgs& args) {
     const Arena::Scope scope(*ctx.arena);
     const Tensor wide = ctx.allocate({x.dim(0), x.dim(1), x.dim(2), w.shape[0]});
-    linea::linear(ctx, x, w, wide, {.bias = args.bias, .activation = args.activation});
+    linea::linear(ctx, x, w, wide, {.bias = args.bias, .activation = args.activation, .x_scales = args.x_scales});
     linea::depthwise_conv2d(ctx, wide, filters, y, args.depthwise);
   }
-  virtual void modulated_layer_norm(Context&, const Tensor& x, const Tensor& scale, const Tensor& shift, const Tensor& y, float eps) = 0;
+  virtual void modulated_layer_norm(Context&, const Tensor& x, const Tensor& scale, const Tensor& shift, const ProductRows& y,
+                                    float eps) = 0;
   virtual void rms_norm(Context&, const Tensor& x, const Tensor& w, const Tensor& y, const RmsNormArgs&) = 0;
   // scratch
-  virtual void relu_linear_attention(Context&, const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& y, float eps) = 0;
+  virtual void relu_linear_attention(Context&, const Tensor& q, const Tensor& k, const Tensor& v, const ProductRows& y, float eps) = 0;
   // scratch
-  virtual void softmax_attention(Context&, const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& y, const AttentionArgs&) = 0;
+  virtual void softmax_attention(Context&, const Tensor& q, const Tensor& k, const Tensor& v, const ProductRows& y,
+                                 const AttentionArgs&) = 0;
   virtual void rotary_embedding(Context&, const Tensor& x, int64_t first_position, float theta) = 0;
   virtual void embedding_lookup(Context&, const Tensor& table, std::span<const int32_t> ids, const Tensor& y, float scale) = 0;
   virtual void activate(Context&, const Tensor& x, const Tensor& y, Activation) = 0;

@@ -5,7 +5,7 @@
 namespace linea {
 namespace {
 
-constexpr int64_t kStripBytes = int64_t{256} << 20;
+constexpr int64_t kStripBytes = int64_t{384} << 20;
 
 }  // namespace
 
@@ -15,30 +15,41 @@ GluMbConv GluMbConv::load(const WeightLoader& w, int64_t channels, int64_t hidde
           w.pointwise("conv_point.weight", channels, hidden)};
 }
 
-void glu_mbconv(Context& ctx, const GluMbConv& w, const Tensor& x, const Tensor& y, const LinearArgs& last) {
-  const int64_t batch = x.dim(0), height = x.dim(1), width = x.dim(2), hidden = w.point.shape[1];
+void glu_mbconv(Context& ctx, const GluMbConv& w, const ProductRows& x, const Tensor& y, const LinearArgs& last) {
+  const int64_t batch = y.dim(0), height = y.dim(1), width = y.dim(2), hidden = w.point.shape[1];
 
-  // Rows [first, end) of some members, from the input's same rows and one more on either side where there is one.
-  const auto compute = [&](int64_t member, int64_t members, int64_t first, int64_t end) {
-    const Arena::Scope scope(*ctx.arena);
+  // Rows [first, end) of the hidden map's gated half of some members, from the
+  // input's same rows and one more on either side where there is one.
+  const auto expand = [&](int64_t member, int64_t members, int64_t first, int64_t end, const Tensor& v) {
     const int64_t above = std::max<int64_t>(first - 1, 0), below = std::min(end + 1, height);
-    const auto rows = [&](const Tensor& t, int64_t from, int64_t to) { return t.slice(0, member, members).slice(1, from, to - from); };
-    const Tensor v = ctx.allocate({members, end - first, width, hidden});
-    expand_depthwise(ctx, rows(x, above, below), w.inverted, w.depthwise, v,
+    const ProductRows input = x.slice(0, member, members).slice(1, above, below - above);
+    expand_depthwise(ctx, input.values, w.inverted, w.depthwise, v,
                      {.bias = w.inverted_bias,
                       .activation = Activation::kSilu,
+                      .x_scales = input.scales,
                       .depthwise = {.bias = w.depthwise_bias, .gated = true, .pad_top = first == 0, .pad_bottom = end == height}});
-    LinearArgs args = last;
-    if (last.residual.defined()) args.residual = rows(last.residual, first, end);
-    if (last.gate.defined()) args.gate = last.gate.slice(0, member, members);
-    linear(ctx, v, w.point, rows(y, first, end), args);
   };
-
-  const int64_t row_bytes = width * 2 * hidden * bytes_of(x.dtype());
-  if (batch * height * row_bytes <= kStripBytes) return compute(0, batch, 0, height);
+  const int64_t row_bytes = width * 2 * hidden * bytes_of(y.dtype()), member_bytes = height * row_bytes;
+  const Arena::Scope scope(*ctx.arena);
+  if (member_bytes <= kStripBytes) {
+    const Tensor v = ctx.allocate({batch, height, width, hidden});
+    const int64_t together = batch * member_bytes <= kStripBytes ? batch : 1;
+    for (int64_t b = 0; b < batch; b += together) expand(b, together, 0, height, v.slice(0, b, together));
+    return linear(ctx, v, w.point, y, last);
+  }
   const int64_t strip = std::max<int64_t>(kStripBytes / row_bytes, 1);
   for (int64_t b = 0; b < batch; ++b) {
-    for (int64_t first = 0; first < height; first += strip) compute(b, 1, first, std::min(first + strip, height));
+    for (int64_t first = 0; first < height; first += strip) {
+      const Arena::Scope strip_scope(*ctx.arena);
+      const int64_t count = std::min(strip, height - first);
+      const auto rows = [&](const Tensor& t) { return t.slice(0, b, 1).slice(1, first, count); };
+      const Tensor v = ctx.allocate({1, count, width, hidden});
+      expand(b, 1, first, first + count, v);
+      LinearArgs args = last;
+      if (last.residual.defined()) args.residual = rows(last.residual);
+      if (last.gate.defined() && last.gate.dim(0) > 1) args.gate = last.gate.slice(0, b, 1);
+      linear(ctx, v, w.point, rows(y), args);
+    }
   }
 }
 

@@ -18,6 +18,6 @@ struct GluMbConv {
 
 // x, y [B, h, w, D], not aliased; `last` is added by the last product (residual and gate of LinearArgs). The hidden map is the largest
 // activation of both models: beyond a fixed size it is computed in strips of rows with one row of halo, which gives the same numbers.
-void glu_mbconv(Context& ctx, const GluMbConv& w, const Tensor& x, const Tensor& y, const LinearArgs& last = {});
+void glu_mbconv(Context& ctx, const GluMbConv& w, const ProductRows& x, const Tensor& y, const LinearArgs& last = {});
 
 }  // namespace linea

@@ -47,11 +47,11 @@ JoinedLinear JoinedLinear::load(const WeightLoader& w, const std::vector<std::st
   return joined;
 }
 
-void joined_linear(Context& ctx, const Tensor& x, const JoinedLinear& w, const Tensor& y) {
+void joined_linear(Context& ctx, const ProductRows& x, const JoinedLinear& w, const Tensor& y) {
   int64_t first = 0;
   for (const JoinedLinear::Part& part : w.parts) {
     const int64_t out = part.weight.shape[0];
-    linear(ctx, x, part.weight, y.slice(-1, first, out), {.bias = part.bias});
+    linear(ctx, x.values, part.weight, y.slice(-1, first, out), {.bias = part.bias, .x_scales = x.scales});
     first += out;
   }
 }

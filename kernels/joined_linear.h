@@ -24,6 +24,6 @@ struct JoinedLinear {
 };
 
 // x [rows, in], y [rows, outputs].
-void joined_linear(Context& ctx, const Tensor& x, const JoinedLinear& w, const Tensor& y);
+void joined_linear(Context& ctx, const ProductRows& x, const JoinedLinear& w, const Tensor& y);
 
 }  // namespace linea

@@ -19,6 +19,19 @@ bool is_optional_vector(const Tensor& t, int64_t size) { return !t.defined() || 
 
 bool is_activation(DType type) { return type == DType::kF32 || type == DType::kBF16 || type == DType::kF16; }
 
+// What a product reads: rows of y's type, or e4m3 with a scale for each where the matrix takes them.
+bool is_product_rows(const Tensor& x, const Tensor& scales, const Weight& w, const Tensor& y) {
+  if (!scales.defined()) return x.dtype() == y.dtype();
+  return x.dtype() == DType::kF8E4M3 && w.data.dtype() == DType::kF8E4M3 && x.row_pitch() == x.dim(-1) && is_vector(scales, x.rows());
+}
+
+// What attention gives for q [B, N, H, d]: like q, or e4m3 with a scale for each row of heads.
+bool is_attended(const Tensor& q, const ProductRows& y) {
+  if (y.values.shape() != q.shape() || y.values.stride(3) != 1) return false;
+  if (!y.scales.defined()) return y.values.dtype() == q.dtype();
+  return y.values.dtype() == DType::kF8E4M3 && y.values.is_contiguous() && is_vector(y.scales, q.dim(0) * q.dim(1));
+}
+
 bool same_rows(const Tensor& a, const Tensor& b) { return a.shape() == b.shape() && a.dtype() == b.dtype() && b.has_row_pitch(); }
 
 }  // namespace
@@ -35,6 +48,29 @@ Weight prepare_linear(Context& ctx, const Tensor& w) {
 Weight prepare_conv2d(Context& ctx, const Tensor& w) {
   if (w.rank() != 4 || !w.is_contiguous()) fail("prepare_conv2d", "a filter bank [out, in, kh, kw]", w);
   return ctx.backend->prepare_conv2d(w);
+}
+
+ProductRows ProductRows::reshape(Shape shape) const {
+  const Tensor rows = values.reshape(shape);
+  if (!scales.defined()) return rows;
+  Shape leading;
+  for (int i = 0; i + 1 < shape.rank(); ++i) leading.push_back(shape[i]);
+  return {rows, scales.reshape(leading)};
+}
+
+ProductRows ProductRows::slice(int dimension, int64_t start, int64_t count) const {
+  return {values.slice(dimension, start, count), scales.defined() ? scales.slice(dimension, start, count) : Tensor()};
+}
+
+ProductRows rows_for(const Weight& w, const Tensor& space) {
+  constexpr int64_t kAlignment = 256, kShortest = 512;  // shorter rows leave too little for the scales
+  LINEA_ASSERT(space.is_contiguous());
+  if (w.data.dtype() != DType::kF8E4M3 || space.dtype() == DType::kF32 || space.dim(-1) < kShortest) return space;
+  Shape leading;
+  for (int i = 0; i + 1 < space.rank(); ++i) leading.push_back(space.dim(i));
+  char* after = static_cast<char*>(space.raw()) + (space.elements() + kAlignment - 1) / kAlignment * kAlignment;
+  return {Tensor(space.raw(), space.shape(), DType::kF8E4M3, space.device(), space.owner()),
+          Tensor(after, leading, DType::kF32, space.device(), space.owner())};
 }
 
 void upload(Context& ctx, std::span<const float> values, const Tensor& y) {
@@ -55,9 +91,9 @@ Tensor download(Context& ctx, const Tensor& x) {
 
 void linear(Context& ctx, const Tensor& x, const Weight& w, const Tensor& y, const LinearArgs& args) {
   const int64_t in = w.shape[1], out = w.shape[0];
-  if (!x.has_row_pitch() || !y.has_row_pitch() || x.dim(-1) != in || y.dim(-1) != out || x.rows() != y.rows() || x.dtype() != y.dtype() ||
-      !is_activation(x.dtype())) {
-    fail("linear", "x [rows, in], w [out, in], y [rows, out] of one type", x, w.data, y);
+  if (!x.has_row_pitch() || !y.has_row_pitch() || x.dim(-1) != in || y.dim(-1) != out || x.rows() != y.rows() ||
+      !is_product_rows(x, args.x_scales, w, y) || !is_activation(y.dtype())) {
+    fail("linear", "x [rows, in], w [out, in], y [rows, out] of one type, or x and w of e4m3 with scales", x, w.data, y, args.x_scales);
   }
   if (!is_optional_vector(args.bias, out)) fail("linear", "bias [out] f32", args.bias);
   if (args.residual.defined() && !(args.residual.rows() == y.rows() && args.residual.dim(-1) == out && args.residual.has_row_pitch())) {
@@ -111,17 +147,21 @@ void depthwise_conv2d(Context& ctx, const Tensor& x, const Tensor& w, const Tens
 
 void expand_depthwise(Context& ctx, const Tensor& x, const Weight& w, const Tensor& filters, const Tensor& y, const ExpandArgs& args) {
   if (x.rank() != 4 || x.dim(3) != w.shape[1] || filters.rank() != 3 || filters.dim(2) != w.shape[0] || !x.has_row_pitch() ||
-      !is_optional_vector(args.bias, w.shape[0])) {
+      !is_product_rows(x, args.x_scales, w, y) || !is_optional_vector(args.bias, w.shape[0])) {
     fail("expand_depthwise", "x [B, H, W, D], w [C, D], filters [k, k, C], bias [C] f32", x, w.data, filters, args.bias);
   }
   ctx.backend->expand_depthwise(ctx, x, w, filters, y, args);
 }
 
-void modulated_layer_norm(Context& ctx, const Tensor& x, const Tensor& scale, const Tensor& shift, const Tensor& y, float eps) {
-  if (x.rank() != 3 || !x.has_row_pitch() || !same_rows(x, y)) fail("modulated_layer_norm", "x, y [B, N, D]", x, y);
+void modulated_layer_norm(Context& ctx, const Tensor& x, const Tensor& scale, const Tensor& shift, const ProductRows& y, float eps) {
+  const bool fits = y.scales.defined() ? x.shape() == y.values.shape() && y.values.dtype() == DType::kF8E4M3 && y.values.is_contiguous() &&
+                                             is_vector(y.scales, x.rows())
+                                       : same_rows(x, y.values);
+  if (x.rank() != 3 || !x.has_row_pitch() || !fits) fail("modulated_layer_norm", "x, y [B, N, D]", x, y.values, y.scales);
   for (const Tensor* row : {&scale, &shift}) {
-    if (row->dtype() != DType::kF32 || row->rank() != 2 || row->dim(0) != x.dim(0) || row->dim(1) != x.dim(2) || !row->has_row_pitch()) {
-      fail("modulated_layer_norm", "scale, shift [B, D] f32", x, scale, shift);
+    if (row->dtype() != DType::kF32 || row->rank() != 2 || row->shape() != scale.shape() || x.dim(0) % row->dim(0) != 0 ||
+        row->dim(1) != x.dim(2) || !row->has_row_pitch()) {
+      fail("modulated_layer_norm", "scale, shift [B or 1, D] f32", x, scale, shift);
     }
   }
   if (!ctx.planning()) ctx.backend->modulated_layer_norm(ctx, x, scale, shift, y, eps);
@@ -134,20 +174,20 @@ void rms_norm(Context& ctx, const Tensor& x, const Tensor& w, const Tensor& y, c
   if (!ctx.planning()) ctx.backend->rms_norm(ctx, x, w, y, args);
 }
 
-void relu_linear_attention(Context& ctx, const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& y, float eps) {
-  for (const Tensor* t : {&q, &k, &v, &y}) {
+void relu_linear_attention(Context& ctx, const Tensor& q, const Tensor& k, const Tensor& v, const ProductRows& y, float eps) {
+  for (const Tensor* t : {&q, &k, &v}) {
     if (t->rank() != 4 || t->stride(3) != 1 || t->shape() != q.shape() || t->dtype() != q.dtype()) {
-      fail("relu_linear_attention", "q, k, v, y [B, N, H, d] of one type", q, k, v, y);
+      fail("relu_linear_attention", "q, k, v [B, N, H, d] of one type", q, k, v);
     }
   }
+  if (!is_attended(q, y)) fail("relu_linear_attention", "y like q, or contiguous rows of e4m3", q, y.values, y.scales);
   ctx.backend->relu_linear_attention(ctx, q, k, v, y, eps);
 }
 
-void softmax_attention(Context& ctx, const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& y, const AttentionArgs& args) {
-  if (q.rank() != 4 || y.shape() != q.shape() || k.rank() != 3 || v.shape() != k.shape() || k.dim(2) != q.dim(3) ||
-      q.dim(2) % k.dim(1) != 0 || q.dtype() != k.dtype() || q.dtype() != v.dtype() || q.dtype() != y.dtype() || q.stride(3) != 1 ||
-      k.stride(2) != 1 || v.stride(2) != 1 || y.stride(3) != 1) {
-    fail("softmax_attention", "q, y [B, N, H, d] and k, v [L, Hk, d] of one type", q, k, v, y);
+void softmax_attention(Context& ctx, const Tensor& q, const Tensor& k, const Tensor& v, const ProductRows& y, const AttentionArgs& args) {
+  if (q.rank() != 4 || !is_attended(q, y) || k.rank() != 3 || v.shape() != k.shape() || k.dim(2) != q.dim(3) || q.dim(2) % k.dim(1) != 0 ||
+      q.dtype() != k.dtype() || q.dtype() != v.dtype() || q.stride(3) != 1 || k.stride(2) != 1 || v.stride(2) != 1) {
+    fail("softmax_attention", "q, y [B, N, H, d] and k, v [L, Hk, d] of one type", q, k, v, y.values);
   }
   AttentionArgs complete = args;
   if (complete.key_offsets.empty()) {

@@ -35,6 +35,20 @@ Weight prepare_linear(Context& ctx, const Tensor& w);
 // w [out, in, kh, kw] of the context's type.
 Weight prepare_conv2d(Context& ctx, const Tensor& w);
 
+// Rows that matrix products alone read: of the context's type, or as e4m3 with a scale for each, x[r] ≈ scales[r] · values[r], which only
+// matrices of FP8 take.
+struct ProductRows {
+  Tensor values;
+  Tensor scales{};  // f32, the leading dimensions of `values`; undefined for rows of the context's type
+
+  ProductRows() = default;
+  ProductRows(Tensor rows, Tensor row_scales = {}) : values(std::move(rows)), scales(std::move(row_scales)) {}
+  ProductRows reshape(Shape shape) const;                                // of the values
+  ProductRows slice(int dimension, int64_t start, int64_t count) const;  // of any but the last
+};
+// Rows for a product with w in the memory of `space`, a contiguous tensor like x: as e4m3 where w takes them so, else `space` itself.
+ProductRows rows_for(const Weight& w, const Tensor& space);
+
 // Host values into a contiguous f32 tensor of the device, and any contiguous tensor back to the host (which waits for its value).
 void upload(Context& ctx, std::span<const float> values, const Tensor& y);
 Tensor download(Context& ctx, const Tensor& x);
@@ -47,6 +61,7 @@ struct LinearArgs {
   Activation activation = Activation::kNone;
   Tensor residual{};  // [rows, out], may be y itself
   Tensor gate{};      // [B, out] f32: one row for each rows/B consecutive rows; needs residual
+  Tensor x_scales{};  // of ProductRows: x is e4m3
 };
 void linear(Context& ctx, const Tensor& x, const Weight& w, const Tensor& y, const LinearArgs& args = {});
 
@@ -79,14 +94,15 @@ void depthwise_conv2d(Context& ctx, const Tensor& x, const Tensor& w, const Tens
 struct ExpandArgs {
   Tensor bias{};  // [C] f32
   Activation activation = Activation::kNone;
+  Tensor x_scales{};  // of ProductRows: x is e4m3
   DepthwiseArgs depthwise{};
 };
 void expand_depthwise(Context& ctx, const Tensor& x, const Weight& w, const Tensor& filters, const Tensor& y, const ExpandArgs& args);
 
 // ---- Norms ---------------------------------------------------------------------------------------------------------------------
 
-// y = LN(x) ⊙ (1 + scale) + shift, LN without parameters.  x, y [B, N, D]; scale, shift [B, D] f32 (row pitch allowed).  y may be x.
-void modulated_layer_norm(Context& ctx, const Tensor& x, const Tensor& scale, const Tensor& shift, const Tensor& y, float eps);
+// y = LN(x) ⊙ (1 + scale) + shift, LN without parameters.  x, y [B, N, D]; scale, shift [B or 1, D] f32 (row pitch allowed).  y may be x.
+void modulated_layer_norm(Context& ctx, const Tensor& x, const Tensor& scale, const Tensor& shift, const ProductRows& y, float eps);
 
 // y = residual + act( x · rsqrt(mean(x²) + eps) ⊙ (w or 1 + w) + bias )     rows of D.  y may be x or residual.
 struct RmsNormArgs {
@@ -102,8 +118,9 @@ void rms_norm(Context& ctx, const Tensor& x, const Tensor& w, const Tensor& y, c
 
 // Global ReLU linear attention (arXiv 2410.10629, §2.2), with ⁺ = max(·, 0):
 //   S = Σ_n [v_n ; 1] (k_n⁺)ᵀ,   y_n = (S q_n⁺)[0:d] / ((S q_n⁺)[d] + eps)
-// q, k, v, y [B, N, H, d], last stride 1, any other strides (heads may be interleaved). Sums in f32.
-void relu_linear_attention(Context& ctx, const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& y, float eps = 1e-15f);
+// q, k, v, y [B, N, H, d], last stride 1, any other strides (heads may be interleaved). Sums in f32. y may be ProductRows: then all rows of
+// a member have the same scale, from a bound of the values.
+void relu_linear_attention(Context& ctx, const Tensor& q, const Tensor& k, const Tensor& v, const ProductRows& y, float eps = 1e-15f);
 
 // y = softmax(softcap(scale · q kᵀ)) v;   q, y [B, N, H, d];  k, v [L, Hk, d], kv head j serves the H/Hk query heads from j·H/Hk.
 struct AttentionArgs {
@@ -114,7 +131,8 @@ struct AttentionArgs {
   // Batch member b attends to rows [key_offsets[b], key_offsets[b+1]) of k and v. Empty = B equal parts of L.
   std::vector<int64_t> key_offsets{};
 };
-void softmax_attention(Context& ctx, const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& y, const AttentionArgs& args);
+// y may be ProductRows, whose scales then come from a bound of the values where that spares a pass.
+void softmax_attention(Context& ctx, const Tensor& q, const Tensor& k, const Tensor& v, const ProductRows& y, const AttentionArgs& args);
 
 // Rotary embedding, half-split convention, in place: x [N, H, d], row n at position first_position + n,
 // (x[i], x[i + d/2]) rotated by position · theta^(-2i/d).
@@ -217,8 +235,7 @@ struct Projection {
 void project(Context& ctx, std::span<const Projection> projections);
 
 // h = LN(x), y_i = h_t + (h_{t-1} - h_t) ⊙ m_i: the inputs of an RWKV layer, each a mix of a token and the one before.
-// x [T, C] f32 or of y's type; w, bias, m_i [C] f32; y_i [T, C]; state [C] f32 is h before the first token and becomes the last h. h is
-// rounded to the type of y.
+// x [T, C] f32 or of y's type; w, bias, m_i [C] f32; y_i [T, C]; state [C] f32 is h before the first token and becomes the last h.
 struct Mix {
   Tensor m, y;
 };

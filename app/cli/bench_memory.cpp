@@ -63,9 +63,10 @@ Outcome render(const std::string& model, const PipelineOptions& options, const P
     pipeline.generate(asked, callbacks);
     return seconds_since(begin);
   };
-  // The first has another prompt, so that the second reads its own with all that stays resident in place.
+  // The first has other prompts, so that the second reads its own with all that stays resident in place.
   PictureRequest other = request;
-  other.prompt = "beside " + other.prompt;
+  other.prompt = "beside " + request.prompt;
+  other.negative = other.prompt;
   outcome.first = time_picture(other);
   outcome.second = time_picture(request);
   outcome.sha256 = sha256_of(std::string_view(reinterpret_cast<const char*>(image.pixels.data()), image.pixels.size()));

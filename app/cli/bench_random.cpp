@@ -90,8 +90,8 @@ StageTimes time_step(Context& ctx, const std::string& name, PictureSize size, co
   keep.arena = &kept;
   const SanaTransformer::Text text = model.encode_text(keep, embeddings, {0, kTextTokens, 2 * kTextTokens});
   const Tensor positions = model.positional_table(keep, h, w);
-  const Tensor times = keep.allocate(model.times_shape(2), DType::kF32);
-  model.encode_times(keep, std::vector<float>{500.0f, 500.0f}, 4.5f, times);
+  const Tensor times = keep.allocate(model.times_shape(1), DType::kF32);
+  model.encode_times(keep, std::vector<float>{500.0f}, 4.5f, times);
   return time_stage(ctx, "denoising step, guidance pair", transformer_step_flops(config, h, w, kTextTokens, 2), rates, true,
                     [&](Context& c) {
                       const Arena::Scope scope(*c.arena);

@@ -154,7 +154,7 @@ Tensor SanaPipeline::denoise_on(Context& ctx, const Denoising& job, const Genera
   const auto put = [&](const Tensor& host, const Tensor& device) {
     upload(ctx, {host.data<float>(), static_cast<size_t>(host.elements())}, device);
   };
-  const Tensor times = ctx.allocate(job.model.times_shape(B), DType::kF32);
+  const Tensor times = ctx.allocate(job.model.times_shape(1), DType::kF32);
   SanaTransformer::Blocks::Pass blocks = job.model.open_blocks(ctx);
   const auto find_velocity = [&] {
     job.model.forward(ctx, {.latents = input, .text = &text, .positions = positions, .times = times, .blocks = &blocks}, output);
@@ -192,7 +192,7 @@ Tensor SanaPipeline::denoise_on(Context& ctx, const Denoising& job, const Genera
     ctx.cancel.throw_if_cancelled();
     for (int64_t b = 0; b < B; ++b) cast(ctx, x, input.slice(0, b, 1));
     const float t = scheduler->timesteps()[static_cast<size_t>(i)] * static_cast<float>(transformer_config_.timestep_scale);
-    job.model.encode_times(ctx, std::vector<float>(static_cast<size_t>(B), t), 0, times);
+    job.model.encode_times(ctx, {&t, 1}, 0, times);
     if (job.model.is_streamed()) {
       find_velocity();  // its copies run beside it, which a captured step could not wait for
     } else {

@@ -101,13 +101,13 @@ void ProfilingBackend::expand_depthwise(Context& ctx, const Tensor& x, const Wei
   const double wide = number(y.rows() * w.shape[0]);
   timed(ctx,
         {"activated depthwise " + std::to_string(filters.dim(0)) + "²" + text(y), 2 * number(filters.dim(0) * filters.dim(1)) * wide,
-         wide * number(bytes_of(x.dtype())) + bytes_of_all({&y}), true},
+         wide * number(bytes_of(y.dtype())) + bytes_of_all({&y}), true},
         [&] { inner_.expand_depthwise(ctx, x, w, filters, y, args); });
 }
 
-void ProfilingBackend::modulated_layer_norm(Context& ctx, const Tensor& x, const Tensor& scale, const Tensor& shift, const Tensor& y,
+void ProfilingBackend::modulated_layer_norm(Context& ctx, const Tensor& x, const Tensor& scale, const Tensor& shift, const ProductRows& y,
                                             float eps) {
-  timed(ctx, {"modulated layer norm" + text(x), 0, bytes_of_all({&x, &y})},
+  timed(ctx, {"modulated layer norm" + text(x), 0, bytes_of_all({&x, &y.values})},
         [&] { inner_.modulated_layer_norm(ctx, x, scale, shift, y, eps); });
 }
 
@@ -115,15 +115,16 @@ void ProfilingBackend::rms_norm(Context& ctx, const Tensor& x, const Tensor& w, 
   timed(ctx, {"rms norm" + text(x), 0, bytes_of_all({&x, &y, &args.residual})}, [&] { inner_.rms_norm(ctx, x, w, y, args); });
 }
 
-void ProfilingBackend::relu_linear_attention(Context& ctx, const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& y, float eps) {
-  timed(ctx, {"linear attention" + text(q), 4 * number(q.elements() * (q.dim(3) + 1)), bytes_of_all({&q, &k, &v, &y})},
+void ProfilingBackend::relu_linear_attention(Context& ctx, const Tensor& q, const Tensor& k, const Tensor& v, const ProductRows& y,
+                                             float eps) {
+  timed(ctx, {"linear attention" + text(q), 4 * number(q.elements() * (q.dim(3) + 1)), bytes_of_all({&q, &k, &v, &y.values})},
         [&] { inner_.relu_linear_attention(ctx, q, k, v, y, eps); });
 }
 
-void ProfilingBackend::softmax_attention(Context& ctx, const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& y,
+void ProfilingBackend::softmax_attention(Context& ctx, const Tensor& q, const Tensor& k, const Tensor& v, const ProductRows& y,
                                          const AttentionArgs& args) {
   const double keys = number(k.dim(0)) / number(q.dim(0));
-  timed(ctx, {"softmax attention" + text(q), 4 * number(q.elements()) * keys, bytes_of_all({&q, &k, &v, &y})},
+  timed(ctx, {"softmax attention" + text(q), 4 * number(q.elements()) * keys, bytes_of_all({&q, &k, &v, &y.values})},
         [&] { inner_.softmax_attention(ctx, q, k, v, y, args); });
 }
 

@@ -46,10 +46,10 @@ class ProfilingBackend final : public Backend {
   void conv2d(Context&, const Tensor& x, const Weight& w, const Tensor& y, const Conv2dArgs&) override;
   void depthwise_conv2d(Context&, const Tensor& x, const Tensor& w, const Tensor& y, const DepthwiseArgs&) override;
   void expand_depthwise(Context&, const Tensor& x, const Weight& w, const Tensor& filters, const Tensor& y, const ExpandArgs&) override;
-  void modulated_layer_norm(Context&, const Tensor& x, const Tensor& scale, const Tensor& shift, const Tensor& y, float eps) override;
+  void modulated_layer_norm(Context&, const Tensor& x, const Tensor& scale, const Tensor& shift, const ProductRows& y, float eps) override;
   void rms_norm(Context&, const Tensor& x, const Tensor& w, const Tensor& y, const RmsNormArgs&) override;
-  void relu_linear_attention(Context&, const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& y, float eps) override;
-  void softmax_attention(Context&, const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& y, const AttentionArgs&) override;
+  void relu_linear_attention(Context&, const Tensor& q, const Tensor& k, const Tensor& v, const ProductRows& y, float eps) override;
+  void softmax_attention(Context&, const Tensor& q, const Tensor& k, const Tensor& v, const ProductRows& y, const AttentionArgs&) override;
   void rotary_embedding(Context&, const Tensor& x, int64_t first_position, float theta) override;
   void embedding_lookup(Context&, const Tensor& table, std::span<const int32_t> ids, const Tensor& y, float scale) override;
   void activate(Context&, const Tensor& x, const Tensor& y, Activation) override;

@@ -17,7 +17,9 @@ int64_t padded(int64_t n, const Kernels& kernels) { return ceil_div(n, kernels.l
 
 }  // namespace
 
-void CpuBackend::relu_linear_attention(Context& ctx, const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& y, float eps) {
+void CpuBackend::relu_linear_attention(Context& ctx, const Tensor& q, const Tensor& k, const Tensor& v, const ProductRows& rows,
+                                       float eps) {
+  const Tensor& y = rows.values;  // no matrix here takes others
   const int64_t batch = q.dim(0), tokens = q.dim(1), heads = q.dim(2), d = q.dim(3);
   LINEA_ASSERT(d <= kMaxHeadDim);
   const int64_t blocks = ceil_div(tokens, kTokenBlock), state_size = (d + 1) * padded(d, kernels_);
@@ -81,8 +83,9 @@ void CpuBackend::relu_linear_attention(Context& ctx, const Tensor& q, const Tens
   });
 }
 
-void CpuBackend::softmax_attention(Context& ctx, const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& y,
+void CpuBackend::softmax_attention(Context& ctx, const Tensor& q, const Tensor& k, const Tensor& v, const ProductRows& rows,
                                    const AttentionArgs& args) {
+  const Tensor& y = rows.values;
   const int64_t batch = q.dim(0), queries = q.dim(1), heads = q.dim(2), d = q.dim(3), kv_heads = k.dim(1);
   LINEA_ASSERT(d <= kMaxHeadDim);
   const int64_t tile_size = kKeyTile * (d + padded(d, kernels_));

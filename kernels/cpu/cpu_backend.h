@@ -1,8 +1,8 @@
 // kernels/cpu/cpu_backend.h: the CPU's implementation of the op API.
 //
-// Convolutions, and with AVX-512 matrix products, go to oneDNN (onednn.h), everything else to the vectorised kernels of simd/, for the
-// instruction set chosen at start (isa.h). Bits of results depend neither on the number of threads nor on the other members of a batch.
-// Convolutions of f16, and of bf16 without AVX-512, are widened to f32 around oneDNN, their filters once.
+// Convolutions with AVX2, and matrix products with AVX-512, go to oneDNN (onednn.h), everything else to the vectorised kernels of simd/,
+// for the instruction set chosen at start (isa.h). Bits of results depend neither on the number of threads nor on the other members of a
+// batch. Convolutions of f16, and of bf16 without AVX-512, are widened to f32 around oneDNN, their filters once.
 // Thread rule: one context per thread; the backend itself has no state but caches that lock themselves.
 #pragma once
 
@@ -32,10 +32,10 @@ class CpuBackend final : public Backend {
   void grouped_linear(Context&, const Tensor& x, const Tensor& w, const Tensor& y) override;
   void conv2d(Context&, const Tensor& x, const Weight& w, const Tensor& y, const Conv2dArgs&) override;
   void depthwise_conv2d(Context&, const Tensor& x, const Tensor& w, const Tensor& y, const DepthwiseArgs&) override;
-  void modulated_layer_norm(Context&, const Tensor& x, const Tensor& scale, const Tensor& shift, const Tensor& y, float eps) override;
+  void modulated_layer_norm(Context&, const Tensor& x, const Tensor& scale, const Tensor& shift, const ProductRows& y, float eps) override;
   void rms_norm(Context&, const Tensor& x, const Tensor& w, const Tensor& y, const RmsNormArgs&) override;
-  void relu_linear_attention(Context&, const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& y, float eps) override;
-  void softmax_attention(Context&, const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& y, const AttentionArgs&) override;
+  void relu_linear_attention(Context&, const Tensor& q, const Tensor& k, const Tensor& v, const ProductRows& y, float eps) override;
+  void softmax_attention(Context&, const Tensor& q, const Tensor& k, const Tensor& v, const ProductRows& y, const AttentionArgs&) override;
   void rotary_embedding(Context&, const Tensor& x, int64_t first_position, float theta) override;
   void embedding_lookup(Context&, const Tensor& table, std::span<const int32_t> ids, const Tensor& y, float scale) override;
   void activate(Context&, const Tensor& x, const Tensor& y, Activation) override;
@@ -63,6 +63,9 @@ class CpuBackend final : public Backend {
   void group_norm(Context&, const Tensor& x, const Tensor& w, const Tensor& y, const GroupNormArgs&) override;
   void normalize_heads(Context&, const Tensor& x, const Tensor& w, const Tensor& y, int64_t heads, float eps) override;
   void add_bonus(Context&, const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& u, const Tensor& y) override;
+  void project(Context&, std::span<const Projection> projections) override;
+  void mix_with_previous(Context&, const Tensor& x, const Tensor& w, const Tensor& bias, const Tensor& state,
+                         std::span<const Mix> mixes) override;
 
  private:
   // Rows of x through the epilogue kernel, on all threads.

@@ -18,7 +18,9 @@ void CpuBackend::finish_rows(const EpilogueParams& params, int64_t rows) const {
   parallel_for(rows, grain_of(params.dim), [&](int64_t begin, int64_t end) { kernels_.epilogue(params, begin, end); });
 }
 
-void CpuBackend::modulated_layer_norm(Context&, const Tensor& x, const Tensor& scale, const Tensor& shift, const Tensor& y, float eps) {
+void CpuBackend::modulated_layer_norm(Context&, const Tensor& x, const Tensor& scale, const Tensor& shift, const ProductRows& rows,
+                                      float eps) {
+  const Tensor& y = rows.values;  // no matrix here takes others
   const LayerNormParams p = {.x = x.raw(),
                              .y = y.raw(),
                              .scale = floats(scale),
@@ -27,7 +29,7 @@ void CpuBackend::modulated_layer_norm(Context&, const Tensor& x, const Tensor& s
                              .y_pitch = y.row_pitch(),
                              .scale_pitch = scale.row_pitch(),
                              .shift_pitch = shift.row_pitch(),
-                             .tokens = x.dim(1),
+                             .tokens = x.rows() / scale.dim(0),
                              .dim = x.dim(2),
                              .eps = eps,
                              .type = element_of(x)};

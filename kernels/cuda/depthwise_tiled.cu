@@ -118,8 +118,10 @@ __global__ void __launch_bounds__(kThreads, kKernel == 3 ? 4 : 2)
   __shared__ __align__(16) T tile[kPlanes * kPlane];
   follow_previous();
   const int64_t channel = static_cast<int64_t>(blockIdx.x) * kChannels;
-  const int column_tile = static_cast<int>(blockIdx.y) % p.column_tiles, row_tile = static_cast<int>(blockIdx.y) / p.column_tiles;
-  const int member = static_cast<int>(blockIdx.z), first_row = row_tile * kSide, first_column = column_tile * kSide;
+  // The last tiles first: what the kernel before wrote last is still in the second-level cache.
+  const int tile_index = static_cast<int>(gridDim.y - 1 - blockIdx.y), column_tile = tile_index % p.column_tiles,
+            row_tile = tile_index / p.column_tiles;
+  const int member = static_cast<int>(gridDim.z - 1 - blockIdx.z), first_row = row_tile * kSide, first_column = column_tile * kSide;
   const T* image = p.x + static_cast<int64_t>(member) * p.height * p.width * p.channels;
   const Share<kKernel, kPlanes, T> share(p, tile, image, first_row - p.pad_top, first_column - kKernel / 2, channel);
   if constexpr (kActivates) {

@@ -10,6 +10,7 @@
 #include "kernels/cuda/common.cuh"
 #include "kernels/cuda/device/tile.cuh"
 #include "kernels/cuda/linear_attention.h"
+#include "kernels/cuda/quantize_rows.h"
 
 namespace linea {
 
@@ -135,11 +136,15 @@ bool is_aligned_heads(const Tensor& t) {
 
 using namespace cuda;
 
-void CudaBackend::relu_linear_attention(Context& ctx, const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& y, float eps) {
+void CudaBackend::relu_linear_attention(Context& ctx, const Tensor& q, const Tensor& k, const Tensor& v, const ProductRows& rows,
+                                        float eps) {
   const int64_t batch = q.dim(0), tokens = q.dim(1), heads = q.dim(2), d = q.dim(3), block_tokens = block_tokens_of(tokens);
   const int64_t blocks = std::max<int64_t>(ceil_div(tokens, block_tokens), 1);
   const Arena::Scope scope(*ctx.arena);
-  const Tensor states = ctx.allocate({batch * heads, blocks, d + 1, d}, DType::kF32);
+  const bool bytes = rows.scales.defined(), on_tensor_cores = q.dtype() == DType::kBF16 && d == 32 && is_aligned_heads(q) &&
+                                                              is_aligned_heads(k) && is_aligned_heads(v) && is_aligned_heads(rows.values);
+  const Tensor y = bytes && !on_tensor_cores ? ctx.allocate(q.shape(), q.dtype()) : rows.values;
+  const Tensor states = ctx.allocate({batch * heads, blocks, d + 1, d}, DType::kF32), bounds = ctx.allocate({batch, heads}, DType::kF32);
   if (ctx.planning() || q.elements() == 0) return;
   const cudaStream_t stream = enter();
   const cuda::LinearAttentionParams p = {.q = q.raw(),
@@ -164,11 +169,13 @@ void CudaBackend::relu_linear_attention(Context& ctx, const Tensor& q, const Ten
                                          .d = static_cast<int>(d),
                                          .blocks = static_cast<int>(blocks),
                                          .block_tokens = static_cast<int>(block_tokens),
-                                         .eps = eps};
+                                         .eps = eps,
+                                         .scales = pointer<float>(rows.scales),
+                                         .bounds = bounds.data<float>()};
   const int members = static_cast<int>(batch);
-  if (q.dtype() == DType::kBF16 && d == 32 && is_aligned_heads(q) && is_aligned_heads(k) && is_aligned_heads(v) && is_aligned_heads(y)) {
+  if (on_tensor_cores) {
     linear_attention_state_bf16(stream, p, members);
-    reduce(stream, p, members);
+    bytes ? linear_attention_bounds_bf16(stream, p, members) : reduce(stream, p, members);
     linear_attention_apply_bf16(stream, p, members);
     return;
   }
@@ -176,6 +183,7 @@ void CudaBackend::relu_linear_attention(Context& ctx, const Tensor& q, const Ten
     using T = typename decltype(tag)::type;
     LINEA_ASSERT(with_width(d, [&](auto width) { launch<decltype(width)::value, T>(stream, p, members); }));
   });
+  if (bytes) quantize_rows(stream, y.reshape({batch, tokens, heads * d}), rows.values.reshape({batch, tokens, heads * d}), rows.scales);
 }
 
 }  // namespace linea

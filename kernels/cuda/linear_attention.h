@@ -14,9 +14,13 @@ struct LinearAttentionParams {
   int64_t q_batch, q_token, q_head, k_batch, k_token, k_head, v_batch, v_token, v_head, y_batch, y_token, y_head;  // strides in elements
   int tokens, heads, d, blocks, block_tokens;
   float eps;
+  // y as e4m3, contiguous: [B, N] scales, and [B, H] scratch for bounds of the values.
+  float *scales = nullptr, *bounds = nullptr;
 };
 
-// For bf16, d = 32, and heads that start at multiples of 16 bytes: the blocks' states, and y from the summed state.
+// For bf16, d = 32, and heads that start at multiples of 16 bytes: the blocks' states, their sums with the heads' bounds, and y from the
+// summed state.
+void linear_attention_bounds_bf16(cudaStream_t stream, const LinearAttentionParams& p, int members);
 void linear_attention_state_bf16(cudaStream_t stream, const LinearAttentionParams& p, int members);
 void linear_attention_apply_bf16(cudaStream_t stream, const LinearAttentionParams& p, int members);
 

@@ -12,7 +12,10 @@
 // Roofline bound by memory: 12 µs at 2.98 TB/s.
 // Accuracy products of bf16 values are exact, sums in f32. M enters the second product as two bf16 parts, 2^-17 from its f32 value. Partial
 //          sums of fixed token blocks are added in order: bits do not depend on other members or the device.
+// e4m3     y_i is a mean of the M_ji / z_j with the weights z_j q_j, all of them positive, so the largest |M_ji| / z_j of all heads bounds
+//          what a member's tokens have, and is near it: its scale serves all of them. e4m3 is precise over 2^15.
 #include "kernels/cuda/common.cuh"
+#include "kernels/cuda/device/e4m3_rows.cuh"
 #include "kernels/cuda/device/math.cuh"
 #include "kernels/cuda/device/mma.cuh"
 #include "kernels/cuda/linear_attention.h"
@@ -55,9 +58,11 @@ template <bool kRelu> __device__ void load_pairs(const T* from, int64_t pitch, i
 // blockIdx: x = token block, y = group of heads, z = member; a warp a head
 __global__ void __launch_bounds__(kWarps * 32) state_kernel(const __grid_constant__ LinearAttentionParams p) {
   follow_previous();
-  const int head = static_cast<int>(blockIdx.y) * kWarps + static_cast<int>(threadIdx.y), member = static_cast<int>(blockIdx.z);
+  // The last tokens first: what the product before wrote last is still in the second-level cache.
+  const int block = static_cast<int>(gridDim.x - 1 - blockIdx.x), member = static_cast<int>(gridDim.z - 1 - blockIdx.z),
+            head = static_cast<int>(blockIdx.y) * kWarps + static_cast<int>(threadIdx.y);
   if (head >= p.heads) return;
-  const int begin = static_cast<int>(blockIdx.x) * p.block_tokens, end = min(begin + p.block_tokens, p.tokens);
+  const int begin = block * p.block_tokens, end = min(begin + p.block_tokens, p.tokens);
   const T* k = static_cast<const T*>(p.k) + member * p.k_batch + head * p.k_head;
   const T* v = static_cast<const T*>(p.v) + member * p.v_batch + head * p.v_head;
 
@@ -77,7 +82,7 @@ __global__ void __launch_bounds__(kWarps * 32) state_kernel(const __grid_constan
   }
 
   const int lane = static_cast<int>(threadIdx.x), g = lane / 4, t = lane % 4;
-  float* state = p.states + ((static_cast<int64_t>(member) * p.heads + head) * p.blocks + blockIdx.x) * kState;
+  float* state = p.states + ((static_cast<int64_t>(member) * p.heads + head) * p.blocks + block) * kState;
 #pragma unroll
   for (int m = 0; m < 2; ++m) {
 #pragma unroll
@@ -89,6 +94,32 @@ __global__ void __launch_bounds__(kWarps * 32) state_kernel(const __grid_constan
       if (t == 0) state[kDim * kDim + channel] = norm[m][2 * r];
     }
   }
+}
+
+// A head's first state becomes the sum of all, in order, and its bound is found. blockIdx.x = member · heads + head
+constexpr int kBoundThreads = 256;
+__global__ void __launch_bounds__(kBoundThreads) bound_kernel(const __grid_constant__ LinearAttentionParams p) {
+  __shared__ float sums[kState], maxima[kBoundThreads / 32];
+  follow_previous();
+  const int thread = static_cast<int>(threadIdx.x);
+  float* states = p.states + static_cast<int64_t>(blockIdx.x) * p.blocks * kState;
+  for (int i = thread; i < kState; i += kBoundThreads) {
+    float sum = states[i];
+    for (int b = 1; b < p.blocks; ++b) sum += states[static_cast<int64_t>(b) * kState + i];
+    states[i] = sums[i] = sum;
+  }
+  __syncthreads();
+  float largest = 0;
+  for (int i = thread; i < kDim * kDim; i += kBoundThreads) {
+    const float norm = sums[kDim * kDim + i / kDim];
+    if (norm > 0) largest = fmaxf(largest, fabsf(sums[i]) / norm);
+  }
+  largest = max_lanes(largest);
+  if (thread % 32 == 0) maxima[thread / 32] = largest;
+  __syncthreads();
+  if (thread > 0) return;
+  for (const float other : maxima) largest = fmaxf(largest, other);
+  p.bounds[blockIdx.x] = largest;
 }
 
 // Two floats as bf16, and what the rounding lost as bf16.
@@ -103,7 +134,7 @@ struct Split {
 };
 
 // blockIdx: x = token block of kApplyTokens, y = group of heads, z = member; a warp a head
-__global__ void __launch_bounds__(kWarps * 32) apply_kernel(const __grid_constant__ LinearAttentionParams p) {
+template <bool kBytes> __global__ void __launch_bounds__(kWarps * 32) apply_kernel(const __grid_constant__ LinearAttentionParams p) {
   follow_previous();
   const int head = static_cast<int>(blockIdx.y) * kWarps + static_cast<int>(threadIdx.y), member = static_cast<int>(blockIdx.z);
   if (head >= p.heads) return;
@@ -123,7 +154,15 @@ __global__ void __launch_bounds__(kWarps * 32) apply_kernel(const __grid_constan
   }
   const int begin = static_cast<int>(blockIdx.x) * kApplyTokens, end = min(begin + kApplyTokens, p.tokens);
   const T* q = static_cast<const T*>(p.q) + member * p.q_batch + head * p.q_head + 8 * t;
-  T* y = static_cast<T*>(p.y) + member * p.y_batch + head * p.y_head + 8 * t;
+  const int64_t first = member * p.y_batch + head * p.y_head + 8 * t;  // in y
+  float bound = 0;
+  if constexpr (kBytes) {
+    for (int h = lane; h < p.heads; h += 32) bound = fmaxf(bound, p.bounds[member * p.heads + h]);
+    bound = max_lanes(bound);
+    if (head == 0) {
+      for (int n = begin + lane; n < end; n += 32) p.scales[static_cast<int64_t>(member) * p.tokens + n] = e4m3_scale(bound);
+    }
+  }
 #pragma unroll 2
   for (int n = begin; n < end; n += 16) {
     uint4 queries[2];
@@ -155,7 +194,11 @@ __global__ void __launch_bounds__(kWarps * 32) apply_kernel(const __grid_constan
         v[2 * j] = sums[j][2 * r] * scale;
         v[2 * j + 1] = sums[j][2 * r + 1] * scale;
       }
-      store(y + token * p.y_token, v);
+      if constexpr (kBytes) {
+        store_e4m3(static_cast<uint8_t*>(p.y) + first + token * p.y_token, v, e4m3_factor(bound));
+      } else {
+        store(static_cast<T*>(p.y) + first + token * p.y_token, v);
+      }
     }
   }
 }
@@ -168,11 +211,15 @@ void linear_attention_state_bf16(cudaStream_t stream, const LinearAttentionParam
   launch_chained("relu_linear_attention", state_kernel, grid, dim3(32, kWarps), 0, stream, p);
 }
 
+void linear_attention_bounds_bf16(cudaStream_t stream, const LinearAttentionParams& p, int members) {
+  launch_chained("relu_linear_attention", bound_kernel, static_cast<unsigned>(members * p.heads), kBoundThreads, 0, stream, p);
+}
+
 void linear_attention_apply_bf16(cudaStream_t stream, const LinearAttentionParams& p, int members) {
   const auto groups = static_cast<unsigned>(ceil_div(p.heads, kWarps));
   const auto blocks = static_cast<unsigned>(ceil_div(p.tokens, kApplyTokens));
-  launch_chained("relu_linear_attention", apply_kernel, dim3(blocks, groups, static_cast<unsigned>(members)), dim3(32, kWarps), 0, stream,
-                 p);
+  const dim3 grid(blocks, groups, static_cast<unsigned>(members)), threads(32, kWarps);
+  launch_chained("relu_linear_attention", p.scales ? apply_kernel<true> : apply_kernel<false>, grid, threads, 0, stream, p);
 }
 
 }  // namespace linea::cuda

@@ -28,6 +28,7 @@ struct MatmulCall {
   const float *w_scales = nullptr, *x_scales = nullptr;  // of each row: then w and x are e4m3, and the rest of `dtype`
   bool f32_output = false;                               // y, residual and bias are f32 whatever x and w are
 
+  DType x_type() const { return is_fp8() ? DType::kF8E4M3 : dtype; }
   DType y_type() const { return f32_output ? DType::kF32 : dtype; }
 
   bool is_fp8() const { return w_scales != nullptr; }

@@ -2,7 +2,7 @@
 //
 //   linear     a few rows: a kernel bound by memory (small_linear.h, quantized_linear.h). FP8 on Hopper where the rows are not many:
 //              gemm_hopper.h. Else cuBLASLt, for matrices in blocks a tile of their values at a time; what it cannot do itself (SiLU, a
-//              gate, or a residual after an activation) follows in one pass
+//              gate, or a residual after an activation) follows in one pass, but for gates of many rows (gated_weights.h)
 //   conv2d     1×1 of stride 1 is a linear; 3×3 with few outputs (conv_few.h); 3×3 on Hopper (conv_hopper.h); else the implicit product
 #include <limits>
 #include <mutex>
@@ -15,6 +15,7 @@
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/cuda/depthwise.h"
 #include "kernels/cuda/device_facts.h"
+#include "kernels/cuda/gated_weights.h"
 #include "kernels/cuda/gemm_hopper.h"
 #include "kernels/cuda/implicit_gemm.h"
 #include "kernels/cuda/linear_extras.h"
@@ -23,6 +24,7 @@
 #include "kernels/cuda/quantized_linear.h"
 #include "kernels/cuda/rows.h"
 #include "kernels/cuda/small_linear.h"
+#include "kernels/cuda/step_program.h"
 #include "kernels/cuda/tensor_map.h"
 
 namespace linea {
@@ -78,9 +80,42 @@ ImplicitGemmParams product_params(const Tensor& x, const Weight& w, const Tensor
           .activation = args.activation};
 }
 
-// Rows of x as e4m3 with their scales.
+// y = x Wᵀ and nothing else.
+MatmulCall product_call(const Tensor& x, const Weight& w, const Tensor& y) {
+  return {.x = x.raw(),
+          .w = w.data.raw(),
+          .residual = nullptr,
+          .y = y.raw(),
+          .bias = nullptr,
+          .activation = Activation::kNone,
+          .rows = x.rows(),
+          .in = x.dim(-1),
+          .out = y.dim(-1),
+          .x_pitch = x.row_pitch(),
+          .residual_pitch = 0,
+          .y_pitch = y.row_pitch(),
+          .member_rows = member_rows(x),
+          .dtype = y.dtype()};
+}
+
+// Rows of x as e4m3 with their scales: x itself where it is so already.
 struct NarrowRows {
   Tensor bytes, scales;
+
+  static NarrowRows allocate(Context& ctx, const Tensor& x, const LinearArgs& args) {
+    return {args.x_scales.defined() ? x : ctx.allocate({x.rows(), x.dim(-1)}, DType::kF8E4M3), ctx.allocate({x.rows()}, DType::kF32)};
+  }
+
+  void fill(cudaStream_t stream, const Tensor& x, const LinearArgs& args) {
+    if (!args.x_scales.defined()) return quantize_rows(stream, x, bytes, scales);
+    if (is_aligned(args.x_scales.raw(), 0, DType::kF32)) {
+      scales = args.x_scales;
+      return;
+    }
+    // Those of some rows of a map begin anywhere, but are read in vectors.
+    check(cudaMemcpyAsync(scales.raw(), args.x_scales.raw(), static_cast<size_t>(scales.bytes()), cudaMemcpyDeviceToDevice, stream),
+          "linear", "cudaMemcpyAsync");
+  }
 };
 
 HopperGemm hopper_product(const Tensor& x, const NarrowRows& narrow, const Weight& w, const Tensor& y, const LinearArgs& args) {
@@ -100,7 +135,7 @@ HopperGemm hopper_product(const Tensor& x, const NarrowRows& narrow, const Weigh
           .y_pitch = y.row_pitch(),
           .gate_pitch = pitch_of(args.gate),
           .rows_per_gate = std::max<int64_t>(y.rows() / members, 1),
-          .type = x.dtype()};
+          .type = y.dtype()};
 }
 
 // Whether the device is there and has the kernel of gemm_hopper.h; a plan may be made without one.
@@ -186,8 +221,12 @@ const void* CudaBackend::library_bias(Context& ctx, const Weight& w, const Tenso
 }
 
 void CudaBackend::linear(Context& ctx, const Tensor& x, const Weight& w, const Tensor& y, const LinearArgs& args) {
+  if (StepRecorder* recorder = ctx.planning() ? nullptr : StepRecorder::of(device_.index)) {
+    const Projection alone[] = {{.x = x, .w = &w, .y = y, .bias = args.bias, .residual = args.residual}};
+    if (recorder->project(alone, args, [=, this, &ctx, &w] { linear(ctx, x, w, y, args); })) return;
+  }
   if (is_quantized(w.data.dtype())) return quantized_linear(ctx, x, w, y, args);
-  const bool submitted = !ctx.planning() && y.rows() > 0 && small_linear("linear", enter(), x, w, y, args);
+  const bool submitted = !ctx.planning() && !args.x_scales.defined() && y.rows() > 0 && small_linear("linear", enter(), x, w, y, args);
   if (!submitted) library_linear(ctx, x, w, y, args);
 }
 
@@ -218,56 +257,45 @@ void CudaBackend::library_linear(Context& ctx, const Tensor& x, const Weight& w,
   NarrowRows narrow;
   const bool is_fp8 = w.data.dtype() == DType::kF8E4M3;
   if (is_fp8) {
-    narrow = {ctx.allocate({x.rows(), x.dim(-1)}, DType::kF8E4M3), ctx.allocate({x.rows()}, DType::kF32)};
-    const HopperGemm own = hopper_product(x, narrow, w, y, args);
+    narrow = NarrowRows::allocate(ctx, x, args);
+    HopperGemm own = hopper_product(x, narrow, w, y, args);
     if (is_fused(own, member_rows(x), args.activation, device_.index)) {
       if (ctx.planning()) return;
       const cudaStream_t stream = enter();
-      quantize_rows(stream, x, narrow.bytes, narrow.scales);
+      narrow.fill(stream, x, args);
+      own.x_scales = floats(narrow.scales);
       return hopper_gemm(stream, own, device_.index);
     }
   }
-  const bool has_residual = args.residual.defined();
+  const bool has_residual = args.residual.defined(), folds = folds_gate(x, w, args);
   const bool library_activation = args.activation == Activation::kNone || (args.activation != Activation::kSilu && !has_residual);
-  const bool whole = library_activation && !args.gate.defined() && (!args.bias.defined() || x.dtype() == DType::kF32 || w.packed);
+  const bool whole = library_activation && !args.gate.defined() && (!args.bias.defined() || y.dtype() == DType::kF32 || w.packed);
   // The residual must outlive the product, and may be y.
-  const Tensor product = whole || !has_residual ? y : ctx.allocate({y.rows(), y.dim(-1)}, y.dtype());
+  const Tensor product = whole || folds || !has_residual ? y : ctx.allocate({y.rows(), y.dim(-1)}, y.dtype());
+  const GatedWeights gated = folds ? GatedWeights::allocate(ctx, w, args, y.dtype()) : GatedWeights();
   if (ctx.planning() || y.rows() == 0) return;
   const cudaStream_t stream = enter();
 
-  MatmulCall call = {.x = x.raw(),
-                     .w = w.data.raw(),
-                     .residual = nullptr,
-                     .y = product.raw(),
-                     .bias = nullptr,
-                     .activation = Activation::kNone,
-                     .rows = x.rows(),
-                     .in = x.dim(-1),
-                     .out = y.dim(-1),
-                     .x_pitch = x.row_pitch(),
-                     .residual_pitch = 0,
-                     .y_pitch = product.row_pitch(),
-                     .member_rows = member_rows(x),
-                     .dtype = x.dtype()};
+  MatmulCall call = product_call(x, w, product);
   if (whole) {
     call.residual = args.residual.raw();
     call.residual_pitch = pitch_of(args.residual);
-    call.bias = library_bias(ctx, w, args.bias, x.dtype());
+    call.bias = library_bias(ctx, w, args.bias, y.dtype());
     call.activation = args.activation;
   }
   if (is_fp8) {
-    quantize_rows(stream, x, narrow.bytes, narrow.scales);
+    narrow.fill(stream, x, args);
     call.x = narrow.bytes.raw();
     call.x_pitch = x.dim(-1);
     call.x_scales = floats(narrow.scales);
     call.w_scales = floats(row_scales(w));
   }
-  if (!matmul_->run(call, stream)) {
+  if (!(folds ? gated_products(*matmul_, stream, call, w, args, gated) : matmul_->run(call, stream))) {
     LINEA_ASSERT(!is_fp8);
     implicit_gemm("linear", stream, x.dtype(), product_params(x, w, y, args));
     return;
   }
-  if (!whole) finish_rows("linear", stream, product, y, args);
+  if (!whole && !folds) finish_rows("linear", stream, product, y, args);
 }
 
 // Products of 16 bits into an f32 stream, which the library adds itself; the rest is composed of linear and elementwise ops.
@@ -295,6 +323,10 @@ bool CudaBackend::project_into_f32(const Projection& p) {
 void CudaBackend::project(Context& ctx, std::span<const Projection> projections) {
   if (ctx.planning()) return Backend::project(ctx, projections);  // the most that is needed
   if (projections.empty() || projections[0].x.rows() == 0) return;
+  if (StepRecorder* recorder = StepRecorder::of(device_.index)) {
+    const std::vector<Projection> kept(projections.begin(), projections.end());
+    if (recorder->project(projections, {}, [=, this, &ctx] { project(ctx, kept); })) return;
+  }
   std::vector<Projection> whole, blocks;
   for (const Projection& p : projections) {
     (is_quantized(p.w->data.dtype()) && few_rows_fit(p.x.rows()) ? blocks : whole).push_back(p);
@@ -313,7 +345,7 @@ void CudaBackend::expand_depthwise(Context& ctx, const Tensor& x, const Weight& 
   const Tensor wide = ctx.allocate({x.dim(0), x.dim(1), x.dim(2), w.shape[0]});
   const DepthwiseInput input = {args.bias, args.activation};
   if (!is_tiled_depthwise(wide, filters, y, args.depthwise, input)) return Backend::expand_depthwise(ctx, x, w, filters, y, args);
-  linea::linear(ctx, x, w, wide);
+  linea::linear(ctx, x, w, wide, {.x_scales = args.x_scales});
   if (!ctx.planning() && y.elements() > 0) tiled_depthwise(enter(), wide, filters, y, args.depthwise, input);
 }
 

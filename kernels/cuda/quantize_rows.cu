@@ -8,22 +8,21 @@
 // Accuracy the largest value of a row is exact, the others lose 2^-4 of themselves at most.
 #include "kernels/cuda/quantize_rows.h"
 
-#include <cuda_fp8.h>
-
 #include "kernels/cuda/common.cuh"
+#include "kernels/cuda/device/e4m3_rows.cuh"
 #include "kernels/cuda/device/math.cuh"
 
 namespace linea::cuda {
 namespace {
 
 constexpr int kThreads = 128, kVectors = 8;
-constexpr float kLargest = 448.0f;  // of e4m3
 
 template <class T>
 __global__ void __launch_bounds__(kThreads) quantize_kernel(const T* x, int64_t pitch, int dim, uint8_t* y, float* scales) {
   follow_previous();
   __shared__ float maxima[kThreads / 32];
-  const T* row = x + blockIdx.x * pitch;
+  const int64_t index = gridDim.x - 1 - blockIdx.x;  // what was written last is still in the second-level cache
+  const T* row = x + index * pitch;
   float v[kVectors][kVector];
   float largest = 0;
 #pragma unroll
@@ -39,19 +38,11 @@ __global__ void __launch_bounds__(kThreads) quantize_kernel(const T* x, int64_t 
   __syncthreads();
 #pragma unroll
   for (int i = 0; i < kThreads / 32; ++i) largest = fmaxf(largest, maxima[i]);
-  const float inverse = largest > 0 ? kLargest / largest : 0.0f;
-  if (threadIdx.x == 0) scales[blockIdx.x] = largest / kLargest;
+  if (threadIdx.x == 0) scales[index] = e4m3_scale(largest);
 #pragma unroll
   for (int i = 0; i < kVectors; ++i) {
     const int c = (i * kThreads + static_cast<int>(threadIdx.x)) * kVector;
-    if (c >= dim) continue;
-    __nv_fp8x2_storage_t pairs[kVector / 2];
-#pragma unroll
-    for (int j = 0; j < kVector; j += 2) {
-      pairs[j / 2] = __nv_cvt_float2_to_fp8x2({v[i][j] * inverse, v[i][j + 1] * inverse}, __NV_SATFINITE, __NV_E4M3);
-    }
-    *reinterpret_cast<uint2*>(y + static_cast<int64_t>(blockIdx.x) * dim + c) = {pairs[0] | static_cast<uint32_t>(pairs[1]) << 16,
-                                                                                 pairs[2] | static_cast<uint32_t>(pairs[3]) << 16};
+    if (c < dim) store_e4m3(y + index * dim + c, v[i], e4m3_factor(largest));
   }
 }
 

@@ -7,6 +7,7 @@
 // Traffic  q and y once, k and v once for every 64 queries (from the second-level cache).
 // Roofline bound by compute: SANA's cross attention at 1024² is 5.5 GFLOP = 0.1 ms at 60 TFLOP/s.
 // Accuracy f32 throughout. Tiles count from the segment's start, so a query's bits depend on nothing but its own segment.
+#include "kernels/cuda/quantize_rows.h"
 #include "kernels/cuda/softmax_attention.h"
 
 #include <math_constants.h>
@@ -163,51 +164,68 @@ void attention_f32(cudaStream_t stream, const AttentionParams& p, int64_t member
 
 using namespace cuda;
 
-void CudaBackend::softmax_attention(Context& ctx, const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& y,
+void CudaBackend::softmax_attention(Context& ctx, const Tensor& q, const Tensor& k, const Tensor& v, const ProductRows& y,
                                     const AttentionArgs& args) {
-  const int64_t batch = q.dim(0), d = q.dim(3), element = bytes_of(q.dtype());
+  const int64_t batch = q.dim(0), d = q.dim(3);
   LINEA_ASSERT(d <= 256);
+  const Arena::Scope scope(*ctx.arena);
+  const bool bytes = y.scales.defined();
+  // Of a member whose kernel gives no e4m3.
+  const Tensor wide = bytes ? ctx.allocate(q.shape(), q.dtype()) : y.values;
+  const Tensor bounds = bytes ? ctx.allocate({batch, kBoundParts}, DType::kF32) : Tensor();
   if (ctx.planning() || q.elements() == 0) return;
   const cudaStream_t stream = enter();
-  cuda::AttentionParams p = {.q = q.raw(),
-                             .k = k.raw(),
-                             .v = v.raw(),
-                             .y = y.raw(),
-                             .q_batch = q.stride(0),
-                             .q_token = q.stride(1),
-                             .q_head = q.stride(2),
-                             .y_batch = y.stride(0),
-                             .y_token = y.stride(1),
-                             .y_head = y.stride(2),
-                             .k_token = k.stride(0),
-                             .k_head = k.stride(1),
-                             .v_token = v.stride(0),
-                             .v_head = v.stride(1),
-                             .d = static_cast<int>(d),
-                             .queries = static_cast<int>(q.dim(1)),
-                             .heads = static_cast<int>(q.dim(2)),
-                             .heads_per_key_head = static_cast<int>(q.dim(2) / k.dim(1)),
-                             .scale = args.scale,
-                             .softcap = args.softcap,
-                             .window = args.window,
-                             .causal = args.causal,
-                             .vectorised = is_vectorised(q) && is_vectorised(k) && is_vectorised(v) && is_vectorised(y),
-                             .key_offsets = {}};
+  const auto params = [&](const Tensor& target, int64_t first) {
+    return cuda::AttentionParams{.q = q.slice(0, first, 1).raw(),
+                                 .k = k.raw(),
+                                 .v = v.raw(),
+                                 .y = target.slice(0, first, 1).raw(),
+                                 .q_batch = q.stride(0),
+                                 .q_token = q.stride(1),
+                                 .q_head = q.stride(2),
+                                 .y_batch = target.stride(0),
+                                 .y_token = target.stride(1),
+                                 .y_head = target.stride(2),
+                                 .k_token = k.stride(0),
+                                 .k_head = k.stride(1),
+                                 .v_token = v.stride(0),
+                                 .v_head = v.stride(1),
+                                 .d = static_cast<int>(d),
+                                 .queries = static_cast<int>(q.dim(1)),
+                                 .heads = static_cast<int>(q.dim(2)),
+                                 .heads_per_key_head = static_cast<int>(q.dim(2) / k.dim(1)),
+                                 .scale = args.scale,
+                                 .softcap = args.softcap,
+                                 .window = args.window,
+                                 .causal = args.causal,
+                                 .vectorised = is_vectorised(q) && is_vectorised(k) && is_vectorised(v) && is_vectorised(wide),
+                                 .key_offsets = {}};
+  };
+  const cuda::AttentionParams any = params(wide, 0);
   const auto on_hopper = [&](int64_t member) {
     const int64_t keys = args.key_offsets[static_cast<size_t>(member) + 1] - args.key_offsets[static_cast<size_t>(member)];
-    return q.dtype() != DType::kF32 && is_hopper_attention(device_.index, p, keys);
+    return q.dtype() != DType::kF32 && is_hopper_attention(device_.index, any, keys);
   };
   for (int64_t first = 0, members = 0; first < batch; first += members) {
-    const bool hopper = on_hopper(first);
+    const bool hopper = on_hopper(first), direct = bytes && hopper && d % 16 == 0;
     members = 1;
     while (first + members < batch && members < kMembersPerLaunch && on_hopper(first + members) == hopper) ++members;
-    p.q = static_cast<const char*>(q.raw()) + first * q.stride(0) * element;
-    p.y = static_cast<char*>(y.raw()) + first * y.stride(0) * element;
+    cuda::AttentionParams p = params(direct ? y.values : wide, first);
     std::copy_n(args.key_offsets.begin() + first, members + 1, p.key_offsets);
+    if (direct) {
+      float* own = bounds.slice(0, first, members).data<float>();
+      p.scales = y.scales.slice(0, first, members).data<float>();
+      p.bounds = own;
+      value_bounds(stream, q.dtype(), p, members, own);
+    }
     if (hopper) {
       hopper_attention(stream, q.dtype(), p, members, device_.index);
     } else {
       q.dtype() == DType::kF32 ? attention_f32(stream, p, members) : attention_16(stream, q.dtype(), p, members);
+    }
+    if (bytes && !direct) {
+      const auto rows = [&](const Tensor& t) { return t.slice(0, first, members).reshape({members, q.dim(1), q.dim(2) * d}); };
+      quantize_rows(stream, rows(wide), rows(y.values), y.scales.slice(0, first, members));
     }
   }
 }

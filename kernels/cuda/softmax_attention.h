@@ -21,7 +21,14 @@ struct AttentionParams {
   bool causal;
   bool vectorised;  // every head of a row starts at a multiple of 16 bytes and has whole vectors
   int64_t key_offsets[kMembersPerLaunch + 1];
+  // y as e4m3, contiguous: a scale for each member's query, from the largest of the partial bounds [members, kBoundParts] of its values.
+  float* scales = nullptr;
+  const float* bounds = nullptr;
 };
+
+// A result is a mean of values with positive weights, so the largest absolute value of a member bounds it.
+constexpr int kBoundParts = 32;
+void value_bounds(cudaStream_t stream, DType type, const AttentionParams& p, int64_t members, float* bounds);
 
 struct Range {
   int64_t begin, end;

@@ -9,11 +9,13 @@
 // Traffic  q and y once, k and v once a block from the second-level cache.
 // Roofline bound by memory on paper: 18 MB = 6 µs; 5.5 GFLOP = 7 µs at 800 TFLOP/s, and 6 µs of exponentials. 28 µs measured, of which
 //          a fifth goes by until the keys are there; one warp a scheduler has too little to do while it waits for its own results.
+// e4m3     all results of a member have one scale, that of its largest value, which bounds them: e4m3 is precise over 2^15.
 // Accuracy scores, weights' sum and result in f32; weights are rounded to the type for their product with the values. A query's bits depend
 //          on nothing but its own segment.
 #include <limits>
 
 #include "kernels/cuda/common.cuh"
+#include "kernels/cuda/device/e4m3_rows.cuh"
 #include "kernels/cuda/device/hopper.cuh"
 #include "kernels/cuda/device/math.cuh"
 #include "kernels/cuda/device_facts.h"
@@ -30,6 +32,7 @@ constexpr float kLog2e = 1.4426950408889634f, kInfinity = std::numeric_limits<fl
 // Shared memory: keys and values in column blocks of 64, then each group's queries and results in rows of kWidth + 8.
 template <int kWidth> struct Layout {
   static constexpr int kBlocks = (kWidth + 63) / 64, kMatrixBytes = kBlocks * kBlockBytes, kQueryPitch = kWidth + 8;
+  static constexpr int kNarrowPitch = kWidth + 32;  // of results in e4m3
   static constexpr int kBytes = 2 * kMatrixBytes + 2 * kGroups * kQueries * kQueryPitch * 2;
 };
 
@@ -156,16 +159,32 @@ template <class T, int kWidth> __device__ void stage_results(T* to, const float 
   }
 }
 
-// `count` rows of d channels to y, from shared memory or as zeros.
-template <int kWidth, class T> __device__ void store_results(T* y, int64_t pitch, int count, int d, const T* from) {
-  const int thread = static_cast<int>(threadIdx.x) % kGroupThreads, c = thread % kRowThreads * 8;
-  if (c >= d) return;
+// The same as e4m3, times `factor`.
+template <int kWidth>
+__device__ void stage_narrow_results(char* to, const float (&sums)[kWidth / 8][4], const float (&total)[2], float factor) {
+  constexpr int kPitch = Layout<kWidth>::kNarrowPitch;
+  const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) % kGroupThreads / 32;
+  char* row = to + (warp * 16 + lane / 4) * kPitch + lane % 4 * 2;
+#pragma unroll
+  for (int r = 0; r < 2; ++r) {
+    const float scaled = factor / total[r];
+#pragma unroll
+    for (int j = 0; j < kWidth / 8; ++j) {
+      const float2 pair = {sums[j][2 * r] * scaled, sums[j][2 * r + 1] * scaled};
+      *reinterpret_cast<__nv_fp8x2_storage_t*>(row + 8 * r * kPitch + 8 * j) = __nv_cvt_float2_to_fp8x2(pair, __NV_SATFINITE, __NV_E4M3);
+    }
+  }
+}
+
+// `count` rows to y, from shared memory or as zeros; all in bytes.
+__device__ inline void store_results(char* y, int64_t pitch, int count, int row_bytes, const char* from, int from_pitch) {
+  const int thread = static_cast<int>(threadIdx.x) % kGroupThreads, c = thread % kRowThreads * 16;
+  if (c >= row_bytes) return;
 #pragma unroll
   for (int row = thread / kRowThreads; row < kQueries; row += kGroupThreads / kRowThreads) {
     if (row >= count) return;
     const uint4 zeros = {0, 0, 0, 0};
-    *reinterpret_cast<uint4*>(y + row * pitch + c) =
-        from ? *reinterpret_cast<const uint4*>(from + row * Layout<kWidth>::kQueryPitch + c) : zeros;
+    *reinterpret_cast<uint4*>(y + row * pitch + c) = from ? *reinterpret_cast<const uint4*>(from + row * from_pitch + c) : zeros;
   }
 }
 
@@ -173,10 +192,11 @@ template <int kWidth, class T> __device__ void store_results(T* y, int64_t pitch
 template <class T> struct Walk {
   const AttentionParams& p;
   const T* q;  // of the head
-  T* y;
+  char* y;
   T *queries, *results;  // of the warpgroup, in shared memory, as are the next two
   const char *keys, *values;
   int first_tile, last_tile, rounds, group, key_count;
+  float factor;  // of results in e4m3
 
   __device__ int tile(int round) const { return first_tile + round * kGroups + group; }
   __device__ int count(int tile) const { return tile < last_tile ? min(kQueries, p.queries - tile * kQueries) : 0; }
@@ -201,9 +221,11 @@ template <class T> struct Walk {
   }
 
   template <int kWidth> __device__ void store(int round, const T* from) const {
-    const int64_t first = int64_t{tile(round)} * kQueries;
-    store_results<kWidth>(y + first * p.y_token, p.y_token, count(tile(round)), p.d, from);
+    const int64_t pitch = p.y_token * value_bytes();
+    store_results(y + int64_t{tile(round)} * kQueries * pitch, pitch, count(tile(round)), p.d * value_bytes(),
+                  reinterpret_cast<const char*>(from), p.scales ? Layout<kWidth>::kNarrowPitch : Layout<kWidth>::kQueryPitch * 2);
   }
+  __device__ int value_bytes() const { return p.scales ? 1 : 2; }
 
   template <int kWidth, int kTiles> __device__ void run() const {
     const float power = p.scale * kLog2e;
@@ -217,7 +239,11 @@ template <class T> struct Walk {
       if (round == 0 && group == 0) let_second_group_begin();
       weigh<kTiles>(scores, power, key_count, total);
       multiply_values<T, kWidth, kTiles>(scores, values, sums);
-      stage_results<T, kWidth>(results, sums, total);
+      if (p.scales) {
+        stage_narrow_results<kWidth>(reinterpret_cast<char*>(results), sums, total, factor);
+      } else {
+        stage_results<T, kWidth>(results, sums, total);
+      }
       wait_for_group(group);
       store<kWidth>(round, results);
     }
@@ -228,6 +254,20 @@ template <class T> struct Walk {
     for (int round = 0; round < rounds; ++round) store<kWidth>(round, nullptr);
   }
 };
+
+#endif
+
+#if LINEA_HOPPER_CODE
+
+// The factor of a member's results; the block of the first head writes the scales of its own queries.
+__device__ inline float find_factor(const AttentionParams& p, int member, int head, int first_query, int last_query) {
+  if (!p.scales) return 0;
+  const float bound = max_lanes(p.bounds[member * kBoundParts + static_cast<int>(threadIdx.x) % 32]);
+  for (int n = first_query + static_cast<int>(threadIdx.x); head == 0 && n < last_query; n += kThreads) {
+    p.scales[static_cast<int64_t>(member) * p.queries + n] = e4m3_scale(bound);
+  }
+  return e4m3_factor(bound);
+}
 
 #endif
 
@@ -247,7 +287,7 @@ __global__ void __launch_bounds__(kThreads, 1) hopper_attention_kernel(const __g
             last_tile = min(first_tile + tiles_of_block, (p.queries + kQueries - 1) / kQueries);
   const Walk<T> walk = {.p = p,
                         .q = static_cast<const T*>(p.q) + member * p.q_batch + head * p.q_head,
-                        .y = static_cast<T*>(p.y) + member * p.y_batch + head * p.y_head,
+                        .y = static_cast<char*>(p.y) + (member * p.y_batch + head * p.y_head) * (p.scales ? 1 : 2),
                         .queries = rows + group * kQueries * L::kQueryPitch,
                         .results = rows + (kGroups + group) * kQueries * L::kQueryPitch,
                         .keys = keys,
@@ -256,7 +296,8 @@ __global__ void __launch_bounds__(kThreads, 1) hopper_attention_kernel(const __g
                         .last_tile = last_tile,
                         .rounds = (last_tile - first_tile + kGroups - 1) / kGroups,
                         .group = group,
-                        .key_count = static_cast<int>(p.key_offsets[member + 1] - segment)};
+                        .key_count = static_cast<int>(p.key_offsets[member + 1] - segment),
+                        .factor = find_factor(p, member, head, first_tile * kQueries, min(last_tile * kQueries, p.queries))};
   copy_matrix<kWidth>(keys, static_cast<const T*>(p.k) + segment * p.k_token + key_head * p.k_head, p.k_token, walk.key_count, p.d);
   copy_matrix<kWidth>(values, static_cast<const T*>(p.v) + segment * p.v_token + key_head * p.v_head, p.v_token, walk.key_count, p.d);
   walk.template ask_for_queries<kWidth>(0);
@@ -271,6 +312,32 @@ __global__ void __launch_bounds__(kThreads, 1) hopper_attention_kernel(const __g
     default: return walk.template run<kWidth, 4>();
   }
 #endif
+}
+
+// blockIdx: x = part, y = member
+constexpr int kBoundThreads = 256;
+static_assert(kBoundParts == 32, "a lane reads a part");
+template <class T> __global__ void __launch_bounds__(kBoundThreads) bound_kernel(const __grid_constant__ AttentionParams p, float* bounds) {
+  __shared__ float maxima[kBoundThreads / 32];
+  follow_previous();
+  const int member = static_cast<int>(blockIdx.y), thread = static_cast<int>(threadIdx.x), vectors = p.d / kVector,
+            row_vectors = p.heads / p.heads_per_key_head * vectors;
+  const T* v = static_cast<const T*>(p.v) + p.key_offsets[member] * p.v_token;
+  const int count = static_cast<int>(p.key_offsets[member + 1] - p.key_offsets[member]) * row_vectors;
+  float largest = 0;
+  for (int i = static_cast<int>(blockIdx.x) * kBoundThreads + thread; i < count; i += kBoundParts * kBoundThreads) {
+    const int row = i / row_vectors, within = i % row_vectors;
+    float values[kVector];
+    load(v + row * p.v_token + within / vectors * p.v_head + within % vectors * kVector, values);
+#pragma unroll
+    for (const float value : values) largest = fmaxf(largest, fabsf(value));
+  }
+  largest = max_lanes(largest);
+  if (thread % 32 == 0) maxima[thread / 32] = largest;
+  __syncthreads();
+  if (thread > 0) return;
+  for (const float other : maxima) largest = fmaxf(largest, other);
+  bounds[member * kBoundParts + static_cast<int>(blockIdx.x)] = largest;
 }
 
 // Tiles of queries for each block: as little as possible of loading keys for few queries, and of a last wave that fills a part of the
@@ -308,6 +375,12 @@ bool is_hopper_attention(int device, const AttentionParams& p, int64_t keys) {
   constexpr int kManyQueries = 256, kNarrow = 64;  // below, the keys' way into shared memory costs too much
   return p.vectorised && !p.causal && p.window == 0 && p.softcap == 0 && p.d > kNarrow && p.d <= 112 && p.queries >= kManyQueries &&
          keys <= kMostKeys && is_hopper(device);
+}
+
+void value_bounds(cudaStream_t stream, DType type, const AttentionParams& p, int64_t members, float* bounds) {
+  const dim3 grid(kBoundParts, static_cast<unsigned>(members));
+  const auto kernel = type == DType::kBF16 ? bound_kernel<__nv_bfloat16> : bound_kernel<__half>;
+  launch_chained("softmax_attention", kernel, grid, kBoundThreads, 0, stream, p, bounds);
 }
 
 void hopper_attention(cudaStream_t stream, DType type, const AttentionParams& p, int64_t members, int device) {

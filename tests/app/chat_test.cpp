@@ -60,6 +60,19 @@ class Chat : public testing::Test {
     more.insert(more.begin(), {"chat", "--seed", "3", "-n", "12"});
     return run(more, input);
   }
+  // Started, with an answer that only a signal ends: the letter 'a' outweighs whatever would stop it. Returns when some of it is there.
+  test::Process start_endless_chat(std::vector<std::string> more, const std::string& input = {}) {
+    const std::string prefer_a = std::to_string('a' + 1) + ":1000000";
+    more.insert(more.begin(),
+                {"chat", "--model", work_ / "lm", "--dtype", "fp32", "--threads", "1", "-n", "100000000", "--bias", prefer_a});
+    fs::remove(work_ / "stdout");
+    test::Process process(work_, more, input);
+    const auto answers = [&] { return test::read_file(work_ / "stdout").starts_with("aaaaaaaaaa"); };
+    for (int i = 0; i < 12000 && !answers() && !process.ended(); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    EXPECT_TRUE(answers()) << test::read_file(work_ / "stderr");
+    EXPECT_FALSE(process.ended());
+    return process;
+  }
   void expect_refused(const Outcome& outcome, int status, const std::string& part) {
     EXPECT_EQ(outcome.status, status) << outcome.err;
     EXPECT_THAT(outcome.err, AllOf(StartsWith("linea: "), HasSubstr(part)));
@@ -198,26 +211,22 @@ TEST_F(Chat, PerplexityOfText) {
 // Ctrl-C stops the answer; what was said so far is kept, and a conversation goes on.
 TEST_F(Chat, InterruptStopsTheAnswer) {
   const std::string state = work_ / "talk.linea";
-  test::Process process(
-      work_,
-      {"chat", "--model", work_ / "lm", "--dtype", "fp32", "--threads", "1", "--seed", "3", "-n", "100000000", "--state", state, "-i"},
-      "Hi\n/list\n");
-  for (int i = 0; i < 2000 && test::read_file(work_ / "stdout").size() < 20; ++i) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  test::Process process = start_endless_chat({"--state", state, "-i"}, "Hi\n/list\n");
   process.signal(SIGINT);
   const Outcome outcome = process.wait();
   EXPECT_EQ(outcome.status, 0) << outcome.err;
-  EXPECT_THAT(outcome.out, HasSubstr("1 user: Hi\n2 assistant: "));
+  EXPECT_THAT(outcome.out, HasSubstr("a\n1 user: Hi\n2 assistant: a"));
   EXPECT_TRUE(fs::exists(state));
 }
 
+// The line break that closes the answer shows that the program ended by itself, and not by the signal.
 TEST_F(Chat, OneShotSignalsHaveTheirStatus) {
   for (const auto& [number, status] : {std::pair(SIGINT, 130), std::pair(SIGTERM, 143)}) {
-    fs::remove(work_ / "stdout");
-    test::Process process(work_, {"chat", "--model", work_ / "lm", "--dtype", "fp32", "--threads", "1", "-p", "Hi", "-n", "100000000"});
-    for (int i = 0; i < 2000 && test::read_file(work_ / "stdout").size() < 20; ++i)
-      std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    test::Process process = start_endless_chat({"-p", "Hi"});
     process.signal(number);
-    EXPECT_EQ(process.wait().status, status);
+    const Outcome outcome = process.wait();
+    EXPECT_EQ(outcome.status, status) << outcome.err;
+    EXPECT_THAT(outcome.out, testing::EndsWith("a\n"));
   }
 }
 

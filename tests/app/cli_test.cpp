@@ -280,6 +280,18 @@ TEST_F(Cli, MemoryThatDoesNotSufficeIsToldBeforeAnyWork) {
   EXPECT_EQ(run(generate({"-o", out(), "--vram", "90%"})).status, 0);
 }
 
+// oneDNN plans for a number of threads: were there fewer, a part of each product would be missing.
+TEST_F(Cli, FewerThreadsThanAskedForMakeTheSamePicture) {
+  ASSERT_EQ(run(generate({"-o", out(), "--threads", "3"})).status, 0);
+  for (const auto& [name, value] : {std::pair("OMP_THREAD_LIMIT", "1"), std::pair("OMP_DYNAMIC", "true")}) {
+    setenv(name, value, 1);
+    const Outcome outcome = run(generate({"-o", out("fewer.png"), "--threads", "3"}));
+    unsetenv(name);
+    ASSERT_EQ(outcome.status, 0) << outcome.err;
+    EXPECT_TRUE(test::read_file(out()) == test::read_file(out("fewer.png"))) << name;
+  }
+}
+
 TEST_F(Cli, DevicesShareTheNumberedPictures) {
   ASSERT_EQ(run(generate({"-o", out("one.png"), "--count", "3", "--device", "cpu"})).status, 0);
   const Outcome outcome = run(generate({"-o", out("two.png"), "--count", "3", "--device", "cpu,cpu"}));

@@ -1,0 +1,79 @@
+#!/usr/bin/env bash
+# tests/device/sanitize.sh: the tests of CUDA kernels under compute-sanitizer, on a machine with a GPU and the CUDA toolkit.
+#
+#   sanitize.sh ARCHIVE [TOOLS] [FILTER] [SECONDS]   ARCHIVE of `cuda_parity.sh pack`, or a folder with linea_cuda_tests and its libraries;
+#                                                    TOOLS memcheck,initcheck,racecheck,synccheck unless named; FILTER of GoogleTest, or
+#                                                    `short` (the default): every kernel in bf16, without the larger tests; at most SECONDS
+#                                                    (540) for each tool. Tests run in SHARDS (8) processes at once. Prints for each tool
+#                                                    how many tests passed, its own count of errors and the first reports. Status 1 if a tool
+#                                                    reported anything or did not end.
+#
+# What is left out, and why:
+#   all tools   OutOfMemoryLeavesTheBackendUsable asks the driver for what it must refuse, which the tools count as an error.
+#   initcheck   The tool does not see writes of the copy engine (cp.async.bulk), by which cuBLASLt's Hopper kernels store their results, and
+#               calls those results uninitialised when the next kernel reads them. So LINEA_SANITIZER=initcheck has every product's result
+#               filled with zeros first. A product that wrote too little would go unnoticed by the tool; the tests, which compare every
+#               element with the CPU's and fill outputs with NaN before, find that.
+#   racecheck   Looks at shared memory alone, and not at accesses of the copy engine: what conv_hopper, conv_halo and gemm_hopper exchange
+#               through barriers in shared memory is outside what it can judge. Their tests run all the same.
+set -euo pipefail
+archive=${1:-} tools=${2:-memcheck,initcheck,racecheck,synccheck} filter=${3:-short} seconds=${4:-540} shards=${SHARDS:-8}
+if [[ -z $archive ]]; then
+  sed -n '2,10s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
+  exit 2
+fi
+sanitizer=$(command -v compute-sanitizer || ls /usr/local/cuda/bin/compute-sanitizer 2>/dev/null) || {
+  echo "sanitize.sh: compute-sanitizer is not installed (it is part of the CUDA toolkit)" >&2
+  exit 2
+}
+logs=$(mktemp -d)
+trap 'rm -rf "$logs"' EXIT
+if [[ -d $archive ]]; then
+  folder=$archive
+else
+  folder=$logs/tests
+  mkdir "$folder"
+  tar -C "$folder" -xJf "$archive"
+fi
+cublas=$(ldconfig -p | awk '/libcublasLt.so.13/ && !found {print $NF; found = 1}')
+[[ -n $cublas ]] || cublas=$(find /usr/local /opt -name libcublasLt.so.13 -print -quit 2>/dev/null)
+export LD_LIBRARY_PATH=$folder:${cublas%/*}:${LD_LIBRARY_PATH:-}
+# Algorithms that were chosen under a tool are not kept for others.
+XDG_CACHE_HOME=$(mktemp -d -p "$logs")
+export XDG_CACHE_HOME
+excluded='*OutOfMemoryLeavesTheBackendUsable'
+if [[ $filter == short ]]; then
+  # The larger tests repeat what the small ones launch: these are CudaGemmParity's and CudaProductRows' only ones of their kernels.
+  filter='*CudaParity*/bf16:*Recurrent*/bf16:*Quantized*/bf16:*CudaGemmParity.TakesTheMemoryThatItPlans/bf16:*CrossAttentionWritesThem/bf16'
+  filter+=':*CudaGatedParity.Fp8EqualsTheProductAndItsEnd/bf16'
+  excluded+=':*OfThirty*:*LinearDoesNotDependOnOtherMembers*:*SequencesDoNotMeet*:*StripsOfConvolutions*'
+fi
+
+run_shard() {
+  local tool=$1 index=$2
+  GTEST_TOTAL_SHARDS=$shards GTEST_SHARD_INDEX=$index timeout "$seconds" "$sanitizer" --tool "$tool" --print-limit 20 --error-exitcode 9 \
+    "$folder/linea_cuda_tests" --gtest_filter="$filter-$excluded" >"$logs/$tool.$index.log" 2>&1
+}
+
+failed=0
+for tool in ${tools//,/ }; do
+  unset LINEA_SANITIZER
+  [[ $tool != initcheck ]] || export LINEA_SANITIZER=initcheck
+  processes=() statuses=()
+  for ((i = 0; i < shards; ++i)); do
+    run_shard "$tool" "$i" &
+    processes+=($!)
+  done
+  for process in "${processes[@]}"; do
+    status=0
+    wait "$process" || status=$?
+    statuses+=("$status")
+    ((status == 0)) || failed=1
+  done
+  ran=$(cat "$logs/$tool".*.log | grep -c '^\[       OK' || true)
+  errors=$(cat "$logs/$tool".*.log | awk '/ERROR SUMMARY/ {n += $4} /RACECHECK SUMMARY/ {n += $4} END {print n + 0}')
+  echo "== $tool: $ran tests passed, $errors reports; processes ended with ${statuses[*]} (0 = clean, 9 = reports, 124 = out of time)"
+  cat "$logs/$tool".*.log | grep -A6 -E '^=+ (Error|Warning|Invalid|Uninitialized|Program hit|Race|Barrier)' | cut -c1-160 | head -24 || true
+  cat "$logs/$tool".*.log | grep -E '^\[  FAILED' | sort -u | head -5 || true
+done
+exit $failed
