@@ -99,6 +99,7 @@ run() {
   local archive=$1 seconds=$2 out=${3:-${OUT:-$PWD/fuzz-crashes}} program failed=0
   tar -C "$folder" -xJf "$archive"
   export LD_LIBRARY_PATH=$folder/lib LINEA_TEST_DATA=$folder/data OMP_NUM_THREADS=1
+  unset LINEA_TEST_DEVICE  # the programs are built without CUDA
   prepare
   start=$(date +%s)
   for program in "$folder"/bin/*; do
