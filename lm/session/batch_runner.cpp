@@ -88,9 +88,7 @@ void BatchRunner::step(std::span<const int32_t> tokens) {
   for (int64_t& count : tokens_) ++count;
 }
 
-Snapshot BatchRunner::snapshot(int64_t member) const {
-  return {states_.sequence_alone(member), logits(member), tokens(member)};
-}
+Snapshot BatchRunner::snapshot(int64_t member) const { return {states_.sequence_alone(member), logits(member), tokens(member)}; }
 
 void BatchRunner::set(int64_t member, const Snapshot& snapshot) {
   states_.set_sequence(member, snapshot.state);

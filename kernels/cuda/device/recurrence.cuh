@@ -323,8 +323,8 @@ inline bool heads_have_vectors(const Tensor& t) {
                           t.stride(0) % kKeyGroup == 0 && t.stride(1) % kKeyGroup == 0);
 }
 
-inline RecurrenceParams recurrence_params(const Tensor& q, const Tensor& k, const Tensor& v, const RecurrenceArgs& args, const Tensor& state,
-                                   const Tensor& y) {
+inline RecurrenceParams recurrence_params(const Tensor& q, const Tensor& k, const Tensor& v, const RecurrenceArgs& args,
+                                          const Tensor& state, const Tensor& y) {
   auto p = recurrence_layout<RecurrenceParams>(q, k, v, args, state, y);
   p.type = q.dtype();
   p.vectorised_keys = heads_have_vectors(q) && heads_have_vectors(k) && heads_have_vectors(args.a) && heads_have_vectors(args.b);
