@@ -1,0 +1,219 @@
+// kernels/cuda/device/step_block.cuh: a block of the step kernel: its shared memory, how its threads and all blocks meet, the present
+// instruction and the next, and the warps that ask for weights.
+//
+// Everything that lasts from one instruction to the next lies in shared memory: what runs between two barriers had better not spill, since
+// weights push all else out of the caches.
+#pragma once
+
+#include "kernels/cuda/device/hopper.cuh"
+#include "kernels/cuda/device/step.cuh"
+#include "kernels/cuda/step_kernel.h"
+
+namespace linea::cuda::step {
+
+struct alignas(128) Shared {
+  unsigned char slots[kStepSlots][kStepPieceBytes];
+  unsigned char inputs[kStepInputBytes];  // also what heads need
+  StepInstruction known[kStepKnown];
+  float parts[kStepParts];
+  float sums[2][kStepWarps];
+  uint64_t piece_here[kStepSlots], slot_free[kStepSlots], instruction_here[kStepKnown];
+  uint64_t expected;  // arrivals at the last barrier, for thread 0
+  // What the block is at, here and not in registers, which a call would send to memory and back.
+  int current;      // instruction
+  int first_piece;  // of it among all of the block's
+  StepProgram program;
+};
+
+#if LINEA_HOPPER_CODE
+
+__device__ inline Shared& own_shared() {
+  extern __shared__ __align__(128) unsigned char memory[];
+  return *reinterpret_cast<Shared*>(memory);
+}
+
+// By the copy engine, with a policy of the second-level cache.
+__device__ inline void copy_once(void* to, const void* from, int bytes, uint64_t* barrier, uint64_t policy) {
+  asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes.L2::cache_hint [%0], [%1], %2, [%3], %4;" ::"r"(
+                   shared_address(to)),
+               "l"(from), "r"(bytes), "r"(shared_address(barrier)), "l"(policy)
+               : "memory");
+}
+__device__ inline void copy_bytes(void* to, const void* from, int bytes, uint64_t* barrier) {
+  asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(shared_address(to)),
+               "l"(from), "r"(bytes), "r"(shared_address(barrier))
+               : "memory");
+}
+
+__device__ inline const StepProduct& product_of(const StepProducts& all, int unit) {
+  int index = all.count - 1;
+  while (unit < all.product[index].first_unit) --index;
+  return all.product[index];
+}
+
+// A piece of a product's matrix.
+struct Piece {
+  const StepProduct* product;
+  int row, rows, segment;
+
+  __device__ Piece(const StepProducts& all, int first_unit, int index) {
+    const int unit = first_unit + (index >> all.segment_shift);
+    product = &product_of(all, unit);
+    segment = index & ((1 << all.segment_shift) - 1);
+    row = (unit - product->first_unit) << product->unit_shift;
+    rows = min(1 << product->unit_shift, product->base.out - row);
+  }
+  __device__ int row_bytes() const { return min(product->segment_bytes, product->row_bytes - segment * product->segment_bytes); }
+};
+
+__device__ inline int own_warp() { return static_cast<int>(threadIdx.x) / 32; }
+__device__ inline int own_lane() { return static_cast<int>(threadIdx.x) % 32; }
+
+// The threads that compute.
+__device__ inline void sync_workers() { asm volatile("bar.sync 1, %0;" ::"n"(kStepThreads) : "memory"); }
+
+// Until all blocks have ended the instruction before.
+__device__ inline void meet(const StepInstruction& instruction) {
+  if (!instruction.waits) return;
+  if (threadIdx.x == 0) {
+    Shared& shared = own_shared();
+    shared.expected += gridDim.x;
+    uint64_t arrived;
+    do {
+      asm volatile("ld.acquire.gpu.global.u64 %0, [%1];" : "=l"(arrived) : "l"(shared.program.arrivals) : "memory");
+    } while (arrived < shared.expected);
+  }
+  sync_workers();
+}
+
+// Piece n of all of the block's, once it is here; and when it has been read.
+__device__ inline const unsigned char* piece_at(int n) {
+  wait_phase(&own_shared().piece_here[n % kStepSlots], n / kStepSlots % 2);
+  return own_shared().slots[n % kStepSlots];
+}
+__device__ inline void release_piece(int n) {
+  __syncwarp();
+  if (own_lane() == 0) arrive(&own_shared().slot_free[n % kStepSlots]);
+}
+
+// The sum over the block, in one fixed order; `which` alternates, so that one call's sums are read before another's are written.
+__device__ inline float sum_block(float v, int which) {
+  v = sum_lanes(v);
+  if (own_lane() == 0) own_shared().sums[which][own_warp()] = v;
+  sync_workers();
+  return sum_lanes(own_lane() < kStepWarps ? own_shared().sums[which][own_lane()] : 0.0f);
+}
+
+// The present instruction and the next are in shared memory.
+__device__ inline void ask_for_instruction(int index) {
+  Shared& shared = own_shared();
+  uint64_t* barrier = &shared.instruction_here[index % kStepKnown];
+  arrive_expecting(barrier, sizeof(StepInstruction));
+  copy_bytes(&shared.known[index % kStepKnown], shared.program.instructions + index, sizeof(StepInstruction), barrier);
+}
+__device__ inline const StepInstruction& instruction_at(int index) {
+  wait_phase(&own_shared().instruction_here[index % kStepKnown], index / kStepKnown % 2);
+  return own_shared().known[index % kStepKnown];
+}
+
+// Before anything else, by one thread.
+__device__ inline void begin(const StepProgram& program) {
+  Shared& shared = own_shared();
+  shared.program = program;
+  for (int i = 0; i < kStepKnown; ++i) init_barrier(&shared.instruction_here[i], 1);
+#pragma unroll 1
+  for (int i = 0; i < kStepSlots; ++i) {
+    init_barrier(&shared.piece_here[i], 1);
+    init_barrier(&shared.slot_free[i], 1);
+  }
+  publish_barriers();
+  uint64_t arrived;
+  asm volatile("ld.acquire.gpu.global.u64 %0, [%1];" : "=l"(arrived) : "l"(program.arrivals) : "memory");
+  shared.expected = arrived / gridDim.x * gridDim.x;  // others may have arrived at the first barrier already
+  shared.current = 0;
+  shared.first_piece = 0;
+  for (int i = 0; i < min(kStepKnown, program.instruction_count); ++i) ask_for_instruction(i);
+}
+
+// Ends the present instruction of `pieces` pieces; what the next one does not wait for goes on meanwhile.
+__device__ inline void advance(int pieces) {
+  Shared& shared = own_shared();
+  sync_workers();
+  if (threadIdx.x == 0) {
+    ++shared.current;
+    shared.first_piece += pieces;
+  }
+  sync_workers();
+  if (threadIdx.x != 0) return;
+  const int current = shared.current, count = shared.program.instruction_count;
+  if (current < count && instruction_at(current).waits) {
+    asm volatile("red.release.gpu.global.add.u64 [%0], %1;" ::"l"(shared.program.arrivals), "l"(uint64_t{1}) : "memory");
+  }
+  if (current + kStepKnown - 1 < count) ask_for_instruction(current + kStepKnown - 1);
+}
+
+// The units of an instruction that are the block's: [begin, end).
+struct UnitRange {
+  int begin, end;
+
+  __device__ explicit UnitRange(const StepShares& shares)
+      : begin(shares.first_of(static_cast<int>(blockIdx.x))), end(shares.first_of(static_cast<int>(blockIdx.x) + 1)) {}
+};
+
+__device__ inline int pieces_of_block(const StepProducts& all) {
+  const UnitRange units(all.shares);
+  return (units.end - units.begin) << all.segment_shift;
+}
+
+// Every kStepCopiers-th of the pieces of W that the block needs, by one thread, in the order in which they are multiplied: one comes about
+// every 350 cycles, which is little for one thread.
+__device__ inline void copy_pieces(int copier) {
+  Shared& shared = own_shared();
+  const StepCopy* copies = shared.program.copies;
+  const int count = shared.program.copy_count;
+  uint64_t policy;  // read once, so not to be kept in the second-level cache
+  asm volatile("createpolicy.fractional.L2::evict_first.b64 %0;" : "=l"(policy));
+  int slot = 0, parity = 1, turn = copier;  // waiting for the phase before the first does not wait
+  StepCopy next = {};
+  if (count > 0) next = copies[0];
+#pragma unroll 1
+  for (int i = 0; i < count; ++i) {
+    const StepCopy c = next;
+    if (i + 1 < count) next = copies[i + 1];
+    const UnitRange units(c.shares);
+    const int first_row = (max(units.begin, c.first_unit) - c.first_unit) << c.unit_shift;
+    const int end_row = min((min(units.end, c.end_unit) - c.first_unit) << c.unit_shift, c.out);
+    const unsigned char* from = static_cast<const unsigned char*>(c.w) + static_cast<int64_t>(first_row) * c.row_bytes;
+    const unsigned char* end = static_cast<const unsigned char*>(c.w) + static_cast<int64_t>(end_row) * c.row_bytes;
+    const unsigned char* row_end = from + c.row_bytes;
+#pragma unroll 1
+    while (from < end) {
+      const unsigned char* piece_end = from + c.piece_bytes;
+      if (c.is_segmented) {
+        if (piece_end >= row_end) {
+          piece_end = row_end;
+          row_end += c.row_bytes;
+        }
+      } else if (piece_end > end) {
+        piece_end = end;
+      }
+      if (turn == 0) {
+        const auto bytes = static_cast<int>(piece_end - from);
+        wait_phase(&shared.slot_free[slot], parity);
+        arrive_expecting(&shared.piece_here[slot], bytes);
+        copy_once(shared.slots[slot], from, bytes, &shared.piece_here[slot], policy);
+        turn = kStepCopiers;
+      }
+      --turn;
+      from = piece_end;
+      if (++slot == kStepSlots) {
+        slot = 0;
+        parity ^= 1;
+      }
+    }
+  }
+}
+
+#endif
+
+}  // namespace linea::cuda::step

@@ -1,0 +1,105 @@
+// kernels/cuda/device/step_norms.cuh: norms and mixes as instructions of a step: every block norms the whole row for itself.
+#pragma once
+
+#include "kernels/cuda/device/rwkv7.cuh"
+#include "kernels/cuda/device/step_block.cuh"
+#include "kernels/cuda/device/step_bodies.cuh"
+
+namespace linea::cuda::step {
+
+#if LINEA_HOPPER_CODE
+
+// A row in the block's registers: a thread has every kStepThreads-th vector.
+struct Row {
+  float v[kStepNormVectors][kVector] = {};
+
+  template <class F> __device__ static void for_vectors(int dim, F&& f) {
+#pragma unroll
+    for (int n = 0; n < kStepNormVectors; ++n) {
+      const int i = (n * kStepThreads + static_cast<int>(threadIdx.x)) * kVector;
+      if (i < dim) f(n, i);
+    }
+  }
+  template <class T> __device__ void read(const void* x, DType type, int dim) {
+    for_vectors(dim, [&](int n, int i) {
+      type == DType::kF32 ? load(static_cast<const float*>(x) + i, v[n]) : load(static_cast<const T*>(x) + i, v[n]);
+    });
+  }
+  // The mean, which is taken from the row, and what its elements are multiplied by.
+  __device__ float2 normalize(int dim, bool centre, float eps) {
+    float mean = 0, squares = 0;
+    if (centre) {
+      float sum = 0;
+      for_vectors(dim, [&](int n, int) {
+#pragma unroll
+        for (int j = 0; j < kVector; ++j) sum += v[n][j];
+      });
+      mean = sum_block(sum, 0) / static_cast<float>(dim);
+    }
+    for_vectors(dim, [&](int n, int) {
+#pragma unroll
+      for (int j = 0; j < kVector; ++j) {
+        v[n][j] -= mean;
+        squares = fmaf(v[n][j], v[n][j], squares);
+      }
+    });
+    return {mean, 1.0f / sqrtf(sum_block(squares, 1) / static_cast<float>(dim) + eps)};
+  }
+};
+
+// The norm of a row, into shared memory, or memory, or both.
+template <class T> __device__ __noinline__ void normalize_row(const StepNorm& norm, T* shared_row, T* row) {
+  Row x, weights, offsets;
+  x.read<T>(norm.x, norm.x_type, norm.dim);
+  weights.read<float>(norm.w, DType::kF32, norm.dim);
+  if (norm.bias) offsets.read<float>(norm.bias, DType::kF32, norm.dim);
+  const float factor = x.normalize(norm.dim, norm.centre, norm.eps).y;
+  Row::for_vectors(norm.dim, [&](int n, int i) {
+#pragma unroll
+    for (int j = 0; j < kVector; ++j) x.v[n][j] = fmaf(x.v[n][j] * factor, weights.v[n][j], offsets.v[n][j]);
+    if (shared_row) store(shared_row + i, x.v[n]);
+    if (row) store(row + i, x.v[n]);
+  });
+}
+
+template <class T> __device__ __noinline__ void run_norm(const StepInstruction& instruction) {
+  const auto& all = instruction.as<StepGroups>();
+  meet(instruction);
+  for (int group = static_cast<int>(blockIdx.x); group < all.groups; group += static_cast<int>(gridDim.x)) {
+    StepNorm norm = all.norm;
+    const int64_t first = static_cast<int64_t>(group) * norm.dim;
+    norm.w += first;
+    if (norm.bias) norm.bias += first;
+    norm.x = norm.x_type == DType::kF32 ? static_cast<const void*>(static_cast<const float*>(norm.x) + first)
+                                        : static_cast<const void*>(static_cast<const T*>(norm.x) + first);
+    normalize_row<T>(norm, nullptr, static_cast<T*>(norm.y) + first);
+    sync_workers();
+  }
+}
+
+// A block mixes 32 channels, a warp for each mix, and norms the whole row for itself.
+template <class T> __device__ __noinline__ void run_mix(const StepInstruction& instruction) {
+  const auto& mix = instruction.as<StepMix>();
+  const int n = own_warp(), c = static_cast<int>(blockIdx.x) * 32 + own_lane();
+  const bool mixes = n < mix.mixes && c < mix.dim, replaces = n == kStepWarps - 1 && c < mix.dim;
+  float share = 0, w = 0, bias = 0, previous = 0, own = 0;
+  if (mixes) share = mix.m[n][c];
+  if (mixes || replaces) {
+    w = mix.w[c];
+    bias = mix.bias[c];
+    previous = mix.state[c];
+  }
+  meet(instruction);
+  if (blockIdx.x * 32 >= static_cast<unsigned>(mix.dim)) return;
+  Row row;
+  row.read<T>(mix.x, mix.x_type, mix.dim);
+  if (mixes || replaces) own = mix.x_type == DType::kF32 ? static_cast<const float*>(mix.x)[c] : to_float(static_cast<const T*>(mix.x)[c]);
+  const float2 moments = row.normalize(mix.dim, true, mix.eps);
+  const float h = fmaf((own - moments.x) * moments.y, w, bias);
+  if (mixes) static_cast<T*>(mix.y[n])[c] = from_float<T>(fmaf(previous - h, share, h));
+  if (replaces) mix.state[c] = h;
+}
+
+#endif
+
+}  // namespace linea::cuda::step
