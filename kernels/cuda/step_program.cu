@@ -7,13 +7,10 @@
 #include <string_view>
 #include <utility>
 
-#include "core/planning_memory.h"
-#include "kernels/cuda/cuda_backend.h"
 #include "kernels/cuda/device/step_bodies.cuh"
 #include "kernels/cuda/device_facts.h"
 #include "kernels/cuda/graph.h"
 #include "kernels/cuda/step_kernel.h"
-#include "kernels/recurrence_layout.h"
 
 namespace linea {
 namespace cuda {
@@ -157,8 +154,11 @@ struct StepRecorder::Taken {
 };
 
 bool runs_step_programs(int device) {
-  const char* setting = std::getenv("LINEA_CUDA_PROGRAMS");
-  return !(setting && std::string_view(setting) == "0") && is_hopper(device);
+  static const bool are_wanted = [] {
+    const char* setting = std::getenv("LINEA_CUDA_PROGRAMS");
+    return !(setting && std::string_view(setting) == "0");
+  }();
+  return are_wanted && is_hopper(device);
 }
 
 StepRecorder::StepRecorder(int device, std::function<cudaStream_t()> enter)
@@ -177,9 +177,9 @@ bool StepRecorder::has_type(DType type) {
   return type_ == type;
 }
 
-StepRecorder::Taken& StepRecorder::take(int kind, std::function<void()> plain) {
+StepRecorder::Taken& StepRecorder::take(StepKind kind, std::function<void()> plain) {
   Taken& taken = taken_.emplace_back();
-  taken.instruction.kind = static_cast<StepKind>(kind);
+  taken.instruction.kind = kind;
   taken.plain.push_back(std::move(plain));
   return taken;
 }
@@ -223,7 +223,7 @@ bool StepRecorder::project(std::span<const Projection> projections, const Linear
     taken_.pop_back();
   }
   for (ProductsBuilder& b : instructions) {
-    Taken& taken = take(static_cast<int>(StepKind::kProducts), std::exchange(plain, [] {}));
+    Taken& taken = take(StepKind::kProducts, std::exchange(plain, [] {}));
     taken.plain.insert(taken.plain.begin(), before.begin(), before.end());
     before.clear();
     taken.body<StepProducts>() = b.all;
@@ -240,7 +240,7 @@ bool StepRecorder::mix(const Tensor& x, const Tensor& w, const Tensor& bias, con
                      mixes.size() <= kStepMixes && has_vectors(dim, {&x, &w, &bias}) && has_type(mixes[0].y.dtype()) &&
                      (x.dtype() == DType::kF32 || x.dtype() == type_) && is_settled(state);
   if (!suits) return false;
-  Taken& taken = take(static_cast<int>(StepKind::kMix), std::move(plain));
+  Taken& taken = take(StepKind::kMix, std::move(plain));
   auto& mix = taken.body<StepMix>();
   mix = {.x = x.raw(),
          .w = floats(w),
@@ -267,7 +267,7 @@ bool StepRecorder::norm(const Tensor& x, const Tensor& w, const Tensor& y, const
   const bool suits = x.rows() == 1 && size <= kStepThreads * kStepNormVectors * kVector && has_vectors(size, {&x, &y, &w, &args.bias}) &&
                      has_type(y.dtype()) && (x.dtype() == DType::kF32 || x.dtype() == type_);
   if (!suits) return false;
-  Taken& taken = take(static_cast<int>(StepKind::kNorm), std::move(plain));
+  Taken& taken = take(StepKind::kNorm, std::move(plain));
   taken.body<StepGroups>() = {.norm = {.x = x.raw(),
                                        .w = floats(w),
                                        .bias = floats(args.bias),
@@ -314,7 +314,7 @@ bool StepRecorder::rwkv7_heads(const Rwkv7Inputs& in, const Tensor& state, const
   const int64_t size = y.dim(1) / in.heads;
   if (y.dim(0) != 1 || size != kStepHead || !has_type(y.dtype()) || !has_vectors(in) || !has_vectors(out, y)) return false;
   if (!is_settled(state)) return false;
-  Taken& taken = take(static_cast<int>(StepKind::kRwkv7Heads), std::move(plain));
+  Taken& taken = take(StepKind::kRwkv7Heads, std::move(plain));
   with_type(type_, "step", [&](auto tag) {
     using T = typename decltype(tag)::type;
     taken.body<StepRwkv7Heads<T>>() = {inputs_op<T>(in), head_params(in, out, state, y), outputs_op<T>(out, y)};
@@ -326,7 +326,7 @@ bool StepRecorder::rwkv7_heads(const Rwkv7Inputs& in, const Tensor& state, const
 
 bool StepRecorder::mamba2_heads(const Mamba2Heads& in, const Tensor& state, const Tensor& y, std::function<void()> plain) {
   if (y.dim(0) != 1 || in.q.dim(2) > kStepKeys || !has_type(y.dtype()) || !is_settled(state)) return false;
-  Taken& taken = take(static_cast<int>(StepKind::kRecurrence), std::move(plain));
+  Taken& taken = take(StepKind::kRecurrence, std::move(plain));
   taken.body<StepRecurrence>() = {mamba2_params(in, state, y), static_cast<int>(in.v.dim(1))};
   taken.reads = ranges_of({&in.q, &in.k, &in.v, &in.step, &in.gate, &state});
   taken.writes = ranges_of({&state, &y});

@@ -19,6 +19,8 @@
 
 namespace linea::cuda {
 
+enum class StepKind : int;  // device/step.cuh
+
 // Whether the device runs step programs: Hopper. LINEA_CUDA_PROGRAMS=0 turns them off, for comparisons.
 bool runs_step_programs(int device);
 
@@ -49,7 +51,7 @@ class StepRecorder {
  private:
   struct Taken;
 
-  Taken& take(int kind, std::function<void()> plain);
+  Taken& take(StepKind kind, std::function<void()> plain);
   bool joins_norm(const Tensor& x) const;
   bool is_settled(const Tensor& state) const;
   bool has_type(DType type);
