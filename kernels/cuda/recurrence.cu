@@ -60,6 +60,9 @@ struct Course {
   __device__ int count(int64_t first, int most) const { return static_cast<int>(min(static_cast<int64_t>(most), end - first)); }
 };
 
+// Workers and loaders meet at places of their own, which __syncthreads() does not allow.
+__device__ __forceinline__ void meet() { asm volatile("bar.sync 2, %0;" ::"n"(kWorkers + kLoaders) : "memory"); }
+
 // While a stage is worked on, the loaders add up what the one before gave, put the next one's vectors in its place and ask for those after.
 template <class T, int kTokens, int kKeys, bool kDelta>
 __device__ void load_all(Shared<kTokens, kKeys, kDelta>& shared, const RecurrenceParams& p, const Course& c, int thread) {
@@ -76,7 +79,7 @@ __device__ void load_all(Shared<kTokens, kKeys, kDelta>& shared, const Recurrenc
   read(c.begin);
   put(0, c.begin);
   read(c.begin + kTokens);
-  __syncthreads();
+  meet();
   int current = 0;
   for (int64_t first = c.begin; first < c.end; first += kTokens) {
     if (first > c.begin) finish(1 - current, first - kTokens);
@@ -85,7 +88,7 @@ __device__ void load_all(Shared<kTokens, kKeys, kDelta>& shared, const Recurrenc
     put(1 - current, first + kTokens);
     read(first + 2 * kTokens);
     current = 1 - current;
-    __syncthreads();
+    meet();
   }
   finish(1 - current, c.begin + (c.end - 1 - c.begin) / kTokens * kTokens);
 }
@@ -96,12 +99,12 @@ __device__ void work_on_all(Shared<kTokens, kKeys, kDelta>& shared, const Recurr
   const int lane = thread % kKeyLanes, own_column = thread / kKeyLanes * kThreadColumns;
   Cells<kKeys> cells;
   cells.read(p, state_head, c.block_column + own_column, lane);
-  __syncthreads();
+  meet();
   int current = 0;
   for (int64_t first = c.begin; first < c.end; first += kTokens) {
     advance_all<kReadBefore>(cells, shared.stages[current], c.count(first, kTokens), own_column, lane, shared.parts[current]);
     current = 1 - current;
-    __syncthreads();
+    meet();
   }
   cells.write(p, state_head, c.block_column + own_column, lane);
 }
