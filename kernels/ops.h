@@ -10,6 +10,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <span>
 #include <vector>
@@ -159,8 +160,9 @@ void linear_combination(Context& ctx, std::span<const Term> terms, const Tensor&
 
 // ---- Recurrent language models ---------------------------------------------------------------------------------------------------
 // States are f32 and are replaced by the state after the last token. Each token is computed the same way wherever the calls are split, so
-// these ops give equal bits for any division of a sequence. A state may have a leading dimension B that is not written below: then the rows
-// are B sequences of T tokens each, one after the other, which know nothing of each other.
+// these ops give equal bits for any division of a sequence; but for 16-bit linear_recurrence on CUDA devices, whose calls of many tokens go
+// in chunks on tensor cores, 2^-16 from that before y is rounded. A state may have a leading dimension B that is not written below: then
+// the rows are B sequences of T tokens each, one after the other, which know nothing of each other.
 
 // One head h of the family of linear attentions, with the state held transposed, S [dk, dv]:
 //   S_t = (diag(w_t) - b_t a_tᵀ) S_{t-1} + k_t (s_t v_t)ᵀ,   y_t = S_tᵀ q_t + D v_t        w_t = exp(log_decay_t)
@@ -172,6 +174,8 @@ struct RecurrenceArgs {
   Tensor value_scale{};            // s [T, H] f32
   Tensor skip{};                   // D [H] f32
   bool read_before_write = false;  // y_t = S_{t-1}ᵀ q_t, as RWKV-5 and 6 do
+  // What the caller knows all log decays to be at least; forms in chunks need a bound.
+  float least_log_decay = -std::numeric_limits<float>::infinity();
 };
 void linear_recurrence(Context& ctx, const Tensor& q, const Tensor& k, const Tensor& v, const RecurrenceArgs& args, const Tensor& state,
                        const Tensor& y);

@@ -50,7 +50,8 @@ void Backend::rwkv7_heads(Context& ctx, const Rwkv7Inputs& in, const Tensor& sta
   const auto heads = [&](const Tensor& t) { return t.reshape({T, H, y.dim(1) / H}); };
   linea::rwkv7_inputs(ctx, in);
   linea::linear_recurrence(ctx, heads(out.q), heads(in.k), heads(in.v),
-                           {.log_decay = heads(in.decay), .a = heads(in.kk), .b = heads(in.rate)}, state, heads(y));
+                           {.log_decay = heads(in.decay), .a = heads(in.kk), .b = heads(in.rate), .least_log_decay = -std::exp(-0.5f)},
+                           state, heads(y));
   linea::rwkv7_outputs(ctx, out, y);
 }
 

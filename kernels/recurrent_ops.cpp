@@ -65,7 +65,8 @@ void linear_recurrence(Context& ctx, const Tensor& q, const Tensor& k, const Ten
                                      .b = part(args.b),
                                      .value_scale = part(scale),
                                      .skip = args.skip,
-                                     .read_before_write = args.read_before_write};
+                                     .read_before_write = args.read_before_write,
+                                     .least_log_decay = args.least_log_decay};
     ctx.backend->linear_recurrence(ctx, part(q), part(k), part(v), own_args, own, part(y));
   });
 }

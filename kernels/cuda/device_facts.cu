@@ -28,7 +28,7 @@ bool has_hopper_code() {
 }
 
 struct Facts {
-  int major = 0, minor = 0, processors = 0;
+  int major = 0, minor = 0, processors = 0, shared_bytes = 0;
   bool hopper_code = false;
 };
 
@@ -44,6 +44,7 @@ Facts facts_of(int device) {
     ask(place->second.major, cudaDevAttrComputeCapabilityMajor);
     ask(place->second.minor, cudaDevAttrComputeCapabilityMinor);
     ask(place->second.processors, cudaDevAttrMultiProcessorCount);
+    ask(place->second.shared_bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin);
     place->second.hopper_code = has_hopper_code();
   }
   return place->second;
@@ -57,5 +58,6 @@ bool is_hopper(int device) {
 }
 
 int processors_of(int device) { return facts_of(device).processors; }
+int64_t shared_bytes_of(int device) { return facts_of(device).shared_bytes; }
 
 }  // namespace linea::cuda

@@ -13,6 +13,7 @@
 //          bytes), at the price of bits that depend on where a text was split; this one keeps them.
 // Accuracy f32. A token's arithmetic does not depend on where a call began: equal bits for any split of a sequence.
 #include "kernels/cuda/device/recurrence.cuh"
+#include "kernels/cuda/recurrence_chunks.h"
 #include "kernels/cuda/step_program.h"
 
 namespace linea {
@@ -152,8 +153,9 @@ using namespace cuda;
 
 namespace {
 
-void launch_recurrence(RecurrenceParams p, int64_t heads, int64_t sequences, cudaStream_t stream) {
+void launch_recurrence(RecurrenceParams p, float least_log_decay, int64_t heads, int64_t sequences, int device, cudaStream_t stream) {
   p.tokens /= sequences;
+  if (launch_chunks(p, least_log_decay, heads, sequences, device, stream)) return;
   if (p.key_dim <= 64) return launch<16, 64>(p, heads, sequences, stream);
   if (p.key_dim <= 128) return launch<16, 128>(p, heads, sequences, stream);
   if (p.key_dim <= 256) return launch<4, 256>(p, heads, sequences, stream);
@@ -168,14 +170,15 @@ void CudaBackend::mamba2_heads(Context& ctx, const Mamba2Heads& in, const Tensor
   if (StepRecorder* recorder = StepRecorder::of(device_.index)) {
     if (recorder->mamba2_heads(in, state, y, [=, this, &ctx] { mamba2_heads(ctx, in, state, y); })) return;
   }
-  launch_recurrence(mamba2_params(in, state, y), in.v.dim(1), sequences_of(state, 3), enter());
+  launch_recurrence(mamba2_params(in, state, y), 0.0f, in.v.dim(1), sequences_of(state, 3), device_.index, enter());
 }
 
 void CudaBackend::linear_recurrence(Context&, const Tensor& q, const Tensor& k, const Tensor& v, const RecurrenceArgs& args,
                                     const Tensor& state, const Tensor& y) {
   const cudaStream_t stream = enter();
   if (v.elements() == 0) return;
-  launch_recurrence(recurrence_params(q, k, v, args, state, y), v.dim(1), sequences_of(state, 3), stream);
+  launch_recurrence(recurrence_params(q, k, v, args, state, y), args.least_log_decay, v.dim(1), sequences_of(state, 3), device_.index,
+                    stream);
 }
 
 }  // namespace linea
