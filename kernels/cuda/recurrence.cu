@@ -84,9 +84,7 @@ __device__ void load_all(Shared<kTokens, kKeys, kDelta>& shared, const Recurrenc
   int current = 0;
   for (int64_t first = c.begin; first < c.end; first += kTokens) {
     if (first > c.begin) finish(1 - current, first - kTokens);
-    // What finish() has read of the stage is filled anew only when all loaders are through.
-    asm volatile("bar.sync 1, %0;" ::"n"(kLoaders) : "memory");
-    put(1 - current, first + kTokens);
+    put(1 - current, first + kTokens);  // the values that a thread replaces are those that it has just read in finish()
     read(first + 2 * kTokens);
     current = 1 - current;
     meet();

@@ -4,8 +4,9 @@
 // Shape    RWKV-7 7.2B: 64 heads of 64×64 with the delta rule; Mamba-2 2.7B: 80 heads of 128×64; thousands of tokens.
 // Tiles    a block takes 64 columns of a head. Four warps hold Sᵀ of 16 columns each as sums of 16×8×16 products, which are the left
 // operand
-//          of the next chunk's products as they lie. Six others make chunks' operands, each in a slot of its own of shared memory, six
-//          chunks ahead at the most, and write the results of the chunk that was in the slot before.
+//          of the next chunk's products as they lie. Up to eight others make chunks' operands, each in a slot of its own of shared
+//          memory, and write the results of the chunk that was in the slot before; what they need from memory they ask for before they
+//          wait.
 // Traffic  a token's vectors once a head, y once; S once in and out: 4096 tokens of RWKV-7 7.2B 270 MB, 0.1 ms.
 // Roofline 114 products of 16×8×16 (delta rule) or 66 (one decay, bf16) a warp and chunk, 8 cycles each: 4096 tokens take at least 0.13 and
 //          0.08 ms, however many heads there are.
@@ -21,14 +22,16 @@ namespace {
 
 constexpr int kLeastTokens = 64;  // fewer are not worth the pipeline's start
 constexpr int kWorkerWarps = kChunkColumns / 16, kMeeting = (kWorkerWarps + 1) * 32;
+constexpr int kBarriers = 16;  // of a block
+constexpr int64_t kHopperBytes = 227 << 10;
 
 // Barriers of the hardware: a slot's maker and all workers, when it is full and when it is used up.
 template <int kSlots> __device__ inline void wait_for(bool full, int slot) {
-  asm volatile("bar.sync %0, %1;" ::"r"(1 + slot + (full ? 0 : kSlots)), "n"(kMeeting) : "memory");
+  asm volatile("bar.sync %0, %1;" ::"r"(slot + (full ? 0 : kSlots)), "n"(kMeeting) : "memory");
 }
 template <int kSlots> __device__ inline void announce(bool full, int slot) {
   __threadfence_block();
-  asm volatile("bar.arrive %0, %1;" ::"r"(1 + slot + (full ? 0 : kSlots)), "n"(kMeeting) : "memory");
+  asm volatile("bar.arrive %0, %1;" ::"r"(slot + (full ? 0 : kSlots)), "n"(kMeeting) : "memory");
 }
 
 // Sᵀ of sixteen columns: element i of tile n lies at column g + 8 (i / 2) and key 16 c + 8 n + 2 t + i mod 2 (g = lane / 4, t = lane mod
@@ -128,19 +131,22 @@ __device__ void make_all_chunks(Chunk* slots, const RecurrenceParams& p, int64_t
     return ChunkPlace{sequence * p.tokens + first, head, static_cast<int>(min(static_cast<int64_t>(kChunk), p.tokens - first)),
                       block_column};
   };
+  typename ChunkParts<T, Chunk>::Vectors vectors;
+  typename ChunkParts<T, Chunk>::Ending ending;
+  const auto end = [&](int c) {
+    ending.read(p, place(c), lane);
+    wait_for<kSlots>(false, slot);
+    ending.write(slots[slot], p, place(c), lane);
+    __syncwarp();
+  };
   int c = slot;
   for (; c < chunks; c += kSlots) {
-    if (c >= kSlots) {
-      wait_for<kSlots>(false, slot);
-      finish_chunk<T>(slots[slot], p, place(c - kSlots), lane);
-      __syncwarp();
-    }
-    make_chunk<T>(slots[slot], p, place(c), lane);
+    vectors.read(p, place(c), lane);
+    if (c >= kSlots) end(c - kSlots);
+    make_chunk(slots[slot], vectors, lane);
     announce<kSlots>(true, slot);
   }
-  if (c < kSlots) return;
-  wait_for<kSlots>(false, slot);
-  finish_chunk<T>(slots[slot], p, place(c - kSlots), lane);
+  if (c >= kSlots) end(c - kSlots);
 }
 
 // blockIdx: x = head, y = columns, z = sequence
@@ -169,18 +175,20 @@ bool launch_slots(const RecurrenceParams& p, int64_t heads, int64_t sequences, i
   return true;
 }
 
+// As many slots as there are barriers for, or as fit Hopper's shared memory; three where there is less.
+template <class T, template <int, bool> class Chunk, int kKeys>
+bool launch_keys(const RecurrenceParams& p, int64_t heads, int64_t sequences, int64_t shared_bytes, cudaStream_t stream) {
+  using Operands = Chunk<kKeys, !std::is_same_v<T, __nv_bfloat16>>;
+  constexpr int kMost = std::min(kBarriers / 2, static_cast<int>(kHopperBytes / sizeof(Operands)));
+  return launch_slots<T, Operands, kKeys, kMost>(p, heads, sequences, shared_bytes, stream) ||
+         launch_slots<T, Operands, kKeys, 3>(p, heads, sequences, shared_bytes, stream);
+}
+
 template <class T>
 bool launch_type(const RecurrenceParams& p, int64_t heads, int64_t sequences, int64_t shared_bytes, cudaStream_t stream) {
-  constexpr bool kLow = !std::is_same_v<T, __nv_bfloat16>;
-  const auto launch = [&](auto chunk, auto keys) {
-    using Chunk = typename decltype(chunk)::type;
-    constexpr int kKeys = decltype(keys)::value;
-    return launch_slots<T, Chunk, kKeys, 6>(p, heads, sequences, shared_bytes, stream) ||
-           launch_slots<T, Chunk, kKeys, 3>(p, heads, sequences, shared_bytes, stream);
-  };
-  if (p.a) return launch(TypeTag<DeltaChunk<64, kLow>>{}, std::integral_constant<int, 64>{});
-  if (p.key_dim == 64) return launch(TypeTag<ScalarChunk<64, kLow>>{}, std::integral_constant<int, 64>{});
-  return launch(TypeTag<ScalarChunk<128, kLow>>{}, std::integral_constant<int, 128>{});
+  if (p.a) return launch_keys<T, DeltaChunk, 64>(p, heads, sequences, shared_bytes, stream);
+  if (p.key_dim == 64) return launch_keys<T, ScalarChunk, 64>(p, heads, sequences, shared_bytes, stream);
+  return launch_keys<T, ScalarChunk, 128>(p, heads, sequences, shared_bytes, stream);
 }
 
 bool pairs_lie_together(const void* base, int64_t token, int64_t head, int64_t bytes) {
@@ -194,8 +202,8 @@ bool has_chunks(const RecurrenceParams& p, float least_log_decay) {
     return false;
   if (!p.a) return !p.decay_per_channel && (p.key_dim == 64 || p.key_dim == 128);
   constexpr float kLeast = -40.0f / kChunk;  // e^±40 of a chunk stays far within f32
-  return p.key_dim == 64 && p.decay_per_channel && least_log_decay >= kLeast && !p.value_scale && !p.step && p.decay_token != 0 &&
-         pairs_lie_together(p.log_decay, p.decay_token, p.decay_head, 4);
+  return p.key_dim == 64 && p.decay_per_channel && least_log_decay >= kLeast && !p.value_scale && !p.step && !p.skip && !p.gate &&
+         p.decay_token != 0 && pairs_lie_together(p.log_decay, p.decay_token, p.decay_head, 4);
 }
 
 }  // namespace

@@ -12,6 +12,7 @@
 // up, never subtracted. A warp makes a chunk's operands; tokens beyond the last one are zeros without decay, and change nothing.
 #pragma once
 
+#include "kernels/cuda/device/math.cuh"
 #include "kernels/cuda/device/recurrence.cuh"
 #include "kernels/cuda/device/split_products.cuh"
 
@@ -40,7 +41,7 @@ template <int kKeys, bool kLow> struct ScalarChunk {
   SplitTile<kKeys, true> k;
   SplitTile<kChunk, true> scores;
   SplitTile<kChunkColumns, kLow> v;
-  float log_decay[kChunk], scale[kChunk], growth[kChunk], decay;
+  float log_decay[kChunk], factor[kChunk], growth[kChunk], decay;  // factor: e^{h_t} s_t
   ChunkResults results;
 };
 
@@ -50,33 +51,31 @@ struct ChunkPlace {
   int count, column;
 };
 
-template <int kWidth, class T> struct RawRows { Pack<T, kWidth> row[kChunk]; };
+__device__ inline float exp_of(float x) { return exp2_16(x * 1.44269504f); }
 
-// A lane's kWidth neighbours of every token's row.
-template <int kWidth, class T>
-__device__ inline RawRows<kWidth, T> read_rows(const void* base, int64_t token_pitch, const ChunkPlace& at, int64_t offset) {
-  const T* from = static_cast<const T*>(base) + at.first * token_pitch + offset;
-  RawRows<kWidth, T> rows;
+// A lane's kWords neighbouring words of every token's row, zeros for tokens that do not exist. All are asked for before one is used.
+template <int kWords> struct RawRows {
+  Pack<uint32_t, kWords> row[kChunk];
+
+  template <class T> __device__ void read(const T* from, int64_t token_pitch, int count) {
 #pragma unroll
-  for (int t = 0; t < kChunk; ++t) {
-    if (t < at.count) {
-      rows.row[t] = *reinterpret_cast<const Pack<T, kWidth>*>(from + t * token_pitch);
-    } else {
-#pragma unroll
-      for (int i = 0; i < kWidth; ++i) rows.row[t].element[i] = from_float<T>(0.0f);
+    for (int t = 0; t < kChunk; ++t, from += token_pitch) {
+      row[t] = {};
+      if (t < count) row[t] = *reinterpret_cast<const Pack<uint32_t, kWords>*>(from);
     }
   }
-  return rows;
-}
-
-template <int kColumns, bool kLow, int kWidth, class T>
-__device__ inline void put_rows(SplitTile<kColumns, kLow>& tile, const RawRows<kWidth, T>& rows, int lane) {
+  // As the columns of a tile, the first lane's first.
+  template <class T, int kColumns, bool kLow> __device__ void put(SplitTile<kColumns, kLow>& tile, int lane) const {
 #pragma unroll
-  for (int t = 0; t < kChunk; ++t) {
+    for (int t = 0; t < kChunk; ++t) {
 #pragma unroll
-    for (int i = 0; i < kWidth; i += 2)
-      tile.put_pair(t, lane * kWidth + i, to_float(rows.row[t].element[i]), to_float(rows.row[t].element[i + 1]));
+      for (int i = 0; i < kWords; ++i) tile.template put_word<T>(t, 2 * (lane * kWords + i), row[t].element[i]);
+    }
   }
+};
+
+template <class T> __device__ inline const T* row_of(const void* base, int64_t token_pitch, const ChunkPlace& at, int64_t offset) {
+  return static_cast<const T*>(base) + at.first * token_pitch + offset;
 }
 
 // Keeps of row t and column s what is before (s < t), or up to (s <= t) the token itself.
@@ -133,37 +132,52 @@ struct LowerInverse {
 };
 static_assert(sizeof(LowerInverse) <= sizeof(ChunkResults));
 
+// The vectors of a chunk with the delta rule on their way from memory.
+template <class T, int kKeys> struct DeltaVectors {
+  static constexpr int kWords = kKeys / 64;
+  static_assert(kWords == 1);
+  RawRows<kWords> q, k, a, b, v;
+  RawRows<2 * kWords> log_decay;
+
+  __device__ void read(const RecurrenceParams& p, const ChunkPlace& at, int lane) {
+    const int own = 2 * lane;
+    const int64_t group = at.head / p.heads_per_group;
+    const auto rows = [&](RawRows<kWords>& to, const void* base, int64_t token, int64_t offset) {
+      to.read(row_of<T>(base, token, at, offset + own), token, at.count);
+    };
+    log_decay.read(row_of<float>(p.log_decay, p.decay_token, at, at.head * p.decay_head + own), p.decay_token, at.count);
+    rows(q, p.q, p.q_token, group * p.q_head);
+    rows(k, p.k, p.k_token, group * p.k_head);
+    rows(b, p.b, p.b_token, at.head * p.b_head);
+    rows(a, p.a, p.a_token, at.head * p.a_head);
+    rows(v, p.v, p.v_token, at.head * p.v_head + at.column);
+  }
+};
+
 // R, A, K, B and the decay of the whole chunk, from its last token to its first.
 template <class T, int kKeys, bool kLow>
-__device__ inline void put_decayed(DeltaChunk<kKeys, kLow>& chunk, const RecurrenceParams& p, const ChunkPlace& at, int lane) {
-  constexpr int kWidth = kKeys / 32;
-  static_assert(kWidth == 2);
-  const int own = lane * kWidth;
-  const int64_t group = at.head / p.heads_per_group;
-  const auto q = read_rows<kWidth, T>(p.q, p.q_token, at, group * p.q_head + own),
-             k = read_rows<kWidth, T>(p.k, p.k_token, at, group * p.k_head + own);
-  const auto a = read_rows<kWidth, T>(p.a, p.a_token, at, at.head * p.a_head + own),
-             b = read_rows<kWidth, T>(p.b, p.b_token, at, at.head * p.b_head + own);
-  const auto l = read_rows<kWidth, float>(p.log_decay, p.decay_token, at, at.head * p.decay_head + own);
-  float after[kWidth] = {}, shrink[kWidth] = {1.0f, 1.0f}, grow[kWidth] = {1.0f, 1.0f};  // h_t, e^h, e^-h
+__device__ inline void put_decayed(DeltaChunk<kKeys, kLow>& chunk, const DeltaVectors<T, kKeys>& vectors, int lane) {
+  const int own = 2 * lane;
+  float after[2] = {}, shrink[2] = {1.0f, 1.0f}, grow[2] = {1.0f, 1.0f};  // h_t, e^h, e^-h
 #pragma unroll
   for (int t = kChunk - 1; t >= 0; --t) {
-    const auto put = [&](SplitTile<kKeys, true>& tile, const Pack<T, kWidth>& x, const float(&by)[kWidth], float sign) {
-      tile.put_pair(t, own, sign * to_float(x.element[0]) * by[0], sign * to_float(x.element[1]) * by[1]);
+    const auto put = [&](SplitTile<kKeys, true>& tile, const RawRows<1>& x, float by0, float by1) {
+      float x0, x1;
+      unpack_pair<T>(x.row[t].element[0], x0, x1);
+      tile.put_pair(t, own, x0 * by0, x1 * by1);
     };
-    put(chunk.r, q.row[t], grow, 1.0f);
-    put(chunk.k, k.row[t], shrink, 1.0f);
-    put(chunk.b, b.row[t], shrink, -1.0f);
+    put(chunk.r, vectors.q, grow[0], grow[1]);
+    put(chunk.k, vectors.k, shrink[0], shrink[1]);
+    put(chunk.b, vectors.b, -shrink[0], -shrink[1]);
 #pragma unroll
-    for (int i = 0; i < kWidth; ++i) {
-      after[i] += l.row[t].element[i];
-      shrink[i] = expf(after[i]);
-      grow[i] = expf(-after[i]);
+    for (int i = 0; i < 2; ++i) {
+      after[i] += __uint_as_float(vectors.log_decay.row[t].element[i]);
+      shrink[i] = exp_of(after[i]);
+      grow[i] = exp_of(-after[i]);
     }
-    put(chunk.w, a.row[t], grow, 1.0f);
+    put(chunk.w, vectors.a, grow[0], grow[1]);
   }
-#pragma unroll
-  for (int i = 0; i < kWidth; ++i) chunk.decay[own + i] = shrink[i];
+  store(&chunk.decay[own], shrink);
 }
 
 // The products within a chunk of what put_decayed() has put.
@@ -199,109 +213,167 @@ template <int kKeys, bool kLow> __device__ inline void solve_chunk(DeltaChunk<kK
 }
 
 template <class T, int kKeys, bool kLow>
-__device__ inline void make_chunk(DeltaChunk<kKeys, kLow>& chunk, const RecurrenceParams& p, const ChunkPlace& at, int lane) {
-  put_rows(chunk.v, read_rows<2, T>(p.v, p.v_token, at, at.head * p.v_head + at.column + 2 * lane), lane);
-  put_decayed<T>(chunk, p, at, lane);
+__device__ inline void make_chunk(DeltaChunk<kKeys, kLow>& chunk, const DeltaVectors<T, kKeys>& vectors, int lane) {
+  vectors.v.template put<T>(chunk.v, lane);
+  put_decayed(chunk, vectors, lane);
   __syncwarp();
   solve_chunk(chunk, lane);
 }
 
-// Log decays and factors of a chunk's values; tokens beyond the last have neither.
-template <class T, int kKeys, bool kLow>
-__device__ inline void put_decays(ScalarChunk<kKeys, kLow>& chunk, const RecurrenceParams& p, const ChunkPlace& at, int lane) {
-  if (lane < kChunk) {
+// The vectors of a chunk with one decay for a head, and lane t's log decay and factor of the values.
+template <class T, int kKeys> struct ScalarVectors {
+  static constexpr int kWords = kKeys / 64;
+  RawRows<kWords> q, k;
+  RawRows<1> v;
+  float log_decay, scale;
+
+  __device__ void read(const RecurrenceParams& p, const ChunkPlace& at, int lane) {
+    const int own = 2 * kWords * lane;
+    const int64_t group = at.head / p.heads_per_group;
+    q.read(row_of<T>(p.q, p.q_token, at, group * p.q_head + own), p.q_token, at.count);
+    k.read(row_of<T>(p.k, p.k_token, at, group * p.k_head + own), p.k_token, at.count);
+    v.read(row_of<T>(p.v, p.v_token, at, at.head * p.v_head + at.column + 2 * lane), p.v_token, at.count);
+    log_decay = scale = 0.0f;  // of tokens that do not exist
+    if (lane >= at.count) return;
     const int64_t t = at.first + lane;
-    float log = 0.0f, scale = 0.0f;
-    if (lane < at.count) {
-      if (p.step) {
-        scale = evaluate(to_float(static_cast<const T*>(p.step)[t * p.step_token + at.head]) + p.step_bias[at.head], Function::kSoftplus);
-        log = scale * p.step_rate[at.head];
-      } else {
-        scale = p.value_scale ? p.value_scale[t * p.scale_token + at.head] : 1.0f;
-        log = p.log_decay ? p.log_decay[t * p.decay_token + at.head * p.decay_head] : 0.0f;
-      }
+    if (p.step) {
+      scale = evaluate(to_float(static_cast<const T*>(p.step)[t * p.step_token + at.head]) + p.step_bias[at.head], Function::kSoftplus);
+      log_decay = scale * p.step_rate[at.head];
+    } else {
+      scale = p.value_scale ? p.value_scale[t * p.scale_token + at.head] : 1.0f;
+      log_decay = p.log_decay ? p.log_decay[t * p.decay_token + at.head * p.decay_head] : 0.0f;
     }
-    chunk.log_decay[lane] = log;
-    chunk.scale[lane] = scale;
   }
+};
+
+// e^{G_t - G_s} s_s for s <= t, else 0: what is before scores are multiplied.
+struct ScalarDecays {
+  static constexpr int kPitch = kChunk + 2;
+  float between[kChunk][kPitch];
+};
+static_assert(sizeof(ScalarDecays) <= sizeof(ChunkResults));
+
+// Lane s sums the decays of the tokens up to s, after s, and from s to every later token.
+template <class T, int kKeys, bool kLow>
+__device__ inline void put_decays(ScalarChunk<kKeys, kLow>& chunk, const ScalarVectors<T, kKeys>& vectors, int lane) {
+  if (lane < kChunk) chunk.log_decay[lane] = vectors.log_decay;
   __syncwarp();
   if (lane < kChunk) {
-    float before = 0.0f;  // G_t
-    for (int t = 0; t <= lane; ++t) before += chunk.log_decay[t];
-    chunk.growth[lane] = expf(before);
-    if (lane == kChunk - 1) chunk.decay = chunk.growth[lane];
+    auto& decays = *reinterpret_cast<ScalarDecays*>(&chunk.results);
+    float up_to = 0.0f, after = 0.0f;  // G_s, Σ of the tokens in (s, t]
+#pragma unroll
+    for (int t = 0; t < kChunk; ++t) {
+      const float log = chunk.log_decay[t];
+      if (t <= lane) {
+        up_to += log;
+      } else {
+        after += log;
+      }
+      decays.between[t][lane] = t < lane ? 0.0f : exp_of(after) * vectors.scale;
+    }
+    chunk.growth[lane] = exp_of(up_to);
+    chunk.factor[lane] = exp_of(after) * vectors.scale;
+    if (lane == kChunk - 1) chunk.decay = exp_of(up_to);
   }
+  __syncwarp();
 }
 
 // tril(q kᵀ e^{G_t - G_s} s_s)
 template <int kKeys, bool kLow> __device__ inline void put_scores(ScalarChunk<kKeys, kLow>& chunk, int lane) {
-  Sums scores = {}, logs = {};
+  const auto& decays = *reinterpret_cast<const ScalarDecays*>(&chunk.results);
+  Sums scores = {};
 #pragma unroll
-  for (int key = 0; key < kKeys; key += 16) multiply_split<kLow, kLow>(scores, chunk.q.left_rows(key, lane), chunk.k.right_rows(key, lane));
-#pragma unroll
-  for (int u = 1; u < kChunk; ++u) {
-    const float log = chunk.log_decay[u];
-#pragma unroll
-    for (int tile = 0; tile < 2; ++tile) {
-#pragma unroll
-      for (int i = 0; i < 4; ++i) {
-        const int t = lane / 4 + i / 2 * 8, s = tile * 8 + lane % 4 * 2 + i % 2;
-        if (s < u && u <= t) logs[tile][i] += log;
-      }
-    }
-  }
+  for (int key = 0; key < kKeys; key += 16)
+    multiply_split<kLow, kLow>(scores, chunk.q.left_rows(key, lane), chunk.k.template right_rows<kLow>(key, lane));
 #pragma unroll
   for (int tile = 0; tile < 2; ++tile) {
 #pragma unroll
-    for (int i = 0; i < 4; ++i) scores[tile][i] *= expf(logs[tile][i]) * chunk.scale[tile * 8 + lane % 4 * 2 + i % 2];
+    for (int half = 0; half < 2; ++half) {
+      float d[2];
+      load(&decays.between[lane / 4 + 8 * half][tile * 8 + lane % 4 * 2], d);
+      scores[tile][2 * half] *= d[0];
+      scores[tile][2 * half + 1] *= d[1];
+    }
   }
-  keep_lower<true>(scores, lane);
   chunk.scores.put_sums(0, scores, lane);
 }
 
 template <class T, int kKeys, bool kLow>
-__device__ inline void make_chunk(ScalarChunk<kKeys, kLow>& chunk, const RecurrenceParams& p, const ChunkPlace& at, int lane) {
-  constexpr int kWidth = kKeys / 32;
-  const int own = lane * kWidth;
-  const int64_t group = at.head / p.heads_per_group;
-  const auto k = read_rows<kWidth, T>(p.k, p.k_token, at, group * p.k_head + own);
-  put_rows(chunk.q, read_rows<kWidth, T>(p.q, p.q_token, at, group * p.q_head + own), lane);
-  put_rows(chunk.k, k, lane);
-  put_rows(chunk.v, read_rows<2, T>(p.v, p.v_token, at, at.head * p.v_head + at.column + 2 * lane), lane);
-  put_decays<T>(chunk, p, at, lane);
-  __syncwarp();
+__device__ inline void make_chunk(ScalarChunk<kKeys, kLow>& chunk, const ScalarVectors<T, kKeys>& vectors, int lane) {
+  constexpr int kWords = ScalarVectors<T, kKeys>::kWords;
+  vectors.q.template put<T>(chunk.q, lane);
+  vectors.v.template put<T>(chunk.v, lane);
+#pragma unroll
+  for (int t = 0; t < kChunk; ++t) {
+#pragma unroll
+    for (int i = 0; i < kWords; ++i) chunk.k.template put_word<T, kLow>(t, 2 * (lane * kWords + i), vectors.k.row[t].element[i]);
+  }
+  put_decays(chunk, vectors, lane);
   put_scores(chunk, lane);
   __syncwarp();
-  float after = 0.0f;  // h_t
 #pragma unroll
-  for (int t = kChunk - 1; t >= 0; --t) {
-    const float factor = expf(after) * chunk.scale[t];
+  for (int t = 0; t < kChunk; ++t) {
+    const float factor = chunk.factor[t];
 #pragma unroll
-    for (int i = 0; i < kWidth; i += 2)
-      chunk.k.put_pair(t, own + i, to_float(k.row[t].element[i]) * factor, to_float(k.row[t].element[i + 1]) * factor);
-    after += chunk.log_decay[t];
+    for (int i = 0; i < kWords; ++i) {
+      float a, b;
+      unpack_pair<T>(vectors.k.row[t].element[i], a, b);
+      chunk.k.put_pair(t, 2 * (lane * kWords + i), a * factor, b * factor);
+    }
   }
 }
 
-// y of a chunk's tokens, with the skip and the gate where there are any.
-template <class T, class Chunk>
-__device__ inline void finish_chunk(const Chunk& chunk, const RecurrenceParams& p, const ChunkPlace& at, int lane) {
-  const int own = 2 * lane;
-  const float skip = p.skip ? p.skip[at.head] : 0.0f;
-  const T* gate = p.gate ? static_cast<const T*>(p.gate) + at.first * p.gate_token + at.head * p.gate_head + at.column + own : nullptr;
-  T* y = static_cast<T*>(p.y) + at.first * p.y_token + at.head * p.y_head + at.column + own;
-#pragma unroll 4
-  for (int t = 0; t < kChunk; ++t) {
-    if (t >= at.count) break;
-    float values[2], gates[2];
-    load(&chunk.results.y[t][own], values);
-    if (p.skip) values[0] = fmaf(skip, chunk.v.value(t, own), values[0]), values[1] = fmaf(skip, chunk.v.value(t, own + 1), values[1]);
-    if (gate) {
-      load(gate + t * p.gate_token, gates);
-      values[0] *= silu(gates[0]), values[1] *= silu(gates[1]);
+// y of a chunk whose workers are through. read() asks for what the chunk's operands do not have.
+template <class T> struct PlainEnding {
+  __device__ void read(const RecurrenceParams&, const ChunkPlace&, int) {}
+  template <int kKeys, bool kLow>
+  __device__ void write(const DeltaChunk<kKeys, kLow>& chunk, const RecurrenceParams& p, const ChunkPlace& at, int lane) const {
+    T* y = static_cast<T*>(p.y) + at.first * p.y_token + at.head * p.y_head + at.column + 2 * lane;
+#pragma unroll
+    for (int t = 0; t < kChunk; ++t, y += p.y_token) {
+      float values[2];
+      load(&chunk.results.y[t][2 * lane], values);
+      if (t < at.count) store(y, values);
     }
-    store(y + t * p.y_token, values);
   }
-}
+};
+
+// With the skip and the gate, where there are any.
+template <class T> struct GatedEnding {
+  RawRows<1> gates;
+
+  __device__ void read(const RecurrenceParams& p, const ChunkPlace& at, int lane) {
+    if (p.gate) gates.read(row_of<T>(p.gate, p.gate_token, at, at.head * p.gate_head + at.column + 2 * lane), p.gate_token, at.count);
+  }
+  template <int kKeys, bool kLow>
+  __device__ void write(const ScalarChunk<kKeys, kLow>& chunk, const RecurrenceParams& p, const ChunkPlace& at, int lane) const {
+    T* y = static_cast<T*>(p.y) + at.first * p.y_token + at.head * p.y_head + at.column + 2 * lane;
+    const float skip = p.skip ? p.skip[at.head] : 0.0f;
+#pragma unroll
+    for (int t = 0; t < kChunk; ++t, y += p.y_token) {
+      float values[2], own[2], gate[2];
+      load(&chunk.results.y[t][2 * lane], values);
+      chunk.v.read_pair(t, 2 * lane, own);
+      unpack_pair<T>(gates.row[t].element[0], gate[0], gate[1]);
+#pragma unroll
+      for (int i = 0; i < 2; ++i) {
+        if (p.skip) values[i] = fmaf(skip, own[i], values[i]);
+        if (p.gate) values[i] *= __fdividef(gate[i], 1.0f + exp_of(-gate[i]));
+      }
+      if (t < at.count) store(y, values);
+    }
+  }
+};
+
+// Which vectors and which ending belong to a chunk.
+template <class T, class Chunk> struct ChunkParts;
+template <class T, int kKeys, bool kLow> struct ChunkParts<T, DeltaChunk<kKeys, kLow>> {
+  using Vectors = DeltaVectors<T, kKeys>;
+  using Ending = PlainEnding<T>;
+};
+template <class T, int kKeys, bool kLow> struct ChunkParts<T, ScalarChunk<kKeys, kLow>> {
+  using Vectors = ScalarVectors<T, kKeys>;
+  using Ending = GatedEnding<T>;
+};
 
 }  // namespace linea::cuda

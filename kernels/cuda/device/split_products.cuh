@@ -57,7 +57,17 @@ template <int kColumns, bool kLow> struct alignas(16) SplitTile {
     *reinterpret_cast<uint32_t*>(&high[row][column]) = high_pair;
     if constexpr (kLow) *reinterpret_cast<uint32_t*>(&low[row][column]) = low_pair;
   }
-  // A lane's results of 16×16 values from `column` on, element(i, j) of tile i being put in place of sums[i][j].
+  // Two neighbours of a 16-bit type as they lie together in memory; bf16 that is not split has no low part.
+  template <class T, bool kSplit = kLow> __device__ void put_word(int row, int column, uint32_t word) {
+    if constexpr (std::is_same_v<T, __nv_bfloat16> && !kSplit) {
+      *reinterpret_cast<uint32_t*>(&high[row][column]) = word;
+    } else {
+      float a, b;
+      unpack_pair<T>(word, a, b);
+      put_pair(row, column, a, b);
+    }
+  }
+  // A lane's results of 16×16 values, whose first column is `column`.
   __device__ void put_sums(int column, const Sums& sums, int lane) {
 #pragma unroll
     for (int tile = 0; tile < 2; ++tile) {
@@ -66,17 +76,20 @@ template <int kColumns, bool kLow> struct alignas(16) SplitTile {
         put_pair(lane / 4 + 8 * half, column + 8 * tile + lane % 4 * 2, sums[tile][2 * half], sums[tile][2 * half + 1]);
     }
   }
-  __device__ float value(int row, int column) const {
-    const float whole = to_float(high[row][column]);
-    if constexpr (kLow) return whole + to_float(low[row][column]);
-    return whole;
+  __device__ void read_pair(int row, int column, float (&v)[2]) const {
+    load(&high[row][column], v);
+    if constexpr (kLow) {
+      float rest[2];
+      load(&low[row][column], rest);
+      v[0] += rest[0], v[1] += rest[1];
+    }
   }
 
   // The sixteen columns from `column` as an operand. Rows of the left one are the tile's rows; columns of the right one are the tile's rows
   // (`rows`), or its columns (`columns`); rows of the left one are the tile's columns.
   __device__ SplitFragment left_rows(int column, int lane) const { return read<false>(lane % 16, column + lane / 16 * 8); }
-  __device__ SplitFragment right_rows(int column, int lane) const {
-    return read<false>(lane / 16 * 8 + lane % 8, column + lane / 8 % 2 * 8);
+  template <bool kReadLow = kLow> __device__ SplitFragment right_rows(int column, int lane) const {
+    return read<false, kReadLow>(lane / 16 * 8 + lane % 8, column + lane / 8 % 2 * 8);
   }
   __device__ SplitFragment left_columns(int column, int lane) const {
     return read<true>(lane / 16 * 8 + lane % 8, column + lane / 8 % 2 * 8);
@@ -84,14 +97,14 @@ template <int kColumns, bool kLow> struct alignas(16) SplitTile {
   __device__ SplitFragment right_columns(int column, int lane) const { return read<true>(lane % 16, column + lane / 16 * 8); }
 
  private:
-  template <bool kTransposed> __device__ SplitFragment read(int row, int column) const {
+  template <bool kTransposed, bool kReadLow = kLow> __device__ SplitFragment read(int row, int column) const {
     SplitFragment f;
     if constexpr (kTransposed) {
       load_matrices_transposed(f.high, &high[row][column]);
-      if constexpr (kLow) load_matrices_transposed(f.low, &low[row][column]);
+      if constexpr (kReadLow) load_matrices_transposed(f.low, &low[row][column]);
     } else {
       load_matrices(f.high, &high[row][column]);
-      if constexpr (kLow) load_matrices(f.low, &low[row][column]);
+      if constexpr (kReadLow) load_matrices(f.low, &low[row][column]);
     }
     return f;
   }
