@@ -1,6 +1,6 @@
 // kernels/cuda/recurrence_chunks.cu: the recurrence of linear attentions for prompts, in chunks of sixteen tokens on tensor cores.
 //
-// Maths    as linear_recurrence has it, in the form of device/recurrence_chunks.cuh
+// Maths    as linear_recurrence has it, in the forms of device/recurrence_chunks.cuh
 // Shape    RWKV-7 7.2B: 64 heads of 64×64 with the delta rule; Mamba-2 2.7B: 80 heads of 128×64; thousands of tokens.
 // Tiles    a block takes 64 columns of a head. Four warps hold Sᵀ of 16 columns each as sums of 16×8×16 products, which are the left
 // operand
@@ -106,6 +106,17 @@ __device__ inline void advance_chunk(StateColumns<kKeys>& state, const ScalarChu
   for (int c = 0; c < kKeys / 16; ++c) multiply_split<kLow, true>(state.s[c], v, chunk.k.right_columns(16 * c, lane));
 }
 
+template <int kKeys, bool kLow>
+__device__ inline void advance_chunk(StateColumns<kKeys>& state, const ChannelChunk<kKeys, kLow>& chunk, int column, int lane, Sums& y) {
+#pragma unroll
+  for (int c = 0; c < kKeys / 16; ++c) multiply_split<true, true>(y, split_sums(state.s[c]), chunk.q.right_rows(16 * c, lane));
+  state.template decay<true>(chunk.decay, lane);
+  const SplitFragment v = chunk.v.left_columns(column, lane);
+  multiply_split<kLow, true>(y, v, chunk.scores.right_rows(0, lane));
+#pragma unroll
+  for (int c = 0; c < kKeys / 16; ++c) multiply_split<kLow, true>(state.s[c], v, chunk.k.right_columns(16 * c, lane));
+}
+
 template <class Chunk, int kKeys, int kSlots>
 __device__ void advance_all_chunks(Chunk* slots, const RecurrenceParams& p, int64_t state_head, int block_column, int chunks) {
   const int lane = static_cast<int>(threadIdx.x) % 32, column = static_cast<int>(threadIdx.x) / 32 * 16;
@@ -187,6 +198,7 @@ bool launch_keys(const RecurrenceParams& p, int64_t heads, int64_t sequences, in
 template <class T>
 bool launch_type(const RecurrenceParams& p, int64_t heads, int64_t sequences, int64_t shared_bytes, cudaStream_t stream) {
   if (p.a) return launch_keys<T, DeltaChunk, 64>(p, heads, sequences, shared_bytes, stream);
+  if (p.decay_per_channel) return launch_keys<T, ChannelChunk, 64>(p, heads, sequences, shared_bytes, stream);
   if (p.key_dim == 64) return launch_keys<T, ScalarChunk, 64>(p, heads, sequences, shared_bytes, stream);
   return launch_keys<T, ScalarChunk, 128>(p, heads, sequences, shared_bytes, stream);
 }
@@ -196,14 +208,15 @@ bool pairs_lie_together(const void* base, int64_t token, int64_t head, int64_t b
 }
 
 bool has_chunks(const RecurrenceParams& p, float least_log_decay) {
-  if (p.type == DType::kF32 || p.tokens < kLeastTokens || p.read_before_write || !p.vectorised_keys) return false;
+  if (p.type == DType::kF32 || p.tokens < kLeastTokens || !p.vectorised_keys) return false;
   if (p.value_dim % kChunkColumns != 0 || !pairs_lie_together(p.v, p.v_token, p.v_head, 2) ||
       !pairs_lie_together(p.y, p.y_token, p.y_head, 2) || !pairs_lie_together(p.gate, p.gate_token, p.gate_head, 2))
     return false;
-  if (!p.a) return !p.decay_per_channel && (p.key_dim == 64 || p.key_dim == 128);
+  if (!p.a && !p.decay_per_channel) return !p.read_before_write && (p.key_dim == 64 || p.key_dim == 128);
+  if (p.key_dim != 64 || !p.decay_per_channel || !pairs_lie_together(p.log_decay, p.decay_token, p.decay_head, 4)) return false;
+  if (p.value_scale || p.step || p.skip || p.gate) return false;
   constexpr float kLeast = -40.0f / kChunk;  // e^±40 of a chunk stays far within f32
-  return p.key_dim == 64 && p.decay_per_channel && least_log_decay >= kLeast && !p.value_scale && !p.step && !p.skip && !p.gate &&
-         p.decay_token != 0 && pairs_lie_together(p.log_decay, p.decay_token, p.decay_head, 4);
+  return p.a ? !p.read_before_write && least_log_decay >= kLeast : p.read_before_write;
 }
 
 }  // namespace

@@ -101,6 +101,28 @@ TEST_P(CudaRecurrenceChunks, DeltaRuleNeedsABound) {
   EXPECT_FALSE(same_bits(in_chunks, by_token));
 }
 
+// RWKV-5's constant decays and RWKV-6's, which may forget a channel within a token.
+TEST_P(CudaRecurrenceChunks, DecaysOfChannels) {
+  constexpr int64_t kHeads = 4, kGroups = 2, kSize = 64;
+  for (const auto& [T, most, constant] : {std::tuple<int64_t, float, bool>{83, 0.5f, false},
+                                          {64, 30.0f, false},
+                                          {301, 1e-3f, false},
+                                          {96, 4.0f, true},
+                                          {70, 500.0f, false}}) {
+    const Pair q = pitched({T, kGroups * kSize}).reshape({T, kGroups, kSize}),
+               k = pitched({T, kGroups * kSize}, 0.2f).reshape({T, kGroups, kSize});
+    const Pair v = pitched({T, kHeads * kSize}).reshape({T, kHeads, kSize}), y = pitched_output({T, kHeads * kSize});
+    const Pair decay = between({constant ? 1 : T, kHeads, kSize}, -most, 0.0f);
+    expect_sequence("decays of channels to " + std::to_string(most), T, random_tensor({kHeads, kSize, kSize}, 9), y,
+                    [&](Context& ctx, int side, int64_t first, int64_t count, const Tensor& state) {
+                      const auto part = [&](const Pair& x) { return x[side].slice(0, first, count); };
+                      linear_recurrence(ctx, part(q), part(k), part(v),
+                                        {.log_decay = constant ? decay[side] : part(decay), .read_before_write = true}, state,
+                                        part(y).reshape({count, kHeads, kSize}));
+                    });
+  }
+}
+
 // Decays from none to far beyond what f32 can hold in a chunk.
 TEST_P(CudaRecurrenceChunks, OneDecayForAHead) {
   for (const auto& [T, G, H, N, P, most] : {std::tuple<int64_t, int64_t, int64_t, int64_t, int64_t, float>{83, 1, 4, 128, 64, 0.5f},

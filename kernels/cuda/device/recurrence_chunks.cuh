@@ -8,7 +8,10 @@
 //     Y = R S' + tril(R Kᵀ) V + tril(R Bᵀ) E,   S_C = S' + Kᵀ V + Bᵀ E
 //   one decay for a head                        Y = e^{G_t} (q S_0) + tril(q kᵀ e^{G_t - G_s} s_s) V,   S_C = e^{G_C} S_0 + (k e^{h_t}
 //   s_t)ᵀ V
-// The first form needs e^{-h} to be small: 16 tokens of RWKV-7 have at most e^9.7. The second takes any decays, which are only ever added
+//   decays of channels, read before the write   Y = (q e^{Gx_t}) S_0 + P V,   S_C = e^{G_C} S_0 + (k e^{h_t})ᵀ V,   Gx_t = G_t - l_t
+//     P_ts = Σ_d q_td k_sd e^{Gx_td - G_sd} for s < t: of a pair of neighbouring blocks of 8, 4, 2 or 1 tokens, t in the second and s in
+//     the first, the exponent is a sum from the blocks' border to t and one from s to the border, so that four products give all pairs
+// The first form needs e^{-h} to be small: 16 tokens of RWKV-7 have at most e^9.7. The others take any decays, which are only ever added
 // up, never subtracted. A warp makes a chunk's operands; tokens beyond the last one are zeros without decay, and change nothing.
 #pragma once
 
@@ -42,6 +45,15 @@ template <int kKeys, bool kLow> struct ScalarChunk {
   SplitTile<kChunk, true> scores;
   SplitTile<kChunkColumns, kLow> v;
   float log_decay[kChunk], factor[kChunk], growth[kChunk], decay;  // factor: e^{h_t} s_t
+  ChunkResults results;
+};
+
+// Operands of a chunk with decays of channels that is read before it is written.
+template <int kKeys, bool kLow> struct ChannelChunk {
+  SplitTile<kKeys, true> q, k;
+  SplitTile<kChunk, true> scores;
+  SplitTile<kChunkColumns, kLow> v;
+  float decay[kKeys];
   ChunkResults results;
 };
 
@@ -323,11 +335,83 @@ __device__ inline void make_chunk(ScalarChunk<kKeys, kLow>& chunk, const ScalarV
   }
 }
 
+// The vectors of a chunk with decays of channels.
+template <class T, int kKeys> struct ChannelVectors {
+  static_assert(kKeys == 64);
+  RawRows<1> q, k, v;
+  RawRows<2> log_decay;
+
+  __device__ void read(const RecurrenceParams& p, const ChunkPlace& at, int lane) {
+    const int own = 2 * lane;
+    const int64_t group = at.head / p.heads_per_group;
+    log_decay.read(row_of<float>(p.log_decay, p.decay_token, at, at.head * p.decay_head + own), p.decay_token, at.count);
+    q.read(row_of<T>(p.q, p.q_token, at, group * p.q_head + own), p.q_token, at.count);
+    k.read(row_of<T>(p.k, p.k_token, at, group * p.k_head + own), p.k_token, at.count);
+    v.read(row_of<T>(p.v, p.v_token, at, at.head * p.v_head + at.column + own), p.v_token, at.count);
+  }
+};
+
+// Puts a lane's two channels of rows [first, first + kRows) into the tile, each times e to the decays of the rows between it and the first
+// one (kForwards) or the last one. `sums` begins with the decays beyond that end and takes up those of the rows.
+template <class T, bool kForwards, int kRows, int kColumns>
+__device__ inline void put_faded(SplitTile<kColumns, true>& tile, const RawRows<1>& x, const RawRows<2>& log_decay, int first, int lane,
+                                 float (&sums)[2]) {
+#pragma unroll
+  for (int i = 0; i < kRows; ++i) {
+    const int t = kForwards ? first + i : first + kRows - 1 - i;
+    float x0, x1;
+    unpack_pair<T>(x.row[t].element[0], x0, x1);
+    tile.put_pair(t, 2 * lane, x0 * exp_of(sums[0]), x1 * exp_of(sums[1]));
+#pragma unroll
+    for (int c = 0; c < 2; ++c) sums[c] += __uint_as_float(log_decay.row[t].element[c]);
+  }
+}
+
+// Adds the scores of neighbouring blocks of kBlock tokens: keys of the first and queries of the second are rows of one tile.
+template <class T, int kBlock, int kKeys, bool kLow>
+__device__ inline void add_scores(ChannelChunk<kKeys, kLow>& chunk, const ChannelVectors<T, kKeys>& vectors, int lane, Sums& scores) {
+#pragma unroll
+  for (int first = 0; first < kChunk; first += 2 * kBlock) {
+    float before[2] = {}, after[2] = {};
+    put_faded<T, false, kBlock>(chunk.q, vectors.k, vectors.log_decay, first, lane, before);
+    put_faded<T, true, kBlock>(chunk.q, vectors.q, vectors.log_decay, first + kBlock, lane, after);
+  }
+  __syncwarp();
+  Sums products = {};
+#pragma unroll
+  for (int key = 0; key < kKeys; key += 16)
+    multiply_split<true, true>(products, chunk.q.left_rows(key, lane), chunk.q.right_rows(key, lane));
+  __syncwarp();
+#pragma unroll
+  for (int tile = 0; tile < 2; ++tile) {
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      const int t = (lane / 4 + i / 2 * 8) / kBlock, s = (tile * 8 + lane % 4 * 2 + i % 2) / kBlock;
+      if (t % 2 == 1 && s == t - 1) scores[tile][i] += products[tile][i];
+    }
+  }
+}
+
+template <class T, int kKeys, bool kLow>
+__device__ inline void make_chunk(ChannelChunk<kKeys, kLow>& chunk, const ChannelVectors<T, kKeys>& vectors, int lane) {
+  vectors.v.template put<T>(chunk.v, lane);
+  Sums scores = {};
+  add_scores<T, 8>(chunk, vectors, lane, scores);
+  add_scores<T, 4>(chunk, vectors, lane, scores);
+  add_scores<T, 2>(chunk, vectors, lane, scores);
+  add_scores<T, 1>(chunk, vectors, lane, scores);
+  chunk.scores.put_sums(0, scores, lane);
+  float up_to[2] = {}, after[2] = {};
+  put_faded<T, true, kChunk>(chunk.q, vectors.q, vectors.log_decay, 0, lane, up_to);
+  put_faded<T, false, kChunk>(chunk.k, vectors.k, vectors.log_decay, 0, lane, after);
+  const float decay[2] = {exp_of(up_to[0]), exp_of(up_to[1])};
+  store(&chunk.decay[2 * lane], decay);
+}
+
 // y of a chunk whose workers are through. read() asks for what the chunk's operands do not have.
 template <class T> struct PlainEnding {
   __device__ void read(const RecurrenceParams&, const ChunkPlace&, int) {}
-  template <int kKeys, bool kLow>
-  __device__ void write(const DeltaChunk<kKeys, kLow>& chunk, const RecurrenceParams& p, const ChunkPlace& at, int lane) const {
+  template <class Chunk> __device__ void write(const Chunk& chunk, const RecurrenceParams& p, const ChunkPlace& at, int lane) const {
     T* y = static_cast<T*>(p.y) + at.first * p.y_token + at.head * p.y_head + at.column + 2 * lane;
 #pragma unroll
     for (int t = 0; t < kChunk; ++t, y += p.y_token) {
@@ -369,6 +453,10 @@ template <class T> struct GatedEnding {
 template <class T, class Chunk> struct ChunkParts;
 template <class T, int kKeys, bool kLow> struct ChunkParts<T, DeltaChunk<kKeys, kLow>> {
   using Vectors = DeltaVectors<T, kKeys>;
+  using Ending = PlainEnding<T>;
+};
+template <class T, int kKeys, bool kLow> struct ChunkParts<T, ChannelChunk<kKeys, kLow>> {
+  using Vectors = ChannelVectors<T, kKeys>;
   using Ending = PlainEnding<T>;
 };
 template <class T, int kKeys, bool kLow> struct ChunkParts<T, ScalarChunk<kKeys, kLow>> {
