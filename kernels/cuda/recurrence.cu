@@ -13,6 +13,7 @@
 //          bytes), at the price of bits that depend on where a text was split; this one keeps them.
 // Accuracy f32. A token's arithmetic does not depend on where a call began: equal bits for any split of a sequence.
 #include "kernels/cuda/device/recurrence.cuh"
+#include "kernels/cuda/device/shared_barrier.cuh"
 #include "kernels/cuda/recurrence_chunks.h"
 #include "kernels/cuda/step_program.h"
 
@@ -27,6 +28,7 @@ constexpr int kColumns = 32, kWorkers = workers_of(kColumns), kLoaders = 128;
 template <int kTokens, int kKeys, bool kDelta> struct Shared {
   Stage<kTokens, kKeys, kColumns, kDelta> stages[2];
   Parts<kTokens, kColumns> parts[2];
+  SharedBarrier meeting;  // of all threads, after every stage
 };
 
 // The loaders' second part: y of the tokens from `first`.
@@ -62,12 +64,24 @@ struct Course {
 };
 
 // Workers and loaders meet at places of their own, which __syncthreads() does not allow.
-__device__ __forceinline__ void meet() { asm volatile("bar.sync 2, %0;" ::"n"(kWorkers + kLoaders) : "memory"); }
+class Meetings {
+ public:
+  __device__ explicit Meetings(SharedBarrier& barrier) : barrier_(barrier) {}
+  __device__ void meet() {
+    barrier_.arrive();
+    barrier_.wait(turn_++);
+  }
+
+ private:
+  SharedBarrier& barrier_;
+  int turn_ = 0;
+};
 
 // While a stage is worked on, the loaders add up what the one before gave, put the next one's vectors in its place and ask for those after.
 template <class T, int kTokens, int kKeys, bool kDelta>
 __device__ void load_all(Shared<kTokens, kKeys, kDelta>& shared, const RecurrenceParams& p, const Course& c, int thread) {
   Arriving<kLoaders, T, kTokens, kKeys, kColumns, kDelta> vectors;
+  Meetings meetings(shared.meeting);
   const auto read = [&](int64_t first) {
     if (first < c.end) vectors.read(p, first, c.count(first, kTokens), c.head, c.block_column, thread);
   };
@@ -80,14 +94,14 @@ __device__ void load_all(Shared<kTokens, kKeys, kDelta>& shared, const Recurrenc
   read(c.begin);
   put(0, c.begin);
   read(c.begin + kTokens);
-  meet();
+  meetings.meet();
   int current = 0;
   for (int64_t first = c.begin; first < c.end; first += kTokens) {
     if (first > c.begin) finish(1 - current, first - kTokens);
     put(1 - current, first + kTokens);  // the values that a thread replaces are those that it has just read in finish()
     read(first + 2 * kTokens);
     current = 1 - current;
-    meet();
+    meetings.meet();
   }
   finish(1 - current, c.begin + (c.end - 1 - c.begin) / kTokens * kTokens);
 }
@@ -96,14 +110,15 @@ template <bool kReadBefore, int kTokens, int kKeys, bool kDelta>
 __device__ void work_on_all(Shared<kTokens, kKeys, kDelta>& shared, const RecurrenceParams& p, const Course& c, int64_t state_head,
                             int thread) {
   const int lane = thread % kKeyLanes, own_column = thread / kKeyLanes * kThreadColumns;
+  Meetings meetings(shared.meeting);
   Cells<kKeys> cells;
   cells.read(p, state_head, c.block_column + own_column, lane);
-  meet();
+  meetings.meet();
   int current = 0;
   for (int64_t first = c.begin; first < c.end; first += kTokens) {
     advance_all<kReadBefore>(cells, shared.stages[current], c.count(first, kTokens), own_column, lane, shared.parts[current]);
     current = 1 - current;
-    meet();
+    meetings.meet();
   }
   cells.write(p, state_head, c.block_column + own_column, lane);
 }
@@ -115,7 +130,11 @@ __global__ void __launch_bounds__(kWorkers + kLoaders, kKeys <= 128 ? 2 : 1) rec
   const int thread = static_cast<int>(threadIdx.x);
   const int64_t state_head = static_cast<int64_t>(blockIdx.z) * gridDim.x + blockIdx.x, begin = blockIdx.z * p.tokens;
   const Course course = {begin, begin + p.tokens, blockIdx.x, static_cast<int>(blockIdx.y) * kColumns};
-  if (thread == 0 && blockIdx.y == 0) expect_state(p, state_head);
+  if (thread == 0) {
+    if (blockIdx.y == 0) expect_state(p, state_head);
+    shared.meeting.init(kWorkers + kLoaders);
+  }
+  __syncthreads();
   follow_previous();
   if (thread < kWorkers) return work_on_all<kReadBefore>(shared, p, course, state_head, thread);  // whole warps
   with_element(p.type, [&](auto* tag) { load_all<std::remove_pointer_t<decltype(tag)>>(shared, p, course, thread - kWorkers); });

@@ -15,24 +15,21 @@
 #include "kernels/cuda/recurrence_chunks.h"
 
 #include "kernels/cuda/device/recurrence_chunks.cuh"
+#include "kernels/cuda/device/shared_barrier.cuh"
 #include "kernels/cuda/device_facts.h"
 
 namespace linea::cuda {
 namespace {
 
 constexpr int kLeastTokens = 64;  // fewer are not worth the pipeline's start
-constexpr int kWorkerWarps = kChunkColumns / 16, kMeeting = (kWorkerWarps + 1) * 32;
-constexpr int kBarriers = 16;  // of a block
+constexpr int kWorkerWarps = kChunkColumns / 16, kMostSlots = 8;
 constexpr int64_t kHopperBytes = 227 << 10;
 
-// Barriers of the hardware: a slot's maker and all workers, when it is full and when it is used up.
-template <int kSlots> __device__ inline void wait_for(bool full, int slot) {
-  asm volatile("bar.sync %0, %1;" ::"r"(slot + (full ? 0 : kSlots)), "n"(kMeeting) : "memory");
-}
-template <int kSlots> __device__ inline void announce(bool full, int slot) {
-  __threadfence_block();
-  asm volatile("bar.arrive %0, %1;" ::"r"(slot + (full ? 0 : kSlots)), "n"(kMeeting) : "memory");
-}
+// A slot's operands and the two meetings of its maker and the workers, each once a turn: when it is full and when it is used up.
+template <class Chunk> struct Slot {
+  Chunk chunk;
+  SharedBarrier full, used;
+};
 
 // Sᵀ of sixteen columns: element i of tile n lies at column g + 8 (i / 2) and key 16 c + 8 n + 2 t + i mod 2 (g = lane / 4, t = lane mod
 // 4).
@@ -118,25 +115,28 @@ __device__ inline void advance_chunk(StateColumns<kKeys>& state, const ChannelCh
 }
 
 template <class Chunk, int kKeys, int kSlots>
-__device__ void advance_all_chunks(Chunk* slots, const RecurrenceParams& p, int64_t state_head, int block_column, int chunks) {
+__device__ void advance_all_chunks(Slot<Chunk>* slots, const RecurrenceParams& p, int64_t state_head, int block_column, int chunks) {
   const int lane = static_cast<int>(threadIdx.x) % 32, column = static_cast<int>(threadIdx.x) / 32 * 16;
   StateColumns<kKeys> state;
   state.for_all(p, state_head, block_column + column, lane, [](float& from, float& to) { to = from; });
-  for (int c = 0, slot = 0; c < chunks; ++c, slot = slot + 1 < kSlots ? slot + 1 : 0) {
+  for (int c = 0; c < chunks; ++c) {
     Sums y = {};
-    wait_for<kSlots>(true, slot);
-    Chunk& chunk = slots[slot];
+    Slot<Chunk>& slot = slots[c % kSlots];
+    Chunk& chunk = slot.chunk;
+    slot.full.wait(c / kSlots);
     advance_chunk(state, chunk, column, lane, y);
 #pragma unroll
     for (int i = 0; i < 8; ++i) chunk.results.y[8 * (i / 4) + lane % 4 * 2 + i % 2][column + lane / 4 + i / 2 % 2 * 8] = y[i / 4][i % 4];
-    announce<kSlots>(false, slot);
+    slot.used.arrive();
   }
   state.for_all(p, state_head, block_column + column, lane, [](float& to, float& from) { to = from; });
 }
 
 template <class T, class Chunk, int kSlots>
-__device__ void make_all_chunks(Chunk* slots, const RecurrenceParams& p, int64_t sequence, int64_t head, int block_column, int chunks) {
-  const int lane = static_cast<int>(threadIdx.x) % 32, slot = static_cast<int>(threadIdx.x) / 32 - kWorkerWarps;
+__device__ void make_all_chunks(Slot<Chunk>* slots, const RecurrenceParams& p, int64_t sequence, int64_t head, int block_column,
+                                int chunks) {
+  const int lane = static_cast<int>(threadIdx.x) % 32, own = static_cast<int>(threadIdx.x) / 32 - kWorkerWarps;
+  Slot<Chunk>& slot = slots[own];
   const auto place = [&](int c) {
     const int64_t first = static_cast<int64_t>(c) * kChunk;
     return ChunkPlace{sequence * p.tokens + first, head, static_cast<int>(min(static_cast<int64_t>(kChunk), p.tokens - first)),
@@ -146,16 +146,16 @@ __device__ void make_all_chunks(Chunk* slots, const RecurrenceParams& p, int64_t
   typename ChunkParts<T, Chunk>::Ending ending;
   const auto end = [&](int c) {
     ending.read(p, place(c), lane);
-    wait_for<kSlots>(false, slot);
-    ending.write(slots[slot], p, place(c), lane);
+    slot.used.wait(c / kSlots);
+    ending.write(slot.chunk, p, place(c), lane);
     __syncwarp();
   };
-  int c = slot;
+  int c = own;
   for (; c < chunks; c += kSlots) {
     vectors.read(p, place(c), lane);
     if (c >= kSlots) end(c - kSlots);
-    make_chunk(slots[slot], vectors, lane);
-    announce<kSlots>(true, slot);
+    make_chunk(slot.chunk, vectors, lane);
+    slot.full.arrive();
   }
   if (c >= kSlots) end(c - kSlots);
 }
@@ -164,9 +164,14 @@ __device__ void make_all_chunks(Chunk* slots, const RecurrenceParams& p, int64_t
 template <class T, class Chunk, int kKeys, int kSlots>
 __global__ void __launch_bounds__((kWorkerWarps + kSlots) * 32, 1) chunks_kernel(const __grid_constant__ RecurrenceParams p) {
   extern __shared__ __align__(16) char memory[];
-  auto* slots = reinterpret_cast<Chunk*>(memory);
+  auto* slots = reinterpret_cast<Slot<Chunk>*>(memory);
   const int64_t sequence = blockIdx.z, head = blockIdx.x;
   const int column = static_cast<int>(blockIdx.y) * kChunkColumns, chunks = static_cast<int>((p.tokens + kChunk - 1) / kChunk);
+  if (threadIdx.x < kSlots) {
+    slots[threadIdx.x].full.init(32);
+    slots[threadIdx.x].used.init(kWorkerWarps * 32);
+  }
+  __syncthreads();
   follow_previous();
   if (threadIdx.x < kWorkerWarps * 32) {
     advance_all_chunks<Chunk, kKeys, kSlots>(slots, p, sequence * gridDim.x + head, column, chunks);
@@ -178,7 +183,7 @@ __global__ void __launch_bounds__((kWorkerWarps + kSlots) * 32, 1) chunks_kernel
 template <class T, class Chunk, int kKeys, int kSlots>
 bool launch_slots(const RecurrenceParams& p, int64_t heads, int64_t sequences, int64_t shared_bytes, cudaStream_t stream) {
   constexpr auto kKernel = chunks_kernel<T, Chunk, kKeys, kSlots>;
-  constexpr int64_t kBytes = kSlots * sizeof(Chunk);
+  constexpr int64_t kBytes = kSlots * sizeof(Slot<Chunk>);
   if (kBytes > shared_bytes) return false;
   allow_shared(kKernel, kBytes, "linear_recurrence");
   const dim3 blocks(static_cast<unsigned>(heads), static_cast<unsigned>(p.value_dim / kChunkColumns), static_cast<unsigned>(sequences));
@@ -186,11 +191,11 @@ bool launch_slots(const RecurrenceParams& p, int64_t heads, int64_t sequences, i
   return true;
 }
 
-// As many slots as there are barriers for, or as fit Hopper's shared memory; three where there is less.
+// As many slots as fit Hopper's shared memory; three where there is less.
 template <class T, template <int, bool> class Chunk, int kKeys>
 bool launch_keys(const RecurrenceParams& p, int64_t heads, int64_t sequences, int64_t shared_bytes, cudaStream_t stream) {
   using Operands = Chunk<kKeys, !std::is_same_v<T, __nv_bfloat16>>;
-  constexpr int kMost = std::min(kBarriers / 2, static_cast<int>(kHopperBytes / sizeof(Operands)));
+  constexpr int kMost = std::min(kMostSlots, static_cast<int>(kHopperBytes / sizeof(Slot<Operands>)));
   return launch_slots<T, Operands, kKeys, kMost>(p, heads, sequences, shared_bytes, stream) ||
          launch_slots<T, Operands, kKeys, 3>(p, heads, sequences, shared_bytes, stream);
 }
