@@ -14,7 +14,7 @@ Backend& cpu_backend() {
   static CpuBackend backend = [] {
     const cpu::Kernels& kernels = cpu::chosen_kernels();
     cpu::onednn::limit_isa(kernels.name);
-    return CpuBackend(kernels);
+    return CpuBackend(kernels, cpu::chosen_tiles());
   }();
   return backend;
 }

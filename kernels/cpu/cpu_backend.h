@@ -1,8 +1,9 @@
 // kernels/cpu/cpu_backend.h: the CPU's implementation of the op API.
 //
 // Convolutions with AVX2, and matrix products with AVX-512, go to oneDNN (onednn.h), everything else to the vectorised kernels of simd/,
-// for the instruction set chosen at start (isa.h). Bits of results depend neither on the number of threads nor on the other members of a
-// batch. Convolutions of f16, and of bf16 without AVX-512, are widened to f32 around oneDNN, their filters once.
+// for the instruction set chosen at start (isa.h), bf16 attention to matrix units where there are any. Bits of results depend neither on
+// the number of threads nor on the other members of a batch. Convolutions of f16, and of bf16 without AVX-512, are widened to f32 around
+// oneDNN, their filters once.
 // Thread rule: one context per thread; the backend itself has no state but caches that lock themselves.
 #pragma once
 
@@ -11,12 +12,14 @@
 #include "core/threads.h"
 #include "kernels/backend.h"
 #include "kernels/cpu/simd/kernels.h"
+#include "kernels/cpu/simd/tile_kernels.h"
 
 namespace linea {
 
 class CpuBackend final : public Backend {
  public:
-  explicit CpuBackend(const cpu::Kernels& kernels) : kernels_(kernels) {}
+  // `tiles` may be null.
+  CpuBackend(const cpu::Kernels& kernels, const cpu::TileKernels* tiles) : kernels_(kernels), tiles_(tiles) {}
 
   Device device() const override { return kCpuDevice; }
   DType preferred_dtype() const override;
@@ -70,11 +73,17 @@ class CpuBackend final : public Backend {
  private:
   // Rows of x through the epilogue kernel, on all threads.
   void finish_rows(const cpu::EpilogueParams& params, int64_t rows) const;
+  void vector_attention(Context&, const cpu::AttentionParams& params, int64_t batch, int64_t heads, int64_t kv_heads,
+                        std::span<const int64_t> key_offsets) const;
+  // The same in bf16 on matrix units.
+  void tiled_attention(Context&, const cpu::AttentionParams& params, int64_t batch, int64_t heads, int64_t kv_heads,
+                       std::span<const int64_t> key_offsets) const;
   // The product of `out`, whose x and w are x and w here.
   void quantized_linear(Context&, const Tensor& x, const Weight& w, const Tensor& y, const cpu::GemmParams& out);
   void upsampled_conv2d(Context&, const Tensor& x, const Weight& w, const Tensor& y, const Conv2dArgs&);
 
   const cpu::Kernels& kernels_;
+  const cpu::TileKernels* tiles_;
 };
 
 }  // namespace linea

@@ -1,5 +1,11 @@
 #include "kernels/cpu/isa.h"
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
 #include <cstdlib>
 #include <string>
 
@@ -28,12 +34,32 @@ std::vector<const Kernels*> available_kernels() {
   }
   return tables;
 }
+
+namespace {
+
+bool has_tiles() {
+  unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+  constexpr unsigned kTilesOfBf16 = (1u << 24) | (1u << 22), kVectorsOfBf16 = 1u << 5;
+  if (!__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) || (edx & kTilesOfBf16) != kTilesOfBf16) return false;
+  if (!__get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) || !(eax & kVectorsOfBf16)) return false;
+  constexpr long kRequestPermission = 0x1023, kTileData = 18;  // the kernel keeps 8 KB more for each thread of a process that asks
+  return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+}
+
+}  // namespace
+
+const TileKernels* chosen_tiles() {
+  static const bool present = has_tiles();
+  return present && &chosen_kernels() == &avx512::kernels() ? &amx::tile_kernels() : nullptr;
+}
 #else
 namespace generic {
 const Kernels& kernels();
 }
 
 std::vector<const Kernels*> available_kernels() { return {&generic::kernels()}; }
+
+const TileKernels* chosen_tiles() { return nullptr; }
 #endif
 
 const Kernels& chosen_kernels() {

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "kernels/cpu/simd/kernels.h"
+#include "kernels/cpu/simd/tile_kernels.h"
 
 namespace linea::cpu {
 
@@ -13,5 +14,9 @@ std::vector<const Kernels*> available_kernels();
 // The fastest of them, or the one that the environment variable LINEA_ISA names (which also limits oneDNN). Throws kUsage for a name that
 // is not available.
 const Kernels& chosen_kernels();
+
+// The kernels for matrix units of bf16 (AMX), null where the processor or the system has none, or where LINEA_ISA names another set than
+// "avx512".
+const TileKernels* chosen_tiles();
 
 }  // namespace linea::cpu

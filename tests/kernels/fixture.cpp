@@ -6,6 +6,12 @@
 
 #include "kernels/cpu/onednn.h"
 
+#if defined(__x86_64__)
+namespace linea::cpu::amx_emulated {
+const TileKernels& tile_kernels();
+}
+#endif
+
 namespace linea::test {
 
 std::vector<KernelCase> kernel_cases() {
@@ -17,14 +23,21 @@ std::vector<KernelCase> kernel_cases() {
     if (limited && kernels != &cpu::chosen_kernels()) continue;
     for (const DType dtype : {DType::kF32, DType::kBF16, DType::kF16}) cases.push_back({kernels, dtype});
   }
+#if defined(__x86_64__)
+  if (&cpu::chosen_kernels() == cpu::available_kernels().back() && cpu::chosen_kernels().lanes == 16) {
+    cases.push_back({&cpu::chosen_kernels(), DType::kBF16, &cpu::amx_emulated::tile_kernels()});
+    if (cpu::chosen_tiles()) cases.push_back({&cpu::chosen_kernels(), DType::kBF16, cpu::chosen_tiles()});
+  }
+#endif
   return cases;
 }
 
 std::string name_of_case(const ::testing::TestParamInfo<KernelCase>& info) {
-  return std::string(info.param.kernels->name) + "_" + std::string(name_of(info.param.dtype));
+  const char* tiles = !info.param.tiles ? "" : info.param.tiles == cpu::chosen_tiles() ? "_tiles" : "_emulated_tiles";
+  return std::string(info.param.kernels->name) + "_" + std::string(name_of(info.param.dtype)) + tiles;
 }
 
-KernelTest::KernelTest() : backend_(*GetParam().kernels), arena_(kCpuDevice, int64_t{256} << 20) {
+KernelTest::KernelTest() : backend_(*GetParam().kernels, GetParam().tiles), arena_(kCpuDevice, int64_t{256} << 20) {
   context_.backend = &backend_;
   context_.arena = &arena_;
   context_.dtype = dtype();

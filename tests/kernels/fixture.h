@@ -21,6 +21,7 @@ namespace linea::test {
 struct KernelCase {
   const cpu::Kernels* kernels;
   DType dtype;
+  const cpu::TileKernels* tiles = nullptr;  // of bf16: the processor's, and everywhere the same code on emulated tiles
 };
 std::vector<KernelCase> kernel_cases();
 std::string name_of_case(const ::testing::TestParamInfo<KernelCase>& info);

@@ -284,7 +284,7 @@ struct Kernels {
                                  int64_t end, float* state, int64_t state_pitch);
   void (*linear_attention_apply)(const LinearAttentionParams&, int64_t batch, int64_t head_begin, int64_t head_end, int64_t begin,
                                  int64_t end, const float* state, int64_t state_pitch);
-  // Keys [begin, begin + count) of a key head, as [d, kKeyTile] transposed keys, then [kKeyTile, round_up(d)] values.
+  // Keys [begin, begin + count) of a key head and, from kKeyTile · d on, their values: rows of d.
   void (*attention_pack)(const AttentionParams&, int64_t kv_head, int64_t begin, int64_t count, float* packed);
   // One query block of one head against a segment's packed tiles.
   void (*attention)(const AttentionParams&, int64_t batch, int64_t head, int64_t query_begin, int64_t query_end, int64_t keys,

@@ -55,8 +55,18 @@ template <class To, class From> inline To bits(From value) {
 }
 
 inline F32s splat(float value) { return F32s{} + value; }  // -0 becomes +0
+// The second operand where one is NaN. GCC makes a comparison and a selection of the expression, hence the intrinsics; those without a mask
+// set off its -Wuninitialized.
+#if defined(__AVX512F__)
+inline F32s max(F32s a, F32s b) { return (F32s)_mm512_maskz_max_ps(0xffff, (__m512)a, (__m512)b); }
+inline F32s min(F32s a, F32s b) { return (F32s)_mm512_maskz_min_ps(0xffff, (__m512)a, (__m512)b); }
+#elif defined(__AVX2__)
+inline F32s max(F32s a, F32s b) { return (F32s)_mm256_max_ps((__m256)a, (__m256)b); }
+inline F32s min(F32s a, F32s b) { return (F32s)_mm256_min_ps((__m256)a, (__m256)b); }
+#else
 inline F32s max(F32s a, F32s b) { return a > b ? a : b; }
 inline F32s min(F32s a, F32s b) { return a < b ? a : b; }
+#endif
 constexpr int64_t round_up(int64_t n) { return (n + kLanes - 1) / kLanes * kLanes; }
 
 // ---- Sixteen-bit conversions, to nearest even --------------------------------------------------------------------------------------
