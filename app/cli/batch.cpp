@@ -32,7 +32,7 @@ namespace fs = std::filesystem;
 constexpr int kSomeFailed = 3, kRunAgain = 75;
 constexpr int kMostLanes = 16;
 
-constexpr const char* kFooter =
+constexpr const char* kBatchFooter =
     R"(Input: JSONL ({"id": "a1", "prompt": "a red apple", "size": [1024, 768], "seed": 7, "count": 2}), CSV with the same
 keys in its first line, or one prompt a line; a line that begins with -- holds the options of A1111's prompts-from-file script. Keys: id,
 prompt, negative, size, width, height, bins, steps, guidance, seed, count, scheduler, shift, noise, joint_noise, instruction, softcap,
@@ -77,7 +77,7 @@ void add_options(CLI::App& command, BatchOptions& o) {
   command.add_flag("--json", o.json, "print one JSON object a picture on standard output");
   o.picture.add_to(command);
   o.run.add_to(command);
-  command.footer(kFooter);
+  command.footer(kBatchFooter);
 }
 
 BatchSettings batch_settings(const BatchOptions& o) {

@@ -26,7 +26,7 @@ namespace {
 const std::vector<std::string> kSuites = {"picture",      "step-mini", "decoder-mini", "step-600m", "step-1600m", "decoder-512",
                                           "decoder-1024", "memory",    "lm",           "context",   "states"};
 
-constexpr const char* kFooter = R"(Suites:
+constexpr const char* kBenchFooter = R"(Suites:
   picture       whole stages of a picture with --model: text, denoising step, decode (the default)
   step-mini, step-600m, step-1600m    every op of a denoising step with guidance, by shape
   decoder-mini, decoder-512, decoder-1024    every op of an autoencoder's decoder
@@ -50,17 +50,17 @@ struct BenchOptions {
   bool json = false, compare = false;
 };
 
-struct Row {
+struct RateRow {
   std::string name;
   double seconds = 0, flops = 0, floor = 0;
   double reference = 0;  // seconds of the reference implementation; 0 = not measured
 };
 
-void print_rows(const std::vector<Row>& rows, const bench::Rates& rates, const std::string& title, bool json) {
+void print_rows(const std::vector<RateRow>& rows, const bench::Rates& rates, const std::string& title, bool json) {
   if (json) {
     nlohmann::ordered_json all = {
         {"suite", title}, {"threads", thread_count()}, {"gemm_flops", rates.gemm_flops}, {"copy_bytes", rates.copy_bytes}};
-    for (const Row& r : rows) {
+    for (const RateRow& r : rows) {
       all["rows"].push_back({{"name", r.name},
                              {"seconds", r.seconds},
                              {"flops", r.flops},
@@ -73,7 +73,7 @@ void print_rows(const std::vector<Row>& rows, const bench::Rates& rates, const s
   }
   std::printf("%d threads: GEMM %.0f GFLOP/s, copy %.1f GB/s\n", thread_count(), 1e-9 * rates.gemm_flops, 1e-9 * rates.copy_bytes);
   std::printf("%-34s %12s %12s %12s %7s\n", title.c_str(), "time", "GFLOP", "floor", "ratio");
-  for (const Row& r : rows) {
+  for (const RateRow& r : rows) {
     std::printf("%-34s %9.1f ms %12.1f %9.1f ms %7.2f", r.name.c_str(), 1e3 * r.seconds, 1e-9 * r.flops, 1e3 * r.floor,
                 r.floor > 0 ? r.seconds / r.floor : 0);
     if (r.reference > 0) std::printf("   reference %.1f ms, %.2f times that", 1e3 * r.reference, r.reference / r.seconds);
@@ -82,7 +82,7 @@ void print_rows(const std::vector<Row>& rows, const bench::Rates& rates, const s
 }
 
 // Renders twice and keeps the second run's times: the first one touches every weight's page.
-std::vector<Row> bench_picture(const BenchOptions& o, const PipelineOptions& options, const bench::Rates& rates) {
+std::vector<RateRow> bench_picture(const BenchOptions& o, const PipelineOptions& options, const bench::Rates& rates) {
   SanaPipeline pipeline(find_picture_model(o.run.model), options);
   PictureRequest request;
   request.prompt = "a red apple on a blue background";
@@ -117,8 +117,8 @@ std::vector<Row> bench_picture(const BenchOptions& o, const PipelineOptions& opt
   const int64_t f = vae.compression() * dit.patch_size;
   const double step_flops = transformer_step_flops(dit, sizes.rendered.height / f, sizes.rendered.width / f, tokens / 2, 2);
   const double picture_flops = decoder_flops(vae, sizes.rendered.height, sizes.rendered.width);
-  std::vector<Row> rows = {{"denoising step, guidance pair", steps[steps.size() / 2], step_flops, step_flops / rates.gemm_flops},
-                           {"decode", seconds.at("decode"), picture_flops, picture_flops / rates.gemm_flops}};
+  std::vector<RateRow> rows = {{"denoising step, guidance pair", steps[steps.size() / 2], step_flops, step_flops / rates.gemm_flops},
+                               {"decode", seconds.at("decode"), picture_flops, picture_flops / rates.gemm_flops}};
   if (o.compare) {
     const std::map<std::string, double> reference =
         reference_seconds(pipeline.folder().string(), sizes.rendered, options.device, pipeline.dtype());
@@ -128,7 +128,7 @@ std::vector<Row> bench_picture(const BenchOptions& o, const PipelineOptions& opt
   return rows;
 }
 
-std::vector<Row> bench_ops(Context& ctx, const std::string& suite, const bench::Rates& rates) {
+std::vector<RateRow> bench_ops(Context& ctx, const std::string& suite, const bench::Rates& rates) {
   using namespace bench;
   const std::vector<Case> cases = suite == "step-mini"      ? transformer_step(ctx, kBuiltIn512)
                                   : suite == "step-600m"    ? transformer_step(ctx, kSana600M1024)
@@ -136,8 +136,8 @@ std::vector<Row> bench_ops(Context& ctx, const std::string& suite, const bench::
                                   : suite == "decoder-mini" ? decoder_picture(ctx, built_in_decoder())
                                   : suite == "decoder-512"  ? decoder_picture(ctx, dc_ae_decoder(512))
                                                             : decoder_picture(ctx, dc_ae_decoder(1024));
-  std::vector<Row> rows;
-  Row total{"all", 0, 0, 0};
+  std::vector<RateRow> rows;
+  RateRow total{"all", 0, 0, 0};
   for (const Case& c : cases) {
     const Result r = measure(ctx, c, rates);
     rows.push_back({std::to_string(r.count) + "× " + r.name, r.seconds, r.flops, r.floor_seconds});
@@ -232,7 +232,7 @@ int run_bench(const BenchOptions& o) {
     return bench_language_model({o.run.model, options.device, parse_language_model_dtype(o.run.dtype), batch, o.json}, rates);
   }
   if (const auto model = random_model_name(o.run.model); model && o.suite == "picture") return bench_random_model(ctx, *model, o, rates);
-  const std::vector<Row> rows = o.suite == "picture" ? bench_picture(o, options, rates) : bench_ops(ctx, o.suite, rates);
+  const std::vector<RateRow> rows = o.suite == "picture" ? bench_picture(o, options, rates) : bench_ops(ctx, o.suite, rates);
   print_rows(rows, rates, o.suite + ", " + dtype_name(ctx.dtype), o.json);
   return 0;
 }
@@ -255,7 +255,7 @@ Action add_bench(CLI::App& app) {
   command->add_option("--batch", o->batch, "of the lm suite: texts that are continued together")->type_name("N");
   command->add_flag("--json", o->json, "as JSON");
   o->run.add_to(*command);
-  command->footer(kFooter);
+  command->footer(kBenchFooter);
   return [o] { return run_bench(*o); };
 }
 

@@ -6,7 +6,6 @@
 #include <chrono>
 #include <cstdio>
 #include <cstring>
-#include <functional>
 #include <memory>
 #include <random>
 #include <thread>
@@ -128,12 +127,6 @@ class ByteTokenizer final : public Tokenizer {
   int32_t id_of(std::string_view piece) const override { return piece.size() == 1 ? static_cast<unsigned char>(piece[0]) : -1; }
 };
 
-double seconds_of(const std::function<void()>& work) {
-  const auto start = std::chrono::steady_clock::now();
-  work();
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
-
 double median_seconds(const std::function<void()>& work) {
   std::vector<double> seconds;
   for (int i = 0; i < kRepetitions; ++i) seconds.push_back(seconds_of(work));
@@ -218,6 +211,12 @@ class StateBench {
 };
 
 }  // namespace
+
+double seconds_of(const std::function<void()>& work) {
+  const auto start = std::chrono::steady_clock::now();
+  work();
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
 
 int bench_states(bool json) {
   const std::filesystem::path file = std::filesystem::temp_directory_path() / ("linea-bench-" + std::to_string(getpid()) + ".conversation");

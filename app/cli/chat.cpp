@@ -14,7 +14,7 @@
 namespace linea::cli {
 namespace {
 
-constexpr const char* kExamples =
+constexpr const char* kChatExamples =
     R"(Without -p, messages are typed one after the other (/help lists what else can be done); where standard input is a file or a
 pipe, it is the message.
 Examples:
@@ -109,7 +109,7 @@ Action add_chat(CLI::App& app) {
   o->constraint.add_to(*command);
   o->sampling.add_to(*command);
   o->model.add_to(*command);
-  command->footer(kExamples);
+  command->footer(kChatExamples);
   return [o, message] { return with_status_of_signals([&] { return chat(*o, message->count() > 0); }); };
 }
 

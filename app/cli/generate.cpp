@@ -20,7 +20,7 @@
 namespace linea::cli {
 namespace {
 
-constexpr const char* kExamples = R"(Examples:
+constexpr const char* kGenerateExamples = R"(Examples:
   linea generate "a red apple on a blue background" -o apple.png
   linea generate "two lemons" --count 4 --seed 7 -o lemons.png      # lemons-1.png … lemons-4.png
   echo "a cat to the left of a chair" | linea generate - -o cat.png
@@ -43,7 +43,7 @@ void add_options(CLI::App& command, GenerateOptions& o) {
   command.add_option("--trace", o.trace, "write intermediate tensors of the first picture to DIR/trace.safetensors")->type_name("DIR");
   command.add_flag("--trace-memory", o.trace_memory, "print the planned and the observed peak of the device's memory");
   o.run.add_to(command);
-  command.footer(kExamples);
+  command.footer(kGenerateExamples);
 }
 
 uint64_t random_seed() {

@@ -9,7 +9,7 @@ namespace {
 const CancelToken* current = nullptr;  // changed only while both signals are blocked
 volatile sig_atomic_t interrupts = 0, terminations = 0;
 
-void on_signal(int signal) {
+void on_interrupt(int signal) {
   volatile sig_atomic_t& received = signal == SIGTERM ? terminations : interrupts;
   if (received != 0) _exit(128 + signal);
   received = 1;
@@ -27,7 +27,7 @@ void install(const CancelToken* token) {
   interrupts = 0;
   struct sigaction action = {};
   if (token) {
-    action.sa_handler = on_signal;
+    action.sa_handler = on_interrupt;
   } else {
     action.sa_handler = SIG_DFL;
   }

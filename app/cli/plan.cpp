@@ -16,7 +16,7 @@ namespace {
 
 using OrderedJson = nlohmann::ordered_json;
 
-constexpr const char* kFooter =
+constexpr const char* kPlanFooter =
     R"(A part of the model is resident (loaded once), offloaded (loaded for its stage of every picture), or streamed (layer by layer while
 it computes); the decoder works on the whole picture or on strips of rows. The pictures are the same, whatever the plan.
 With --vram the device need not be here; models may be random:sana-0.6b, random:sana-1.6b, random:sana-4.8b (with -2k or -4k).
@@ -29,7 +29,7 @@ struct PlanOptions {
   bool no_bins = false, json = false;
 };
 
-struct Row {
+struct StageRow {
   const char* name;
   const StagePlan* stage;
   double seconds;
@@ -55,11 +55,11 @@ std::string strips(const StagePlan& stage, bool is_decoder) {
   return text;
 }
 
-void print_table(const MemoryPlan& plan, const std::vector<Row>& rows, const std::string& title, int64_t limit, const StageSeconds& seconds,
-                 int count) {
+void print_table(const MemoryPlan& plan, const std::vector<StageRow>& rows, const std::string& title, int64_t limit,
+                 const StageSeconds& seconds, int count) {
   std::printf("%s\n", title.c_str());
   std::printf("%-12s %10s  %-26s %11s  %-22s %10s %9s\n", "stage", "weights", "where", "activations", "strips", "peak", "time");
-  for (const Row& row : rows) {
+  for (const StageRow& row : rows) {
     const StagePlan& s = *row.stage;
     std::printf("%-12s %10s  %-26s %11s  %-22s %10s %7.2f s\n", row.name, gigabytes(s.weight_bytes).c_str(), where(s).c_str(),
                 gigabytes(s.activation_bytes).c_str(), strips(s, row.stage == &plan.decoder).c_str(), gigabytes(s.peak_bytes).c_str(),
@@ -71,11 +71,11 @@ void print_table(const MemoryPlan& plan, const std::vector<Row>& rows, const std
   std::printf("\n");
 }
 
-OrderedJson to_json(const MemoryPlan& plan, const std::vector<Row>& rows, int64_t limit, const StageSeconds& seconds) {
+OrderedJson to_json(const MemoryPlan& plan, const std::vector<StageRow>& rows, int64_t limit, const StageSeconds& seconds) {
   OrderedJson json = {{"device", plan.device.name()}, {"width", plan.rendered.width}, {"height", plan.rendered.height},
                       {"limit_bytes", limit},         {"peak_bytes", plan.peak()},    {"library_bytes", plan.library_bytes},
                       {"seconds", seconds.whole()}};
-  for (const Row& row : rows) {
+  for (const StageRow& row : rows) {
     const StagePlan& s = *row.stage;
     json["stages"].push_back({{"name", row.name},
                               {"weights", name_of(s.weights)},
@@ -106,7 +106,7 @@ int plan_picture(const PlanOptions& o) {
   const MemoryPlan plan = pipeline.plan(request, limit);
 
   const StageSeconds seconds = expected_seconds(pipeline, request, plan, nominal_flops(options.device, pipeline.dtype()));
-  const std::vector<Row> rows = {
+  const std::vector<StageRow> rows = {
       {"text", &plan.text, seconds.text}, {"transformer", &plan.transformer, seconds.steps}, {"decoder", &plan.decoder, seconds.decode}};
   if (o.json) {
     std::printf("%s\n", to_json(plan, rows, limit, seconds).dump(2).c_str());
@@ -133,7 +133,7 @@ Action add_plan(CLI::App& app) {
   command->add_flag("--no-bins", o->no_bins, "exactly --size, not the nearest trained size");
   command->add_flag("--json", o->json, "as JSON");
   o->run.add_to(*command);
-  command->footer(kFooter);
+  command->footer(kPlanFooter);
   return [o] { return plan_picture(*o); };
 }
 

@@ -111,13 +111,14 @@ void CreateFormPanel::draw_prompt(Ui& ui) {
                                          .tip = "What to draw. Alt+↑ and Alt+↓ go through earlier prompts."});
   if (e.changed) form_.prompt = prompt_.text();
   draw_prompt_tools(ui);
+  ui.gap(3);
   if (fold(ui, "create/negative-fold", "Negative prompt", negative_open_)) {
     const float rows = std::clamp(negative_.height_of(ui, Face::kText, inner) / ui.line_height(Face::kText), 2.0f, 6.0f);
     const Rect field = ui.place(0, rows * ui.line_height(Face::kText) + ui.px(16));
     if (negative_
             .draw(ui, "create/negative", field,
                   {.label = "Negative prompt",
-                   .placeholder = "What should not",
+                   .placeholder = "What should not be there",
                    .tip = "What to steer away from. It acts only when guidance is above 1."})
             .changed)
       form_.negative = negative_.text();
@@ -258,7 +259,8 @@ void CreateFormPanel::draw_sampling(Ui& ui) {
 
 void CreateFormPanel::draw_seed(Ui& ui) {
   Rect row = ui.place(0, ui.line_height(Face::kSmall));
-  ui.text_in(row, form_.random_seed ? "Seed: a new one each time; the last was" : "Seed: kept", Face::kSmall, ui.colors().quiet);
+  const char* changing = form_.seed == 0 ? "Seed: a new one each time" : "Seed: a new one each time; the last was";  // 0: none yet
+  ui.text_in(row, form_.random_seed ? changing : "Seed: kept", Face::kSmall, ui.colors().quiet);
   row = ui.place(0, ui.px(kControlHeight));
   const Rect keep = cut_right(row, ui.px(36)), dice = cut_right(row, ui.px(36));
   if (!seed_.focused() && seed_.text() != std::to_string(form_.seed)) seed_.set_text(std::to_string(form_.seed));

@@ -53,6 +53,7 @@ inside() {
   unshare --mount --pid --fork --kill-child sh -c '
     machine=$1; shift
     mount -t proc proc "$machine/proc"
+    mount -t devpts -o newinstance,ptmxmode=0666 devpts "$machine/dev/pts"
     exec env -i "$@"' sh "$machine" "${environment[@]}" chroot "$machine" sh -c 'cd /root/linea; exec "$@"' sh "$@" </dev/null
 }
 

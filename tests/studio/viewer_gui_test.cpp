@@ -67,8 +67,8 @@ TEST_F(ViewerGui, AnEightThousandPictureOpensWithoutAStall) {
   const Json json = Json::parse(file);
   std::printf("8192²: whole run %.1f s, frames %s\n", std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count(),
               json.dump().c_str());
-  EXPECT_LT(json["first_view_ms"].get<double>(), 2000);  // 500 on a quiet machine
-  EXPECT_LT(json["p99_ms"].get<double>(), 100);
+  EXPECT_LT(json["first_view_ms"].get<double>(), 2000 * kSlowdown);  // 500 on a quiet machine
+  EXPECT_LT(json["p99_ms"].get<double>(), 100 * kSlowdown);
 }
 
 }  // namespace

@@ -2,7 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <chrono>
+#include <ctime>
 #include <filesystem>
 
 #include "core/gguf.h"
@@ -111,10 +111,9 @@ TEST(ByteLevel, LongTextsTakeNoQuadraticTime) {
   for (const char* name : {"neox", "llama3", "o200k", "falcon"}) {
     const auto tokenizer = variant(name);
     for (const std::string& text : {words, mixed, std::string(100'000, 'a'), std::string(100'000, ' '), std::string(100'000, '\n')}) {
-      const auto begin = std::chrono::steady_clock::now();
+      const std::clock_t begin = std::clock();  // of the processor: other programs do not count
       const auto ids = tokenizer->encode(text);
-      const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
-      EXPECT_LT(seconds.count(), 2.0) << name << " " << text.substr(0, 5);
+      EXPECT_LT(static_cast<double>(std::clock() - begin) / CLOCKS_PER_SEC, 2.0) << name << " " << text.substr(0, 5);
       EXPECT_EQ(tokenizer->decode(ids), text);
     }
   }

@@ -2,7 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <chrono>
+#include <ctime>
 #include <filesystem>
 
 #include "tests/support/packed.h"
@@ -112,10 +112,9 @@ TEST(TokenizerGolden, LongTextsTakeNoQuadraticTime) {
   while (emoji.size() < 400'000) emoji += "😀";
   for (const auto& tokenizer : {json_tokenizer(), model_tokenizer()}) {
     for (const std::string& text : {words, letters, blanks, emoji}) {
-      const auto begin = std::chrono::steady_clock::now();
+      const std::clock_t begin = std::clock();  // of the processor: other programs do not count
       const auto ids = tokenizer->encode(text);
-      const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
-      EXPECT_LT(seconds.count(), 1.0);
+      EXPECT_LT(static_cast<double>(std::clock() - begin) / CLOCKS_PER_SEC, 1.0);
       EXPECT_EQ(tokenizer->decode(ids), text);
     }
   }
