@@ -161,7 +161,7 @@ Tensor cuda::row_scales(const Weight& w) {
 }
 
 Weight CudaBackend::prepare_linear(const Tensor& w) {
-  if (is_quantized(w.dtype())) return {split_into_planes(w.to(kCpuDevice)).to(device_), w.shape(), nullptr};
+  if (is_quantized(w.dtype())) return {in_tiles(w.to(kCpuDevice)).to(device_), w.shape(), nullptr};
   return {w.to(device_), w.shape(), std::make_shared<LinearExtras>()};
 }
 

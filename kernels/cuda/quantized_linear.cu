@@ -11,10 +11,7 @@
 #include "kernels/cuda/quantized_linear.h"
 
 #include <array>
-#include <cstring>
 
-#include "core/quantized.h"
-#include "core/threads.h"
 #include "kernels/cuda/device/blocks.cuh"
 #include "kernels/cuda/device/products.cuh"
 #include "kernels/cuda/quantized_mma.h"
@@ -54,30 +51,28 @@ template <int kRows> struct Inputs {
 
 // Adds a piece's part of the sums. Offsets multiply the sum of x; types without them leave that out.
 template <class B, int kRows>
-__device__ inline void add_piece(const B& raw, int64_t piece, const Inputs<kRows>& inputs, int place, float (&sums)[kRows]) {
-  Unpacked u;
-  raw.unpack(piece, u);
+__device__ inline void add_piece(const B& raw, bool odd, const Inputs<kRows>& inputs, int place, float (&sums)[kRows]) {
+  const Affine affine = raw.scales.of(odd);
 #pragma unroll
   for (int half = 0; half < 2; ++half) {
     float products[kRows] = {}, totals[kRows] = {};
 #pragma unroll
     for (int i = 0; i < 16; i += 4) {
-      float code[4];
-#pragma unroll
-      for (int j = 0; j < 4; ++j) code[j] = code_of<B>(u, 16 * half + i + j);
+      const float2 pairs[2] = {codes_of(raw, 8 * half + i / 2), codes_of(raw, 8 * half + i / 2 + 1)};
+      const float code[4] = {pairs[0].x, pairs[0].y, pairs[1].x, pairs[1].y};
 #pragma unroll
       for (int r = 0; r < kRows; ++r) {
         float x[4];
         load(&inputs.x[r][place][16 * half + i], x);
 #pragma unroll
         for (int j = 0; j < 4; ++j) products[r] = fmaf(code[j], x[j], products[r]);
-        if constexpr (B::kBias == 0) totals[r] += (x[0] + x[1]) + (x[2] + x[3]);
+        if constexpr (B::kOffsets) totals[r] += (x[0] + x[1]) + (x[2] + x[3]);
       }
     }
 #pragma unroll
     for (int r = 0; r < kRows; ++r) {
-      sums[r] = fmaf(u.scale[half], products[r], sums[r]);
-      if constexpr (B::kBias == 0) sums[r] = fmaf(-u.offset[half], totals[r], sums[r]);
+      sums[r] = fmaf(affine.scale[half], products[r], sums[r]);
+      if constexpr (B::kOffsets) sums[r] = fmaf(-affine.offset[half], totals[r], sums[r]);
     }
   }
 }
@@ -90,14 +85,16 @@ template <class B, int kRows> __global__ void __launch_bounds__(kThreads) quanti
   const int output = (static_cast<int>(blockIdx.x) - p.first_block) * kWarps + warp;
   const int64_t first_row = static_cast<int64_t>(blockIdx.y) * kRows;
   const bool valid = output < p.out;
-  const int64_t blocks = static_cast<int64_t>(p.out) * p.vectors * kPiece / B::kElements;
-  const int64_t row_piece = static_cast<int64_t>(valid ? output : 0) * p.vectors;
-  const auto* w = static_cast<const uint8_t*>(p.w);
+  const auto fetch = [&](B& raw, int piece) {
+    const PlaceOfPiece at = place_of<B>(p.w, valid ? output : 0, piece, p.vectors);
+    raw.fetch_codes(at.tile, at.place);
+    raw.fetch_scales(at.tile, at.place);
+  };
   constexpr int kChunkPieces = kChunk / kPiece;
   B raw[B::kAhead];
 #pragma unroll
   for (int i = 0; i < B::kAhead; ++i) {
-    if (lane + 32 * i < p.vectors) raw[i].fetch(w, blocks, row_piece + lane + 32 * i);
+    if (lane + 32 * i < p.vectors) fetch(raw[i], lane + 32 * i);
   }
   follow_previous();
   float sums[kRows] = {};
@@ -112,8 +109,8 @@ template <class B, int kRows> __global__ void __launch_bounds__(kThreads) quanti
       for (int i = 0; i < B::kAhead; ++i) {
         const int current = first + 32 * i, next = current + 32 * B::kAhead;
         if (current >= end) break;
-        add_piece(raw[i], row_piece + current, inputs, current - begin, sums);
-        if (next < p.vectors) raw[i].fetch(w, blocks, row_piece + next);
+        add_piece(raw[i], current % 2 == 1, inputs, current - begin, sums);
+        if (next < p.vectors) fetch(raw[i], next);
       }
     }
   }
@@ -148,20 +145,25 @@ void launch(const char* op, DType type, Products& all, cudaStream_t stream) {
 
 // The type of the values is told apart at run time, which the stores do not feel.
 template <class B>
-__global__ void dequantize_kernel(const uint8_t* w, int64_t blocks, int64_t first_piece, int64_t pieces, void* values, DType type) {
+__global__ void dequantize_kernel(const void* w, int first_row, int pieces_of_row, int64_t pieces, void* values, DType type) {
   const int64_t index = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
   follow_previous();
   if (index >= pieces) return;
-  const int64_t piece = first_piece + index;
+  const auto piece = static_cast<int>(index % pieces_of_row);
+  const PlaceOfPiece at = place_of<B>(w, first_row + static_cast<int>(index / pieces_of_row), piece, pieces_of_row);
   B raw;
-  raw.fetch(w, blocks, piece);
-  Unpacked u;
-  raw.unpack(piece, u);
+  raw.fetch_codes(at.tile, at.place);
+  raw.fetch_scales(at.tile, at.place);
+  const Affine affine = raw.scales.of(piece % 2);
 #pragma unroll
   for (int i = 0; i < kPiece; i += kVector) {
     float v[kVector];
 #pragma unroll
-    for (int j = 0; j < kVector; ++j) v[j] = fmaf(u.scale[i / 16], code_of<B>(u, i + j), -u.offset[i / 16]);
+    for (int j = 0; j < kVector; j += 2) {
+      const float2 codes = codes_of(raw, (i + j) / 2);
+      v[j] = fmaf(affine.scale[i / 16], codes.x, -affine.offset[i / 16]);
+      v[j + 1] = fmaf(affine.scale[i / 16], codes.y, -affine.offset[i / 16]);
+    }
     const int64_t place = index * kPiece + i;
     switch (type) {
       case DType::kBF16: store(static_cast<__nv_bfloat16*>(values) + place, v); break;
@@ -172,25 +174,6 @@ __global__ void dequantize_kernel(const uint8_t* w, int64_t blocks, int64_t firs
 }
 
 }  // namespace
-
-Tensor split_into_planes(const Tensor& w) {
-  LINEA_ASSERT(w.device().is_cpu() && w.is_contiguous());
-  Tensor result(w.shape(), w.dtype());
-  with_blocks(w.dtype(), [&](auto tag) {
-    using B = decltype(tag);
-    const int64_t blocks = w.elements() / B::kElements, bytes = block_bytes(w.dtype());
-    const auto* from = static_cast<const uint8_t*>(w.raw());
-    auto* to = static_cast<uint8_t*>(result.raw());
-    parallel_for(blocks, 1024, [&](int64_t begin, int64_t end) {
-      for (int f = 0; f < B::kFields.count; ++f) {
-        const auto [offset, size] = B::kFields.field[f];
-        uint8_t* plane = to + bytes_before<B>(f) * blocks;
-        for (int64_t b = begin; b < end; ++b) std::memcpy(plane + b * size, from + b * bytes + offset, static_cast<size_t>(size));
-      }
-    });
-  });
-  return result;
-}
 
 bool few_rows_fit(int64_t rows) { return rows <= kFewRows; }
 
@@ -217,13 +200,12 @@ void quantized_projections(const char* op, cudaStream_t stream, std::span<const 
 
 void dequantize_rows(const char* op, cudaStream_t stream, const Tensor& w, int64_t first, int64_t count, const Tensor& values) {
   constexpr int kPieceThreads = 256;
-  const int64_t pieces_of_row = w.dim(1) / kPiece, pieces = count * pieces_of_row;
+  const int64_t pieces_of_row = values.dim(1) / kPiece, pieces = count * pieces_of_row;
   if (pieces == 0) return;
   with_blocks(w.dtype(), [&](auto tag) {
     using B = decltype(tag);
-    launch_chained(op, dequantize_kernel<B>, static_cast<unsigned>(ceil_div(pieces, kPieceThreads)), kPieceThreads, 0, stream,
-                   static_cast<const uint8_t*>(w.raw()), w.elements() / B::kElements, first * pieces_of_row, pieces, values.raw(),
-                   values.dtype());
+    launch_chained(op, dequantize_kernel<B>, static_cast<unsigned>(ceil_div(pieces, kPieceThreads)), kPieceThreads, 0, stream, w.raw(),
+                   static_cast<int>(first), static_cast<int>(pieces_of_row), pieces, values.raw(), values.dtype());
   });
 }
 

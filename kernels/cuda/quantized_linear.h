@@ -1,6 +1,6 @@
 // kernels/cuda/quantized_linear.h: matrix products with block-quantised weights, which stay quantised on the device.
 //
-// There a matrix has the bytes of the file in another order: the fields of all blocks (codes, scales, …) lie in planes one after the other.
+// There a matrix has the bits of the file in another order, in tiles (device/blocks.cuh).
 #pragma once
 
 #include <cuda_runtime_api.h>
@@ -11,8 +11,8 @@
 
 namespace linea::cuda {
 
-// A matrix in the file's order on the CPU -> in planes on the CPU.
-Tensor split_into_planes(const Tensor& w);
+// A matrix [out, in] in the file's order on the CPU -> in whole tiles on the CPU.
+Tensor in_tiles(const Tensor& w);
 
 // The products of projections with one row of x or a few, straight from the blocks, in one launch for each type of block. False, and
 // nothing submitted, when one of them does not suit. The rows of x of all are equal in number.

@@ -22,47 +22,41 @@ namespace {
 constexpr int kWarps = 8, kThreads = kWarps * 32, kOutputs = 16, kRows = 2, kStepPieces = 4;
 constexpr int64_t kMostBytes = 96 << 10;  // of x in shared memory, so that two blocks fit a processor
 
-template <class To, class From> __device__ inline To bits_as(const From& v) {
-  static_assert(sizeof(To) == sizeof(From));
-  return *reinterpret_cast<const To*>(&v);
-}
-
-// Pieces of 8-bit floats, whose scales are a row's and come at the end.
+// Pieces of 8-bit floats in rows, whose scales are a row's and come at the end.
 struct Bytes {
-  static constexpr int kElements = kPiece, kBias = 1, kAhead = 4, kScales = 1;  // no bias, but nothing to be added for offsets either
+  static constexpr int kAhead = 4, kScales = 1;
+  static constexpr bool kOffsets = false;
   uint4 codes[2];
-  __device__ void fetch(const uint8_t* w, int64_t, int64_t piece) {
-    codes[0] = streamed<uint4>(w + piece * kPiece);
-    codes[1] = streamed<uint4>(w + piece * kPiece + 16);
+  __device__ void fetch_codes(const uint8_t* from, int) {
+    codes[0] = streamed<uint4>(from);
+    codes[1] = streamed<uint4>(from + 16);
   }
-  __device__ void unpack(int64_t, Unpacked& u) const {
-    const uint32_t words[8] = {codes[0].x, codes[0].y, codes[0].z, codes[0].w, codes[1].x, codes[1].y, codes[1].z, codes[1].w};
-#pragma unroll
-    for (int i = 0; i < 8; ++i) u.codes[i] = words[i];
+  __device__ void fetch_scales(const uint8_t*, int) {}
+  __device__ uint32_t word(int i) const {
+    const uint4& half = codes[i / 4];
+    return i % 4 == 0 ? half.x : i % 4 == 1 ? half.y : i % 4 == 2 ? half.z : half.w;
   }
 };
 
-// Two codes of a word, less their bias.
-template <class B, class T> __device__ inline uint32_t codes_in(uint32_t word, bool upper) {
-  const uint32_t selector = upper ? 0x4342u : 0x4140u;
+template <class B> __device__ inline PlaceOfPiece find(const Product& p, int row, int piece) {
   if constexpr (std::is_same_v<B, Bytes>) {
-    const auto pair = static_cast<__nv_fp8x2_storage_t>(upper ? word >> 16 : word & 0xffff);
-    const __half2 v = __half2(__nv_cvt_fp8x2_to_halfraw2(pair, __NV_E4M3));
-    if constexpr (std::is_same_v<T, __half>) return bits_as<uint32_t>(v);
-    const float2 wide = __half22float2(v);
-    return bits_as<uint32_t>(__floats2bfloat162_rn(wide.x, wide.y));
-  } else if constexpr (std::is_same_v<T, __half>) {  // 1024 + code as a number is the code's bits under an exponent
-    const __half2 v = __hsub2(bits_as<__half2>(__byte_perm(word, 0x64646464u, selector)), __float2half2_rn(1024.0f + B::kBias));
-    return bits_as<uint32_t>(v);
-  } else if constexpr (B::kBias < 128) {  // codes of seven bits at most
-    const __nv_bfloat162 v =
-        __hsub2(bits_as<__nv_bfloat162>(__byte_perm(word, 0x43434343u, selector)), __float2bfloat162_rn(128.0f + B::kBias));
-    return bits_as<uint32_t>(v);
+    return {static_cast<const uint8_t*>(p.w) + (static_cast<int64_t>(row) * p.vectors + piece) * kPiece, 0};
   } else {
-    const auto code = [&](uint32_t i) {
-      return __uint_as_float(__byte_perm(word, 0x4b000000u, 0x7440u | i)) - (8388608.0f + static_cast<float>(B::kBias));
-    };
-    return bits_as<uint32_t>(__floats2bfloat162_rn(code(upper ? 2 : 0), code(upper ? 3 : 1)));
+    return place_of<B>(p.w, row, piece, p.vectors);
+  }
+}
+
+// Codes 2q and 2q + 1, less their bias.
+template <class B, class T> __device__ inline uint32_t codes_in(const B& raw, int q) {
+  if constexpr (std::is_same_v<B, Bytes>) {
+    const uint32_t word = raw.word(q / 2);
+    const auto pair = static_cast<__nv_fp8x2_storage_t>(q % 2 == 1 ? word >> 16 : word & 0xffff);
+    const __half2 v = __half2(__nv_cvt_fp8x2_to_halfraw2(pair, __NV_E4M3));
+    if constexpr (std::is_same_v<T, __half>) return reinterpret_cast<const uint32_t&>(v);
+    const float2 wide = __half22float2(v);
+    return pack_pair<T>(wide.x, wide.y);
+  } else {
+    return narrow_codes_of<B, T>(raw, q);
   }
 }
 
@@ -80,24 +74,22 @@ struct Inputs {
 };
 
 // Adds four pieces of 16 outputs. A lane has a piece of outputs lane / 4 and that plus 8; it gets the sums of these two outputs for two of
-// the pieces and one row of x.
-template <class B, class T>
-__device__ inline void add_pieces(const B (&raw)[2], const int64_t (&places)[2], const Inputs& x, int lane, float (&sums)[2]) {
+// the pieces and one row of x. Steps begin at a row's even pieces.
+template <class B, class T> __device__ inline void add_pieces(const B (&raw)[2], const Inputs& x, int lane, float (&sums)[2]) {
   constexpr int kWords = kPiece / 4, kHalfWords = kWords / B::kScales;
   constexpr uint32_t kOnes = std::is_same_v<T, __half> ? 0x3c003c00u : 0x3f803f80u;
-  Unpacked u[2];
-#pragma unroll
-  for (int i = 0; i < 2; ++i) raw[i].unpack(places[i], u[i]);
+  Affine own[2] = {};
+  if constexpr (!std::is_same_v<B, Bytes>) own[0] = raw[0].scales.of(lane % 2), own[1] = raw[1].scales.of(lane % 2);
   const int first = (lane & ~3) + 2 * lane % 4;  // the lanes whose pieces this one sums
 #pragma unroll
   for (int half = 0; half < B::kScales; ++half) {
     float products[4] = {}, totals[4] = {};
 #pragma unroll
     for (int word = half * kHalfWords; word < (half + 1) * kHalfWords; ++word) {
-      const uint32_t codes[4] = {codes_in<B, T>(u[0].codes[word], false), codes_in<B, T>(u[1].codes[word], false),
-                                 codes_in<B, T>(u[0].codes[word], true), codes_in<B, T>(u[1].codes[word], true)};
+      const uint32_t codes[4] = {codes_in<B, T>(raw[0], 2 * word), codes_in<B, T>(raw[1], 2 * word), codes_in<B, T>(raw[0], 2 * word + 1),
+                                 codes_in<B, T>(raw[1], 2 * word + 1)};
       multiply<T>(products, codes, x.pairs[2 * word], x.pairs[2 * word + 1]);
-      if constexpr (B::kBias == 0) multiply<T>(totals, {kOnes, kOnes, kOnes, kOnes}, x.pairs[2 * word], x.pairs[2 * word + 1]);
+      if constexpr (B::kOffsets) multiply<T>(totals, {kOnes, kOnes, kOnes, kOnes}, x.pairs[2 * word], x.pairs[2 * word + 1]);
     }
 #pragma unroll
     for (int i = 0; i < 2; ++i) {
@@ -107,8 +99,8 @@ __device__ inline void add_pieces(const B (&raw)[2], const int64_t (&places)[2],
           sums[i] += products[2 * i + j];
           continue;
         }
-        sums[i] = fmaf(__shfl_sync(0xffffffffu, u[i].scale[half], first + j), products[2 * i + j], sums[i]);
-        if constexpr (B::kBias == 0) sums[i] = fmaf(-__shfl_sync(0xffffffffu, u[i].offset[half], first + j), totals[j], sums[i]);
+        sums[i] = fmaf(__shfl_sync(0xffffffffu, own[i].scale[half], first + j), products[2 * i + j], sums[i]);
+        if constexpr (B::kOffsets) sums[i] = fmaf(-__shfl_sync(0xffffffffu, own[i].offset[half], first + j), totals[j], sums[i]);
       }
     }
   }
@@ -138,20 +130,20 @@ template <class B, class T> __global__ void __launch_bounds__(kThreads, 2) quant
   const int warp = static_cast<int>(threadIdx.x) / 32, lane = static_cast<int>(threadIdx.x) % 32, column = lane / 4;
   const int first_output = (static_cast<int>(blockIdx.x) - p.first_block) * kOutputs, in = p.vectors * kPiece;
   const int steps = (p.vectors + kStepPieces - 1) / kStepPieces;
-  const int64_t first_row = static_cast<int64_t>(blockIdx.y) * kRows, blocks = static_cast<int64_t>(p.out) * in / B::kElements;
+  const int64_t first_row = static_cast<int64_t>(blockIdx.y) * kRows;
   const int rows = static_cast<int>(min(static_cast<int64_t>(kRows), all.rows - first_row));
-  const auto* w = static_cast<const uint8_t*>(p.w);
   // What is read of outputs and pieces that do not exist meets zeros or is not stored.
-  const auto place = [&](int i, int step) {
-    return static_cast<int64_t>(min(first_output + column + 8 * i, p.out - 1)) * p.vectors +
-           min(step * kStepPieces + lane % 4, p.vectors - 1);
+  const auto fetch = [&](B& raw, int i, int step) {
+    const PlaceOfPiece at = find<B>(p, min(first_output + column + 8 * i, p.out - 1), min(step * kStepPieces + lane % 4, p.vectors - 1));
+    raw.fetch_codes(at.tile, at.place);
+    raw.fetch_scales(at.tile, at.place);
   };
   B raw[kAhead][2];
 #pragma unroll
   for (int a = 0; a < kAhead; ++a) {
 #pragma unroll
     for (int i = 0; i < 2; ++i) {
-      if (warp + a * kWarps < steps) raw[a][i].fetch(w, blocks, place(i, warp + a * kWarps));
+      if (warp + a * kWarps < steps) fetch(raw[a][i], i, warp + a * kWarps);
     }
   }
   follow_previous();
@@ -170,10 +162,10 @@ template <class B, class T> __global__ void __launch_bounds__(kThreads, 2) quant
       if (step >= steps) break;
       Inputs x;
       if (has_inputs && piece < p.vectors) x.read(reinterpret_cast<const uint4*>(inputs + column / 4 * in + piece * kPiece));
-      add_pieces<B, T>(raw[a], {place(0, step), place(1, step)}, x, lane, sums);
+      add_pieces<B, T>(raw[a], x, lane, sums);
       if (next < steps) {
 #pragma unroll
-        for (int i = 0; i < 2; ++i) raw[a][i].fetch(w, blocks, place(i, next));
+        for (int i = 0; i < 2; ++i) fetch(raw[a][i], i, next);
       }
     }
   }

@@ -1,16 +1,21 @@
 // kernels/cuda/device/blocks.cuh: the block-quantised types of core/quantized.h, read 32 elements at a time.
 //
-// On the device the fields of a type's blocks lie in planes of their own, one after the other (quantized_linear.h), so that lanes read
-// neighbouring bytes, aligned. A piece of 32 elements has codes of up to 8 bits and, for each half of 16, a scale s and an offset o:
+// On the device a matrix lies in tiles of 8 rows and 256 columns, which are whole: rows and columns that it lacks are zeros. The tiles of
+// 8 rows follow each other. A tile has the bytes of its blocks in planes, one for each field, so that a warp reads neighbouring bytes. Its
+// 64 pieces of 32 elements have the order in which 16×8×16 products take them, four of a row before four of the next: piece p of row r is
+//   32 (p / 4) + 4 r + p mod 4
+// A piece has codes of up to 8 bits and, for each half of 16, a scale s and an offset o:
 //   value = s · (code - bias) - o
-// kScales says whether both halves share theirs. Blocks<type>::kFields are the fields as they lie in a block of the file, in the order of
-// the planes; fetch() reads what a piece needs, to be unpacked later, so that several pieces are on their way at once.
+// kScales says whether both halves share theirs. Codes of 4, 2 or 1 bits lie so that a shift and a mask give two of them, neighbours, in
+// the halves of a word (pair_of). The scales of an even piece and the next come together.
 #pragma once
-
-#include <cuda_fp16.h>
 
 #include <cstdint>
 #include <string>
+#include <type_traits>
+
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
 
 #include "core/dtype.h"
 #include "core/error.h"
@@ -18,319 +23,259 @@
 namespace linea::cuda {
 
 constexpr int kPiece = 32;  // elements
+constexpr int kTileRows = 8, kTileColumns = 256, kTilePieces = kTileRows * kTileColumns / kPiece;
 
-struct Field {
-  int offset, bytes;  // in a block
-};
-struct Fields {
-  Field field[4];
-  int count;
-};
-
-struct Unpacked {
-  uint32_t codes[8];  // a byte an element
-  float scale[2], offset[2];
-};
+// Of a piece in its tile: a row's even piece is followed by the next one.
+__host__ __device__ constexpr int place_in_tile(int row, int piece) { return 32 * (piece / 4) + 4 * row + piece % 4; }
+__host__ __device__ constexpr int row_of_place(int place) { return place % 32 / 4; }
 
 __device__ inline float half_of(uint32_t bits) { return __half2float(__ushort_as_half(static_cast<unsigned short>(bits))); }
 
-// The bytes of a block that lie in the planes before plane `index`.
-template <class B> constexpr int bytes_before(int index) {
-  int bytes = 0;
-  for (int i = 0; i < index; ++i) bytes += B::kFields.field[i].bytes;
-  return bytes;
-}
-
-// Where a plane begins in a matrix of `blocks` blocks.
-template <class B, int kPlane> __device__ inline int64_t plane_of(int64_t blocks) {
-  constexpr int64_t kBytes = bytes_before<B>(kPlane);
-  return kBytes * blocks;
-}
-
 template <class T> __device__ inline T streamed(const uint8_t* from) { return __ldcs(reinterpret_cast<const T*>(from)); }
 
-// 16 bytes of nibbles: elements 0 … 15 are the low ones.
-__device__ inline void unpack_nibbles(const uint4& raw, uint32_t (&codes)[8]) {
-  const uint32_t words[4] = {raw.x, raw.y, raw.z, raw.w};
-#pragma unroll
-  for (int i = 0; i < 4; ++i) {
-    codes[i] = words[i] & 0x0f0f0f0fu;
-    codes[i + 4] = words[i] >> 4 & 0x0f0f0f0fu;
+// (word >> shift & mask) | others, in two instructions; the compiler would take three.
+__device__ inline uint32_t masked(uint32_t word, int shift, uint32_t mask, uint32_t others) {
+  const uint32_t shifted = shift >= 0 ? word >> shift : word << -shift;
+  uint32_t result;
+  asm("lop3.b32 %0, %1, %2, %3, 0xea;" : "=r"(result) : "r"(shifted), "r"(mask), "r"(others));
+  return result;
+}
+
+// Codes of a piece. pair_of(q, others, place): elements 2q and 2q + 1 in two halves, from bit `place` on, with the bits of `others`.
+struct Codes4 {
+  static constexpr int kBytes = 16;
+  uint4 raw;
+  __device__ void fetch(const uint8_t* plane, int place) { raw = streamed<uint4>(plane + place * kBytes); }
+  __device__ uint32_t pair_of(int q, uint32_t others, int place = 0) const {
+    const uint32_t word = q / 4 == 0 ? raw.x : q / 4 == 1 ? raw.y : q / 4 == 2 ? raw.z : raw.w;
+    return masked(word, 4 * (q % 4) - place, 0x000f000fu << place, others);
   }
-}
-
-// A fifth bit for every element, from a word with a bit each.
-__device__ inline void add_fifth_bits(uint32_t high, uint32_t (&codes)[8]) {
-#pragma unroll
-  for (int i = 0; i < 8; ++i) {
-    const uint32_t bits = high >> 4 * i;
-    codes[i] |= (bits & 1) << 4 | (bits & 2) << 11 | (bits & 4) << 18 | (bits & 8) << 25;
+};
+struct Codes2 {
+  static constexpr int kBytes = 8;
+  uint2 raw;
+  __device__ void fetch(const uint8_t* plane, int place) { raw = streamed<uint2>(plane + place * kBytes); }
+  __device__ uint32_t pair_of(int q, uint32_t others, int place = 0) const {
+    return masked(q / 8 == 0 ? raw.x : raw.y, 2 * (q % 8) - place, 0x00030003u << place, others);
   }
-}
+};
+struct Codes1 {
+  static constexpr int kBytes = 4;
+  uint32_t raw;
+  __device__ void fetch(const uint8_t* plane, int place) { raw = streamed<uint32_t>(plane + place * kBytes); }
+  __device__ uint32_t pair_of(int q, uint32_t others, int place = 0) const { return masked(raw, q - place, 0x00010001u << place, others); }
+};
+// In two planes: the first halves of all pieces, then the second.
+struct Codes8 {
+  static constexpr int kBytes = 32;
+  uint4 raw[2];
+  __device__ void fetch(const uint8_t* plane, int place) {
+    raw[0] = streamed<uint4>(plane + place * 16);
+    raw[1] = streamed<uint4>(plane + (kTilePieces + place) * 16);
+  }
+  __device__ uint32_t pair_of(int q, uint32_t others) const {
+    const uint4& half = raw[q / 8];
+    const uint32_t word = q % 8 / 2 == 0 ? half.x : q % 8 / 2 == 1 ? half.y : q % 8 / 2 == 2 ? half.z : half.w;
+    return __byte_perm(word, others, q % 2 == 0 ? 0x5150 : 0x5352);
+  }
+};
 
-__device__ inline void set_affine(uint32_t halves, Unpacked& u) {  // a scale and what is added, as halves
-  u.scale[0] = u.scale[1] = half_of(halves & 0xffff);
-  u.offset[0] = u.offset[1] = -half_of(halves >> 16);
-}
+// Scales and offsets of one piece.
+struct Affine {
+  float scale[2], offset[2];
+};
 
-__device__ inline void set_scale(uint32_t half, Unpacked& u) {
-  u.scale[0] = u.scale[1] = half_of(half);
-  u.offset[0] = u.offset[1] = 0;
-}
+// A half a piece.
+struct HalfScales {
+  static constexpr int kTileBytes = kTilePieces * 2;
+  static constexpr bool kOffsets = false;
+  uint32_t raw;
+  __device__ void fetch(const uint8_t* plane, int place) { raw = streamed<uint32_t>(plane + place / 2 * 4); }
+  __device__ Affine of(int odd) const {
+    const float scale = half_of(odd ? raw >> 16 : raw & 0xffff);
+    return {{scale, scale}, {0, 0}};
+  }
+};
+
+// A scale and what is added, as halves.
+struct HalfAffines {
+  static constexpr int kTileBytes = kTilePieces * 4;
+  static constexpr bool kOffsets = true;
+  uint2 raw;
+  __device__ void fetch(const uint8_t* plane, int place) { raw = streamed<uint2>(plane + place / 2 * 8); }
+  __device__ Affine of(int odd) const {
+    const uint32_t halves = odd ? raw.y : raw.x;
+    const float scale = half_of(halves & 0xffff), offset = -half_of(halves >> 16);
+    return {{scale, scale}, {offset, offset}};
+  }
+};
+
+// Of Q4_K and Q5_K: two halves a row, and for two pieces 24 bits, six each for scale and offset of the first and of the second: the lower
+// 16 in a plane, the upper 8 in another.
+struct GroupedAffines {
+  static constexpr int kTileBytes = kTileRows * 4 + kTilePieces / 2 * 3;
+  static constexpr bool kOffsets = true;
+  uint32_t row;
+  uint16_t low;
+  uint8_t high;
+  __device__ void fetch(const uint8_t* plane, int place) {
+    row = streamed<uint32_t>(plane + row_of_place(place) * 4);
+    low = streamed<uint16_t>(plane + kTileRows * 4 + place / 2 * 2);
+    high = streamed<uint8_t>(plane + kTileRows * 4 + kTilePieces + place / 2);
+  }
+  __device__ Affine of(int odd) const {
+    const uint32_t bits = (low | static_cast<uint32_t>(high) << 16) >> 12 * odd;
+    const float scale = half_of(row & 0xffff) * static_cast<float>(bits & 63),
+                offset = half_of(row >> 16) * static_cast<float>(bits >> 6 & 63);
+    return {{scale, scale}, {offset, offset}};
+  }
+};
+
+// Of Q6_K: a half a row, and two signed bytes a piece.
+struct SignedScales {
+  static constexpr int kTileBytes = kTilePieces * 2 + kTileRows * 2;
+  static constexpr bool kOffsets = false;
+  uint32_t raw;
+  uint16_t row;
+  __device__ void fetch(const uint8_t* plane, int place) {
+    raw = streamed<uint32_t>(plane + place / 2 * 4);
+    row = streamed<uint16_t>(plane + kTilePieces * 2 + row_of_place(place) * 2);
+  }
+  __device__ Affine of(int odd) const {
+    const uint32_t bytes = raw >> 16 * odd;
+    const float all = half_of(row);
+    return {{all * static_cast<float>(static_cast<int8_t>(bytes & 255)), all * static_cast<float>(static_cast<int8_t>(bytes >> 8 & 255))},
+            {0, 0}};
+  }
+};
+
+// Of Q2_K: two halves a row, and a byte a half piece, scale and offset.
+struct NibbleAffines {
+  static constexpr int kTileBytes = kTilePieces * 2 + kTileRows * 4;
+  static constexpr bool kOffsets = true;
+  uint32_t raw, row;
+  __device__ void fetch(const uint8_t* plane, int place) {
+    raw = streamed<uint32_t>(plane + place / 2 * 4);
+    row = streamed<uint32_t>(plane + kTilePieces * 2 + row_of_place(place) * 4);
+  }
+  __device__ Affine of(int odd) const {
+    const float scale = half_of(row & 0xffff), offset = half_of(row >> 16);
+    Affine a;
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      const uint32_t bits = raw >> (16 * odd + 8 * half);
+      a.scale[half] = scale * static_cast<float>(bits & 15);
+      a.offset[half] = offset * static_cast<float>(bits >> 4 & 15);
+    }
+    return a;
+  }
+};
+
+// Of Q3_K: a half a row, and for two pieces 24 bits, six for each half piece, less 32: planes as GroupedAffines has them, then the rows'.
+struct SixBitScales {
+  static constexpr int kTileBytes = kTilePieces / 2 * 3 + kTileRows * 2;
+  static constexpr bool kOffsets = false;
+  uint16_t low, row;
+  uint8_t high;
+  __device__ void fetch(const uint8_t* plane, int place) {
+    low = streamed<uint16_t>(plane + place / 2 * 2);
+    high = streamed<uint8_t>(plane + kTilePieces + place / 2);
+    row = streamed<uint16_t>(plane + kTilePieces / 2 * 3 + row_of_place(place) * 2);
+  }
+  __device__ Affine of(int odd) const {
+    const uint32_t bits = (low | static_cast<uint32_t>(high) << 16) >> 12 * odd;
+    const float all = half_of(row);
+    return {{all * static_cast<float>(static_cast<int>(bits & 63) - 32), all * static_cast<float>(static_cast<int>(bits >> 6 & 63) - 32)},
+            {0, 0}};
+  }
+};
+
+struct NoCodes {
+  static constexpr int kBytes = 0;
+  __device__ void fetch(const uint8_t*, int) {}
+};
+
+// What a type is made of: low bits of its codes, perhaps more bits above them, scales. kAhead: pieces on their way of a kernel that
+// streams.
+template <class Low, class High, int kBits, int kBiasOfCodes, class Scales, int kScalesOfPiece, int kPiecesAhead> struct BlockForm {
+  static constexpr int kLowBits = kBits, kBias = kBiasOfCodes, kScales = kScalesOfPiece, kAhead = kPiecesAhead;
+  static constexpr bool kOffsets = Scales::kOffsets;
+  static constexpr int kHighPlane = kTilePieces * Low::kBytes, kScalePlane = kHighPlane + kTilePieces * High::kBytes;
+  static constexpr int kTileBytes = kScalePlane + Scales::kTileBytes;
+
+  Low low;
+  High high;
+  Scales scales;
+
+  __device__ void fetch_codes(const uint8_t* tile, int place) {
+    low.fetch(tile, place);
+    high.fetch(tile + kHighPlane, place);
+  }
+  __device__ void fetch_scales(const uint8_t* tile, int place) { scales.fetch(tile + kScalePlane, place); }
+  __device__ uint32_t pair_of(int q, uint32_t others) const {
+    if constexpr (!std::is_same_v<High, NoCodes>) others = high.pair_of(q, others, kLowBits);
+    return low.pair_of(q, others);
+  }
+};
 
 template <DType type> struct Blocks;
+template <> struct Blocks<DType::kQ4_0> : BlockForm<Codes4, NoCodes, 4, 8, HalfScales, 1, 4> {};
+template <> struct Blocks<DType::kQ4_1> : BlockForm<Codes4, NoCodes, 4, 0, HalfAffines, 1, 4> {};
+template <> struct Blocks<DType::kQ5_0> : BlockForm<Codes4, Codes1, 4, 16, HalfScales, 1, 4> {};
+template <> struct Blocks<DType::kQ5_1> : BlockForm<Codes4, Codes1, 4, 0, HalfAffines, 1, 4> {};
+template <> struct Blocks<DType::kQ8_0> : BlockForm<Codes8, NoCodes, 8, 128, HalfScales, 1, 4> {};  // codes plus 128
+template <> struct Blocks<DType::kQ2_K> : BlockForm<Codes2, NoCodes, 2, 0, NibbleAffines, 2, 4> {};
+template <> struct Blocks<DType::kQ3_K> : BlockForm<Codes2, Codes1, 2, 4, SixBitScales, 2, 4> {};
+template <> struct Blocks<DType::kQ4_K> : BlockForm<Codes4, NoCodes, 4, 0, GroupedAffines, 1, 4> {};
+template <> struct Blocks<DType::kQ5_K> : BlockForm<Codes4, Codes1, 4, 0, GroupedAffines, 1, 4> {};
+template <> struct Blocks<DType::kQ6_K> : BlockForm<Codes4, Codes2, 4, 32, SignedScales, 2, 4> {};
 
-template <> struct Blocks<DType::kQ8_0> {
-  static constexpr Fields kFields = {{{2, 32}, {0, 2}}, 2};
-  static constexpr int kElements = 32, kBias = 128, kAhead = 4, kScales = 1;
-  uint4 codes[2];
-  uint16_t scale;
-  __device__ void fetch(const uint8_t* w, int64_t blocks, int64_t piece) {
-    codes[0] = streamed<uint4>(w + piece * 32);
-    codes[1] = streamed<uint4>(w + piece * 32 + 16);
-    scale = streamed<uint16_t>(w + plane_of<Blocks, 1>(blocks) + piece * 2);
-  }
-  __device__ void unpack(int64_t, Unpacked& u) const {
-    const uint32_t words[8] = {codes[0].x, codes[0].y, codes[0].z, codes[0].w, codes[1].x, codes[1].y, codes[1].z, codes[1].w};
-#pragma unroll
-    for (int i = 0; i < 8; ++i) u.codes[i] = words[i] ^ 0x80808080u;  // signed to unsigned
-    set_scale(scale, u);
+// Codes choose one of sixteen levels: -127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113, plus 128 the bytes of four
+// words.
+template <> struct Blocks<DType::kIQ4_NL> : BlockForm<Codes4, NoCodes, 4, 128, HalfScales, 1, 4> {
+  __device__ uint32_t pair_of(int q, uint32_t others) const {
+    const uint32_t codes = low.pair_of(q, 0), selector = (codes | codes >> 12) & 0x77;
+    const uint32_t negative = __byte_perm(__byte_perm(0x3f2d1801u, 0x766a5d4fu, selector), 0, 0x4140);
+    const uint32_t positive = __byte_perm(__byte_perm(0xa6998d81u, 0xf1d9c5b5u, selector), 0, 0x4140);
+    const uint32_t is_upper = (codes >> 3 & 0x00010001u) * 0xffu;
+    return (negative & ~is_upper) | (positive & is_upper) | others;
   }
 };
 
-template <> struct Blocks<DType::kQ4_0> {
-  static constexpr Fields kFields = {{{2, 16}, {0, 2}}, 2};
-  static constexpr int kElements = 32, kBias = 8, kAhead = 4, kScales = 1;
-  uint4 codes;
-  uint16_t scale;
-  __device__ void fetch(const uint8_t* w, int64_t blocks, int64_t piece) {
-    codes = streamed<uint4>(w + piece * 16);
-    scale = streamed<uint16_t>(w + plane_of<Blocks, 1>(blocks) + piece * 2);
-  }
-  __device__ void unpack(int64_t, Unpacked& u) const {
-    unpack_nibbles(codes, u.codes);
-    set_scale(scale, u);
-  }
-};
-
-template <> struct Blocks<DType::kIQ4_NL> {
-  static constexpr Fields kFields = {{{2, 16}, {0, 2}}, 2};
-  static constexpr int kElements = 32, kBias = 128, kAhead = 4, kScales = 1;
-  uint4 codes;
-  uint16_t scale;
-  __device__ void fetch(const uint8_t* w, int64_t blocks, int64_t piece) {
-    codes = streamed<uint4>(w + piece * 16);
-    scale = streamed<uint16_t>(w + plane_of<Blocks, 1>(blocks) + piece * 2);
-  }
-  // The sixteen levels -127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113 plus 128, as bytes of four words.
-  __device__ void unpack(int64_t, Unpacked& u) const {
-    unpack_nibbles(codes, u.codes);
-#pragma unroll
-    for (int i = 0; i < 8; ++i) {
-      const uint32_t c = u.codes[i], low = c & 0x07070707u;
-      const uint32_t selector = (low & 7) | (low >> 4 & 0x70) | (low >> 8 & 0x700) | (low >> 12 & 0x7000);
-      const uint32_t negative = __byte_perm(0x3f2d1801u, 0x766a5d4fu, selector), positive = __byte_perm(0xa6998d81u, 0xf1d9c5b5u, selector);
-      const uint32_t is_upper = (c >> 3 & 0x01010101u) * 0xffu;
-      u.codes[i] = (negative & ~is_upper) | (positive & is_upper);
-    }
-    set_scale(scale, u);
-  }
-};
-
-template <> struct Blocks<DType::kQ4_1> {
-  static constexpr Fields kFields = {{{4, 16}, {0, 4}}, 2};
-  static constexpr int kElements = 32, kBias = 0, kAhead = 4, kScales = 1;
-  uint4 codes;
-  uint32_t affine;
-  __device__ void fetch(const uint8_t* w, int64_t blocks, int64_t piece) {
-    codes = streamed<uint4>(w + piece * 16);
-    affine = streamed<uint32_t>(w + plane_of<Blocks, 1>(blocks) + piece * 4);
-  }
-  __device__ void unpack(int64_t, Unpacked& u) const {
-    unpack_nibbles(codes, u.codes);
-    set_affine(affine, u);
-  }
-};
-
-template <> struct Blocks<DType::kQ5_0> {
-  static constexpr Fields kFields = {{{6, 16}, {2, 4}, {0, 2}}, 3};
-  static constexpr int kElements = 32, kBias = 16, kAhead = 4, kScales = 1;
-  uint4 codes;
-  uint32_t high;
-  uint16_t scale;
-  __device__ void fetch(const uint8_t* w, int64_t blocks, int64_t piece) {
-    codes = streamed<uint4>(w + piece * 16);
-    high = streamed<uint32_t>(w + plane_of<Blocks, 1>(blocks) + piece * 4);
-    scale = streamed<uint16_t>(w + plane_of<Blocks, 2>(blocks) + piece * 2);
-  }
-  __device__ void unpack(int64_t, Unpacked& u) const {
-    unpack_nibbles(codes, u.codes);
-    add_fifth_bits(high, u.codes);
-    set_scale(scale, u);
-  }
-};
-
-template <> struct Blocks<DType::kQ5_1> {
-  static constexpr Fields kFields = {{{8, 16}, {4, 4}, {0, 4}}, 3};
-  static constexpr int kElements = 32, kBias = 0, kAhead = 4, kScales = 1;
-  uint4 codes;
-  uint32_t high, affine;
-  __device__ void fetch(const uint8_t* w, int64_t blocks, int64_t piece) {
-    codes = streamed<uint4>(w + piece * 16);
-    high = streamed<uint32_t>(w + plane_of<Blocks, 1>(blocks) + piece * 4);
-    affine = streamed<uint32_t>(w + plane_of<Blocks, 2>(blocks) + piece * 4);
-  }
-  __device__ void unpack(int64_t, Unpacked& u) const {
-    unpack_nibbles(codes, u.codes);
-    add_fifth_bits(high, u.codes);
-    set_affine(affine, u);
-  }
-};
-
-// What follows has blocks of 256 elements; piece j of a block is elements 32·j ….
-struct Codes32 {
-  uint4 raw[2];
-  __device__ void fetch(const uint8_t* from) {
-    raw[0] = streamed<uint4>(from);
-    raw[1] = streamed<uint4>(from + 16);
-  }
-  __device__ uint32_t word(int i) const {
-    const uint4& r = raw[i / 4];
-    return i % 4 == 0 ? r.x : i % 4 == 1 ? r.y : i % 4 == 2 ? r.z : r.w;
-  }
-};
-
-// The six-bit scale and offset of Q4_K's and Q5_K's group j: three words after the two halves.
-__device__ inline void set_grouped(const uint4& head, int j, Unpacked& u) {
-  const int shift = 8 * (j % 4);
-  const uint32_t a = head.y >> shift & 255, b = head.z >> shift & 255, c = head.w >> shift & 255;
-  const uint32_t scale = j < 4 ? a & 63 : (c & 15) | (a >> 6) << 4, offset = j < 4 ? b & 63 : c >> 4 | (b >> 6) << 4;
-  u.scale[0] = u.scale[1] = half_of(head.x & 0xffff) * static_cast<float>(scale);
-  u.offset[0] = u.offset[1] = half_of(head.x >> 16) * static_cast<float>(offset);
+// Two codes less their bias as floats, exactly: 2²³ + code less 2²³ and the bias.
+template <class B> __device__ inline float2 codes_of(const B& raw, int q) {
+  constexpr float kLess = 8388608.0f + static_cast<float>(B::kBias);
+  const uint32_t pair = raw.pair_of(q, 0);
+  return {__uint_as_float(__byte_perm(pair, 0x4b000000u, 0x7610)) - kLess, __uint_as_float(__byte_perm(pair, 0x4b000000u, 0x7632)) - kLess};
 }
 
-template <> struct Blocks<DType::kQ4_K> {
-  static constexpr Fields kFields = {{{16, 128}, {0, 16}}, 2};
-  static constexpr int kElements = 256, kBias = 0, kAhead = 4, kScales = 1;
-  Codes32 codes;
-  uint4 head;
-  __device__ void fetch(const uint8_t* w, int64_t blocks, int64_t piece) {
-    codes.fetch(w + piece / 8 * 128 + piece % 8 / 2 * 32);
-    head = streamed<uint4>(w + plane_of<Blocks, 1>(blocks) + piece / 8 * 16);
+// The same in a 16-bit type: code bits under an exponent make 2ⁿ + code where they fit its mantissa.
+template <class B, class T> __device__ inline uint32_t narrow_codes_of(const B& raw, int q) {
+  if constexpr (std::is_same_v<T, __half>) {
+    const uint32_t pair = raw.pair_of(q, 0x64006400u);
+    const __half2 v = __hsub2(reinterpret_cast<const __half2&>(pair), __float2half2_rn(1024.0f + B::kBias));
+    return reinterpret_cast<const uint32_t&>(v);
+  } else if constexpr (B::kBias < 128) {
+    const uint32_t pair = raw.pair_of(q, 0x43004300u);
+    const __nv_bfloat162 v = __hsub2(reinterpret_cast<const __nv_bfloat162&>(pair), __float2bfloat162_rn(128.0f + B::kBias));
+    return reinterpret_cast<const uint32_t&>(v);
+  } else {
+    const float2 wide = codes_of(raw, q);
+    const __nv_bfloat162 v = __floats2bfloat162_rn(wide.x, wide.y);
+    return reinterpret_cast<const uint32_t&>(v);
   }
-  __device__ void unpack(int64_t piece, Unpacked& u) const {
-    const int j = static_cast<int>(piece % 8);
-#pragma unroll
-    for (int i = 0; i < 8; ++i) u.codes[i] = codes.word(i) >> 4 * (j % 2) & 0x0f0f0f0fu;
-    set_grouped(head, j, u);
-  }
-};
+}
 
-template <> struct Blocks<DType::kQ5_K> {
-  static constexpr Fields kFields = {{{48, 128}, {16, 32}, {0, 16}}, 3};
-  static constexpr int kElements = 256, kBias = 0, kAhead = 2, kScales = 1;
-  Codes32 codes, high;
-  uint4 head;
-  __device__ void fetch(const uint8_t* w, int64_t blocks, int64_t piece) {
-    codes.fetch(w + piece / 8 * 128 + piece % 8 / 2 * 32);
-    high.fetch(w + plane_of<Blocks, 1>(blocks) + piece / 8 * 32);
-    head = streamed<uint4>(w + plane_of<Blocks, 2>(blocks) + piece / 8 * 16);
-  }
-  __device__ void unpack(int64_t piece, Unpacked& u) const {
-    const int j = static_cast<int>(piece % 8);
-#pragma unroll
-    for (int i = 0; i < 8; ++i) {
-      u.codes[i] = (codes.word(i) >> 4 * (j % 2) & 0x0f0f0f0fu) | (high.word(i) >> j & 0x01010101u) << 4;
-    }
-    set_grouped(head, j, u);
-  }
+// A piece of a matrix in memory: its tile, and its place there.
+struct PlaceOfPiece {
+  const uint8_t* tile;
+  int place;
 };
-
-template <> struct Blocks<DType::kQ6_K> {
-  static constexpr Fields kFields = {{{0, 128}, {128, 64}, {192, 16}, {208, 2}}, 4};
-  static constexpr int kElements = 256, kBias = 32, kAhead = 2, kScales = 2;
-  Codes32 low, high;
-  uint16_t scales, scale;
-  __device__ void fetch(const uint8_t* w, int64_t blocks, int64_t piece) {
-    const int64_t block = piece / 8;
-    const int j = static_cast<int>(piece % 8);
-    low.fetch(w + block * 128 + j / 4 * 64 + j % 2 * 32);
-    high.fetch(w + plane_of<Blocks, 1>(blocks) + block * 64 + j / 4 * 32);
-    scales = streamed<uint16_t>(w + plane_of<Blocks, 2>(blocks) + piece * 2);
-    scale = streamed<uint16_t>(w + plane_of<Blocks, 3>(blocks) + block * 2);
-  }
-  __device__ void unpack(int64_t piece, Unpacked& u) const {
-    const int quarter = static_cast<int>(piece % 4);
-#pragma unroll
-    for (int i = 0; i < 8; ++i) {
-      u.codes[i] = (low.word(i) >> 4 * (quarter / 2) & 0x0f0f0f0fu) | (high.word(i) >> 2 * quarter & 0x03030303u) << 4;
-    }
-    const float all = half_of(scale);
-    u.scale[0] = all * static_cast<float>(static_cast<int8_t>(scales & 255));
-    u.scale[1] = all * static_cast<float>(static_cast<int8_t>(scales >> 8));
-    u.offset[0] = u.offset[1] = 0;
-  }
-};
-
-template <> struct Blocks<DType::kQ2_K> {
-  static constexpr Fields kFields = {{{16, 64}, {0, 16}, {80, 4}}, 3};
-  static constexpr int kElements = 256, kBias = 0, kAhead = 4, kScales = 2;
-  Codes32 codes;
-  uint16_t groups;
-  uint32_t affine;
-  __device__ void fetch(const uint8_t* w, int64_t blocks, int64_t piece) {
-    const int64_t block = piece / 8;
-    codes.fetch(w + block * 64 + piece % 8 / 4 * 32);
-    groups = streamed<uint16_t>(w + plane_of<Blocks, 1>(blocks) + piece * 2);
-    affine = streamed<uint32_t>(w + plane_of<Blocks, 2>(blocks) + block * 4);
-  }
-  __device__ void unpack(int64_t piece, Unpacked& u) const {
-    const int quarter = static_cast<int>(piece % 4);
-#pragma unroll
-    for (int i = 0; i < 8; ++i) u.codes[i] = codes.word(i) >> 2 * quarter & 0x03030303u;
-    const float scale = half_of(affine & 0xffff), offset = half_of(affine >> 16);
-#pragma unroll
-    for (int i = 0; i < 2; ++i) {
-      u.scale[i] = scale * static_cast<float>(groups >> 8 * i & 15);
-      u.offset[i] = offset * static_cast<float>(groups >> (8 * i + 4) & 15);
-    }
-  }
-};
-
-template <> struct Blocks<DType::kQ3_K> {
-  static constexpr Fields kFields = {{{32, 64}, {0, 32}, {96, 12}, {108, 2}}, 4};
-  static constexpr int kElements = 256, kBias = 4, kAhead = 2, kScales = 2;
-  Codes32 codes, third;
-  uint32_t scales[3];
-  uint16_t scale;
-  __device__ void fetch(const uint8_t* w, int64_t blocks, int64_t piece) {
-    const int64_t block = piece / 8;
-    codes.fetch(w + block * 64 + piece % 8 / 4 * 32);
-    third.fetch(w + plane_of<Blocks, 1>(blocks) + block * 32);
-#pragma unroll
-    for (int i = 0; i < 3; ++i) scales[i] = streamed<uint32_t>(w + plane_of<Blocks, 2>(blocks) + block * 12 + 4 * i);
-    scale = streamed<uint16_t>(w + plane_of<Blocks, 3>(blocks) + block * 2);
-  }
-  __device__ void unpack(int64_t piece, Unpacked& u) const {
-    const int j = static_cast<int>(piece % 8);
-#pragma unroll
-    for (int i = 0; i < 8; ++i) u.codes[i] = (codes.word(i) >> 2 * (j % 4) & 0x03030303u) | (third.word(i) >> j & 0x01010101u) << 2;
-    const float all = half_of(scale);
-#pragma unroll
-    for (int i = 0; i < 2; ++i) {
-      const int group = 2 * j + i;
-      const uint32_t word = group % 8 < 4 ? scales[0] : scales[1];
-      const uint32_t low = word >> 8 * (group % 4) >> 4 * (group / 8) & 15, high = scales[2] >> 8 * (group % 4) >> 2 * (group / 4) & 3;
-      u.scale[i] = all * static_cast<float>(static_cast<int>(low | high << 4) - 32);
-      u.offset[i] = 0;
-    }
-  }
-};
-
-// Element i of the piece without its scale, exactly: 2²³ + code as a float, less 2²³ and the bias.
-template <class B> __device__ inline float code_of(const Unpacked& u, int i) {
-  const uint32_t bits = __byte_perm(u.codes[i / 4], 0x4b000000u, 0x7440u | static_cast<uint32_t>(i % 4));
-  return __uint_as_float(bits) - (8388608.0f + static_cast<float>(B::kBias));
+template <class B> __device__ inline PlaceOfPiece place_of(const void* w, int row, int piece, int pieces_of_row) {
+  constexpr int kPiecesAcross = kTileColumns / kPiece;
+  const int64_t tiles_across = (pieces_of_row + kPiecesAcross - 1) / kPiecesAcross;
+  const int64_t tile = row / kTileRows * tiles_across + piece / kPiecesAcross;
+  return {static_cast<const uint8_t*>(w) + tile * B::kTileBytes, place_in_tile(row % kTileRows, piece % kPiecesAcross)};
 }
 
 // Calls f(Blocks<type>{}).
