@@ -65,14 +65,18 @@ __global__ void __launch_bounds__(kStepThreads)
   follow_previous();
   Cells<kMostChannels> cells;
   cells.read(p, state_head, column, lane);
-  if (leads) step.enter(in, out, sequence, first, stage);
+  if (leads) {
+    step.read(in, out, sequence, first);
+    step.enter(in, sequence, first, stage, /*keeps=*/true);
+  }
   __syncthreads();
   advance_all<false>(cells, stage, 1, column, lane, parts);
   cells.write(p, state_head, column, lane);
   __syncthreads();
   if (!leads) return;
   float y[2] = {parts.sum(0, 2 * thread), parts.sum(0, 2 * thread + 1)};
-  step.leave(out, sequence, first, y);
+  step.leave(out, y);
+  store(out.y + sequence * out.y_pitch + first, y);
 }
 
 }  // namespace

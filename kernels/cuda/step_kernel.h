@@ -12,12 +12,13 @@ namespace linea::cuda {
 struct StepInstruction;
 struct StepCopy;
 
-// On the device. `arrivals` counts blocks at barriers: zero before the first launch.
+// On the device. `arrivals` counts blocks at barriers, `begun` those that have begun: zero before the first launch.
 struct StepProgram {
   const StepInstruction* instructions;
   const StepCopy* copies;
   int instruction_count, copy_count;
   uint64_t* arrivals;
+  unsigned long long* begun;
 };
 
 // `type`: of the activations.

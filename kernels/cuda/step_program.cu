@@ -11,6 +11,7 @@
 #include "kernels/cuda/device_facts.h"
 #include "kernels/cuda/graph.h"
 #include "kernels/cuda/step_kernel.h"
+#include "kernels/cuda/step_links.h"
 
 namespace linea {
 namespace cuda {
@@ -19,33 +20,6 @@ namespace {
 constexpr size_t kFewestInstructions = 6;  // of a program; fewer are launched one by one
 
 thread_local StepRecorder* current_recorder = nullptr;
-
-struct Range {
-  const char *begin, *end;
-};
-
-Range range_of(const Tensor& t) {
-  int64_t last = 0;
-  for (int i = 0; i < t.rank(); ++i) last += (t.dim(i) - 1) * t.stride(i);
-  const auto* begin = static_cast<const char*>(t.raw());
-  return {begin, begin + (last + 1) * bytes_of(t.dtype())};
-}
-
-bool overlap(const Range& a, const Range& b) { return a.begin < b.end && b.begin < a.end; }
-bool overlap(const std::vector<Range>& a, const std::vector<Range>& b) {
-  return std::any_of(a.begin(), a.end(),
-                     [&](const Range& x) { return std::any_of(b.begin(), b.end(), [&](const Range& y) { return overlap(x, y); }); });
-}
-
-std::vector<Range> ranges_of(std::initializer_list<const Tensor*> tensors) {
-  std::vector<Range> ranges;
-  for (const Tensor* t : tensors) {
-    if (t->defined()) ranges.push_back(range_of(*t));
-  }
-  return ranges;
-}
-
-void append(std::vector<Range>& to, const std::vector<Range>& from) { to.insert(to.end(), from.begin(), from.end()); }
 
 bool is_whole(const Tensor& t) { return is_aligned(t.raw(), t.dim(-1) * bytes_of(t.dtype())); }
 
@@ -65,7 +39,8 @@ int64_t segment_of(int64_t row_bytes) {
 // Products of one instruction while they are put together.
 struct ProductsBuilder {
   StepProducts all = {};
-  std::vector<Range> reads, writes;
+  std::vector<StepRow> takes, gives;
+  std::vector<MemoryRange> reads;
   int64_t input_bytes = 0, outputs = 0;
 
   int input_of(const Tensor& x) {
@@ -85,12 +60,18 @@ struct ProductsBuilder {
     int input = input_of(p.x);
     if (input < 0) {
       input = all.inputs++;
-      all.input[input] = {p.x.raw(), static_cast<int>(p.x.dim(-1) * bytes_of(p.x.dtype())), static_cast<int>(input_bytes)};
+      all.input[input] = {p.x.raw(), nullptr, static_cast<int>(p.x.dim(-1) * bytes_of(p.x.dtype())), static_cast<int>(input_bytes)};
       input_bytes += bytes_in(p.x);
-      append(reads, ranges_of({&p.x}));
+      takes.push_back(row_of(p.x, [input](StepInstruction& i, uint32_t* words) { body_of<StepProducts>(i).input[input].words = words; }));
     }
-    append(reads, ranges_of({&p.residual, &args.gate}));
-    append(writes, ranges_of({&p.y}));
+    const int index = all.count;
+    const auto of = [index](StepInstruction& i) -> StepProduct& { return body_of<StepProducts>(i).product[index]; };
+    if (p.residual.defined()) {
+      takes.push_back(row_of(p.residual, [of](StepInstruction& i, uint32_t* words) { of(i).residual_words = words; }));
+    }
+    append(reads, ranges_of({&args.gate}));
+    gives.push_back(row_of(
+        p.y, [of](StepInstruction& i, uint32_t* words) { of(i).y_words = words; }, [of](StepInstruction& i) { of(i).base.y = nullptr; }));
     StepProduct& product = all.product[all.count++];
     product = {};
     product.base = product_base(p.x, p.w->data, p.y, p.bias, p.residual);
@@ -101,6 +82,13 @@ struct ProductsBuilder {
     product.segment_bytes = static_cast<int>(segment_of(product.row_bytes));
     all.segment_shift = segment_shift_of(product.row_bytes);
     outputs += product.base.out;
+  }
+  // The first input, which was taken as it lies, is made by every block from `x` instead.
+  void make_norm(const StepNorm& norm, const std::vector<MemoryRange>& x) {
+    all.has_norm = true;
+    all.norm = norm;
+    gives.push_back({takes[0].ranges, {}, [](StepInstruction& i) { body_of<StepProducts>(i).norm.y = nullptr; }});
+    takes[0] = {x, [](StepInstruction& i, uint32_t* words) { body_of<StepProducts>(i).norm.words = words; }, {}};
   }
   // Deals the outputs out: every warp of the device shall have a piece before one has more.
   bool finish(int processors) {
@@ -145,14 +133,6 @@ void append_copies(const StepProducts& all, std::vector<StepCopy>& copies) {
 
 }  // namespace
 
-struct StepRecorder::Taken {
-  StepInstruction instruction = {};
-  std::vector<Range> reads, writes;
-  std::vector<std::function<void()>> plain;
-
-  template <class Body> Body& body() { return *reinterpret_cast<Body*>(instruction.body); }
-};
-
 bool runs_step_programs(int device) {
   static const bool are_wanted = [] {
     const char* setting = std::getenv("LINEA_CUDA_PROGRAMS");
@@ -177,8 +157,8 @@ bool StepRecorder::has_type(DType type) {
   return type_ == type;
 }
 
-StepRecorder::Taken& StepRecorder::take(StepKind kind, std::function<void()> plain) {
-  Taken& taken = taken_.emplace_back();
+StepTaken& StepRecorder::take(StepKind kind, std::function<void()> plain) {
+  StepTaken& taken = taken_.emplace_back();
   taken.instruction.kind = kind;
   taken.plain.push_back(std::move(plain));
   return taken;
@@ -186,16 +166,16 @@ StepRecorder::Taken& StepRecorder::take(StepKind kind, std::function<void()> pla
 
 // States are read before the barrier that comes before their instruction, so nothing that was taken may write them.
 bool StepRecorder::is_settled(const Tensor& state) const {
-  return std::none_of(taken_.begin(), taken_.end(), [&](const Taken& t) { return overlap(t.writes, ranges_of({&state})); });
+  return std::none_of(taken_.begin(), taken_.end(), [&](const StepTaken& t) { return t.writes_any_of(ranges_of({&state})); });
 }
 
 // A norm that was taken last and gives x becomes part of the products, unless it replaces what it reads.
 bool StepRecorder::joins_norm(const Tensor& x) const {
   if (taken_.empty() || taken_.back().instruction.kind != StepKind::kNorm) return false;
-  const Taken& last = taken_.back();
+  const StepTaken& last = taken_.back();
   const auto& groups = last.instruction.as<StepGroups>();
   return groups.groups == 1 && groups.norm.y == x.raw() && groups.norm.dim == x.dim(-1) && x.dtype() == type_ &&
-         !overlap(last.reads, last.writes);
+         !last.reads_any_of(ranges_of(last.gives));
 }
 
 bool StepRecorder::project(std::span<const Projection> projections, const LinearArgs& args, std::function<void()> plain) {
@@ -213,22 +193,19 @@ bool StepRecorder::project(std::span<const Projection> projections, const Linear
     if (!b.finish(processors_of(device_))) return false;
   }
   std::vector<std::function<void()>> before;
-  if (instructions.size() == 1 && joins_norm(projections[0].x)) {
-    ProductsBuilder& b = instructions[0];
-    b.all.has_norm = true;
-    b.all.norm = taken_.back().instruction.as<StepGroups>().norm;
-    append(b.reads, taken_.back().reads);
-    append(b.writes, taken_.back().writes);
+  if (instructions.size() == 1 && joins_norm(projections[0].x) && !taken_.back().reads_any_of(ranges_of(instructions[0].gives))) {
     before = std::move(taken_.back().plain);
+    instructions[0].make_norm(taken_.back().instruction.as<StepGroups>().norm, taken_.back().takes[0].ranges);
     taken_.pop_back();
   }
   for (ProductsBuilder& b : instructions) {
-    Taken& taken = take(StepKind::kProducts, std::exchange(plain, [] {}));
+    StepTaken& taken = take(StepKind::kProducts, std::exchange(plain, [] {}));
     taken.plain.insert(taken.plain.begin(), before.begin(), before.end());
     before.clear();
     taken.body<StepProducts>() = b.all;
+    taken.takes = std::move(b.takes);
+    taken.gives = std::move(b.gives);
     taken.reads = std::move(b.reads);
-    taken.writes = std::move(b.writes);
   }
   return true;
 }
@@ -240,24 +217,28 @@ bool StepRecorder::mix(const Tensor& x, const Tensor& w, const Tensor& bias, con
                      mixes.size() <= kStepMixes && has_vectors(dim, {&x, &w, &bias}) && has_type(mixes[0].y.dtype()) &&
                      (x.dtype() == DType::kF32 || x.dtype() == type_) && is_settled(state);
   if (!suits) return false;
-  Taken& taken = take(StepKind::kMix, std::move(plain));
+  StepTaken& taken = take(StepKind::kMix, std::move(plain));
   auto& mix = taken.body<StepMix>();
   mix = {.x = x.raw(),
+         .words = nullptr,
          .w = floats(w),
          .bias = floats(bias),
          .state = state.data<float>(),
          .m = {},
          .y = {},
+         .y_words = {},
          .dim = static_cast<int>(dim),
          .mixes = static_cast<int>(mixes.size()),
          .eps = 1e-5f,
          .x_type = x.dtype()};
-  taken.reads = ranges_of({&x, &state});
-  taken.writes = ranges_of({&state});
+  taken.takes.push_back(row_of(x, [](StepInstruction& instruction, uint32_t* words) { body_of<StepMix>(instruction).words = words; }));
+  taken.reads = taken.writes = ranges_of({&state});
   for (size_t i = 0; i < mixes.size(); ++i) {
     mix.m[i] = floats(mixes[i].m);
     mix.y[i] = mixes[i].y.raw();
-    taken.writes.push_back(range_of(mixes[i].y));
+    taken.gives.push_back(row_of(
+        mixes[i].y, [i](StepInstruction& instruction, uint32_t* words) { body_of<StepMix>(instruction).y_words[i] = words; },
+        [i](StepInstruction& instruction) { body_of<StepMix>(instruction).y[i] = nullptr; }));
   }
   return true;
 }
@@ -267,8 +248,9 @@ bool StepRecorder::norm(const Tensor& x, const Tensor& w, const Tensor& y, const
   const bool suits = x.rows() == 1 && size <= kStepThreads * kStepNormVectors * kVector && has_vectors(size, {&x, &y, &w, &args.bias}) &&
                      has_type(y.dtype()) && (x.dtype() == DType::kF32 || x.dtype() == type_);
   if (!suits) return false;
-  Taken& taken = take(StepKind::kNorm, std::move(plain));
+  StepTaken& taken = take(StepKind::kNorm, std::move(plain));
   taken.body<StepGroups>() = {.norm = {.x = x.raw(),
+                                       .words = nullptr,
                                        .w = floats(w),
                                        .bias = floats(args.bias),
                                        .y = y.raw(),
@@ -277,8 +259,8 @@ bool StepRecorder::norm(const Tensor& x, const Tensor& w, const Tensor& y, const
                                        .centre = args.centre,
                                        .x_type = x.dtype()},
                               .groups = static_cast<int>(args.groups)};
-  taken.reads = ranges_of({&x});
-  taken.writes = ranges_of({&y});
+  taken.takes.push_back(row_of(x, [](StepInstruction& i, uint32_t* words) { body_of<StepGroups>(i).norm.words = words; }));
+  taken.gives.push_back({ranges_of({&y})});
   return true;
 }
 
@@ -286,7 +268,7 @@ bool StepRecorder::norm(const Tensor& x, const Tensor& w, const Tensor& y, const
 bool StepRecorder::convolve(const Tensor& x, const Tensor& w, const Tensor& bias, const Tensor& state, const Tensor& y,
                             Activation activation, std::function<void()> plain) {
   if (taken_.empty() || taken_.back().instruction.kind != StepKind::kProducts) return false;
-  Taken& last = taken_.back();
+  StepTaken& last = taken_.back();
   auto& all = last.body<StepProducts>();
   const Product& p = all.product[0].base;
   const auto offset = static_cast<const char*>(x.raw()) - static_cast<const char*>(p.y);
@@ -299,12 +281,16 @@ bool StepRecorder::convolve(const Tensor& x, const Tensor& w, const Tensor& bias
                      .bias = floats(bias),
                      .window = state.data<float>(),
                      .y = y.raw(),
+                     .y_words = nullptr,
                      .first = static_cast<int>(first),
                      .dim = static_cast<int>(dim),
                      .taps = static_cast<int>(w.dim(0)),
                      .activation = activation};
   append(last.reads, ranges_of({&state}));
-  append(last.writes, ranges_of({&state, &y}));
+  append(last.writes, ranges_of({&state}));
+  last.gives.push_back(row_of(
+      y, [](StepInstruction& i, uint32_t* words) { body_of<StepProducts>(i).convolution.y_words = words; },
+      [](StepInstruction& i) { body_of<StepProducts>(i).convolution.y = nullptr; }));
   last.plain.push_back(std::move(plain));
   return true;
 }
@@ -314,33 +300,70 @@ bool StepRecorder::rwkv7_heads(const Rwkv7Inputs& in, const Tensor& state, const
   const int64_t size = y.dim(1) / in.heads;
   if (y.dim(0) != 1 || size != kStepHead || !has_type(y.dtype()) || !has_vectors(in) || !has_vectors(out, y)) return false;
   if (!is_settled(state)) return false;
-  Taken& taken = take(StepKind::kRwkv7Heads, std::move(plain));
+  StepTaken& taken = take(StepKind::kRwkv7Heads, std::move(plain));
   with_type(type_, "step", [&](auto tag) {
     using T = typename decltype(tag)::type;
-    taken.body<StepRwkv7Heads<T>>() = {inputs_op<T>(in), head_params(in, out, state, y), outputs_op<T>(out, y)};
+    using Body = StepRwkv7Heads<T>;
+    auto& body = taken.body<Body>();
+    body.in = inputs_op<T>(in);
+    body.recurrence = head_params(in, out, state, y);
+    body.out = outputs_op<T>(out, y);
+    body.keeps_inputs = body.keeps_y = true;
+    const auto takes = [&](const Tensor& t, const uint32_t* Body::*words) {
+      if (!t.defined()) return;
+      taken.takes.push_back(row_of(t, [words](StepInstruction& i, uint32_t* place) {
+        body_of<Body>(i).*words = place;
+        body_of<Body>(i).takes_words = true;
+      }));
+    };
+    takes(in.k, &Body::k), takes(in.v, &Body::v), takes(in.rate, &Body::rate), takes(in.decay, &Body::decay);
+    takes(in.v_first, &Body::v_first), takes(in.share, &Body::share), takes(out.q, &Body::q), takes(out.g, &Body::g);
+    taken.gives.push_back(row_of(
+        y, [](StepInstruction& i, uint32_t* words) { body_of<Body>(i).y = words; },
+        [](StepInstruction& i) { body_of<Body>(i).keeps_y = false; }));
+    taken.gives.push_back(
+        {ranges_of({&in.k, &in.rate, &in.decay, &in.kk}), {}, [](StepInstruction& i) { body_of<Body>(i).keeps_inputs = false; }});
+    if (in.share.defined()) append(taken.gives.back().ranges, ranges_of({&in.v}));
   });
-  taken.reads = ranges_of({&in.k, &in.v, &in.rate, &in.decay, &in.v_first, &in.share, &out.q, &out.g, &state});
-  taken.writes = ranges_of({&in.k, &in.v, &in.rate, &in.decay, &in.kk, &state, &y});
+  taken.takes_words_together = true;
+  taken.reads = taken.writes = ranges_of({&state});
   return true;
 }
 
 bool StepRecorder::mamba2_heads(const Mamba2Heads& in, const Tensor& state, const Tensor& y, std::function<void()> plain) {
   if (y.dim(0) != 1 || in.q.dim(2) > kStepKeys || !has_type(y.dtype()) || !is_settled(state)) return false;
-  Taken& taken = take(StepKind::kRecurrence, std::move(plain));
-  taken.body<StepRecurrence>() = {mamba2_params(in, state, y), static_cast<int>(in.v.dim(1))};
-  taken.reads = ranges_of({&in.q, &in.k, &in.v, &in.step, &in.gate, &state});
-  taken.writes = ranges_of({&state, &y});
+  StepTaken& taken = take(StepKind::kRecurrence, std::move(plain));
+  auto& body = taken.body<StepRecurrence>();
+  body.recurrence = mamba2_params(in, state, y);
+  body.heads = static_cast<int>(in.v.dim(1));
+  body.keeps_y = true;
+  const bool has_vectors = in.gate.defined() && is_whole(in.q) && is_whole(in.k) && is_whole(in.v) && is_whole(in.gate);
+  const auto takes = [&](const Tensor& t, const uint32_t* StepRecurrence::*words) {
+    taken.takes.push_back({ranges_of({&t})});
+    if (!has_vectors) return;
+    taken.takes.back().set_words = [words](StepInstruction& i, uint32_t* place) {
+      body_of<StepRecurrence>(i).*words = place;
+      body_of<StepRecurrence>(i).takes_words = true;
+    };
+  };
+  takes(in.q, &StepRecurrence::q), takes(in.k, &StepRecurrence::k), takes(in.v, &StepRecurrence::v);
+  takes(in.step, &StepRecurrence::step), takes(in.gate, &StepRecurrence::gate);
+  taken.gives.push_back(row_of(
+      y, [](StepInstruction& i, uint32_t* words) { body_of<StepRecurrence>(i).y = words; },
+      [](StepInstruction& i) { body_of<StepRecurrence>(i).keeps_y = false; }));
+  taken.takes_words_together = true;
+  taken.reads = taken.writes = ranges_of({&state});
   return true;
 }
 
 void StepRecorder::flush() {
   if (taken_.empty() || submitting_) return;
   submitting_ = true;
-  const std::vector<Taken> taken = std::exchange(taken_, {});
+  std::vector<StepTaken> taken = std::exchange(taken_, {});
   if (taken.size() >= kFewestInstructions) {
-    submit_program(taken);
+    submit_program(std::move(taken));
   } else {
-    for (const Taken& t : taken) {
+    for (const StepTaken& t : taken) {
       for (const auto& plain : t.plain) plain();
     }
   }
@@ -348,19 +371,7 @@ void StepRecorder::flush() {
 }
 
 // A barrier comes before every instruction that touches what one since the last barrier writes, or writes what one reads.
-void StepRecorder::submit_program(const std::vector<Taken>& taken) {
-  std::vector<StepInstruction> instructions;
-  std::vector<StepCopy> copies;
-  std::vector<Range> reads, writes;
-  for (const Taken& t : taken) {
-    StepInstruction& instruction = instructions.emplace_back(t.instruction);
-    instruction.waits = overlap(t.reads, writes) || overlap(t.writes, writes) || overlap(t.writes, reads);
-    if (instruction.waits) reads.clear(), writes.clear();
-    append(reads, t.reads);
-    append(writes, t.writes);
-    if (instruction.kind == StepKind::kProducts) append_copies(instruction.as<StepProducts>(), copies);
-  }
-  const cudaStream_t stream = enter_();
+void StepRecorder::submit_program(std::vector<StepTaken> taken) {
   const auto kept = std::make_shared<std::vector<Tensor>>();
   const auto upload = [&](const void* values, size_t bytes) {
     const Tensor host({std::max<int64_t>(static_cast<int64_t>(bytes), 1)}, DType::kU8);
@@ -368,13 +379,30 @@ void StepRecorder::submit_program(const std::vector<Taken>& taken) {
     const OutsideRecording outside;
     return kept->emplace_back(host.to({DeviceKind::kCuda, device_})).raw();
   };
-  constexpr uint64_t kNobody = 0;
+  const cudaStream_t stream = enter_();
+  StepLinks links(taken);
+  const std::vector<char> no_words(static_cast<size_t>(links.word_bytes()));
+  links.set_words(static_cast<char*>(upload(no_words.data(), no_words.size())));
+  std::vector<StepInstruction> instructions;
+  std::vector<StepCopy> copies;
+  std::vector<MemoryRange> reads, writes;
+  for (const StepTaken& t : taken) {
+    StepInstruction& instruction = instructions.emplace_back(t.instruction);
+    instruction.waits = overlap(t.reads, writes) || overlap(t.writes, writes) || overlap(t.writes, reads);
+    if (instruction.waits) reads.clear(), writes.clear();
+    append(reads, t.reads);
+    append(writes, t.writes);
+    if (instruction.kind == StepKind::kProducts) append_copies(instruction.as<StepProducts>(), copies);
+  }
+  constexpr uint64_t kNobody[2] = {};
+  auto* counts = static_cast<uint64_t*>(upload(kNobody, sizeof(kNobody)));
   launch_step(type_,
               {.instructions = static_cast<StepInstruction*>(upload(instructions.data(), instructions.size() * sizeof(StepInstruction))),
                .copies = static_cast<StepCopy*>(upload(copies.data(), copies.size() * sizeof(StepCopy))),
                .instruction_count = static_cast<int>(instructions.size()),
                .copy_count = static_cast<int>(copies.size()),
-               .arrivals = static_cast<uint64_t*>(upload(&kNobody, sizeof(kNobody)))},
+               .arrivals = counts,
+               .begun = reinterpret_cast<unsigned long long*>(counts + 1)},
               device_, stream);
   if (recording_stream()) keep_with_recording(kept);
 }

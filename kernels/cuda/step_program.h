@@ -2,7 +2,8 @@
 //
 // A step reads every weight once for one row of x, so that launches cost as much as work: each begins with nothing on its way from memory.
 // A step program is a list of instructions for a kernel that stays on the machine for the whole step, one block a processor. Its warps ask
-// for the weights of the next instructions while they wait for each other, so that memory never rests.
+// for the weights of the next instructions while they wait for each other, so that memory rests little. What one instruction takes of
+// another goes as words that tell themselves whether they are there (device/step_words.cuh); where it cannot, the blocks meet at a barrier.
 //
 // A StepRecorder takes ops instead of a stream: the backend offers it each, and what it does not take makes it submit what it has first.
 // Short lists are submitted op by op, as they would be without it.
@@ -20,6 +21,7 @@
 namespace linea::cuda {
 
 enum class StepKind : int;  // device/step.cuh
+struct StepTaken;           // step_links.h
 
 // Whether the device runs step programs: Hopper. LINEA_CUDA_PROGRAMS=0 turns them off, for comparisons.
 bool runs_step_programs(int device);
@@ -49,20 +51,18 @@ class StepRecorder {
   void flush();
 
  private:
-  struct Taken;
-
-  Taken& take(StepKind kind, std::function<void()> plain);
+  StepTaken& take(StepKind kind, std::function<void()> plain);
   bool joins_norm(const Tensor& x) const;
   bool is_settled(const Tensor& state) const;
   bool has_type(DType type);
-  void submit_program(const std::vector<Taken>& taken);
+  void submit_program(std::vector<StepTaken> taken);
 
   int device_;
   std::function<cudaStream_t()> enter_;
   StepRecorder* outer_;
   bool submitting_ = false;
   DType type_;  // of the activations; kBool before the first
-  std::vector<Taken> taken_;
+  std::vector<StepTaken> taken_;
 };
 
 }  // namespace linea::cuda

@@ -135,7 +135,7 @@ template <class T> struct Rwkv7OutputsOp {
 // what it gives to the output. Every value is rounded where rwkv7_inputs, linear_recurrence and rwkv7_outputs store it.
 template <class T> struct HeadStep {
   float k_k[2], k_a[2], u[2], norm_w[2], norm_bias[2];
-  float q[2], k[2], v[2], g[2];
+  float q[2], k[2], v[2], g[2], rate[2], decay[2], first[2], share[2];
 
   __device__ void read_weights(const Rwkv7InputsOp<T>& in, const Rwkv7OutputsOp<T>& out, int c) {
     load(in.k_k + c, k_k);
@@ -145,8 +145,7 @@ template <class T> struct HeadStep {
     load(out.bias + c, norm_bias);
   }
 
-  template <class Stage> __device__ void enter(const Rwkv7InputsOp<T>& in, const Rwkv7OutputsOp<T>& out, int64_t row, int c, Stage& stage) {
-    float rate[2], decay[2], first[2], share[2], direction[2];
+  __device__ void read(const Rwkv7InputsOp<T>& in, const Rwkv7OutputsOp<T>& out, int64_t row, int c) {
     load(in.k + row * in.k_pitch + c, k);
     load(in.rate + row * in.rate_pitch + c, rate);
     load(in.decay + row * in.decay_pitch + c, decay);
@@ -157,6 +156,11 @@ template <class T> struct HeadStep {
     }
     load(out.q + row * out.q_pitch + c, q);
     load(out.g + row * out.g_pitch + c, g);
+  }
+
+  // `keeps`: what replaces the inputs is stored too.
+  template <class Stage> __device__ void enter(const Rwkv7InputsOp<T>& in, int64_t row, int c, Stage& stage, bool keeps) {
+    float direction[2];
     const float factor = direction_factor(sum_lanes(squares_of(k, k_k, 0.0f)));
     change_keys<T>(k, rate, direction, k_k, k_a, factor);
     const int i = static_cast<int>(threadIdx.x) * 2;
@@ -172,6 +176,7 @@ template <class T> struct HeadStep {
     store(&stage.b[0][i], rate);
     store(&stage.v[0][i], v);
     if (threadIdx.x == 0) stage.scale[0] = 1.0f;
+    if (!keeps) return;
     store(in.k + row * in.k_pitch + c, k);
     store(in.kk + row * in.kk_pitch + c, direction);
     store(in.rate + row * in.rate_pitch + c, rate);
@@ -179,7 +184,8 @@ template <class T> struct HeadStep {
     if (in.share) store(in.v + row * in.v_pitch + c, v);
   }
 
-  __device__ void leave(const Rwkv7OutputsOp<T>& out, int64_t row, int c, float (&y)[2]) const {
+  // y becomes what is stored.
+  __device__ void leave(const Rwkv7OutputsOp<T>& out, float (&y)[2]) const {
     float sum = 0, score = 0, squares = 0;
 #pragma unroll
     for (int j = 0; j < 2; ++j) {
@@ -194,7 +200,6 @@ template <class T> struct HeadStep {
     const float factor = 1.0f / sqrtf(sum_lanes(squares) / static_cast<float>(out.size) + out.eps);
 #pragma unroll
     for (int j = 0; j < 2; ++j) y[j] = fmaf(v[j], score, fmaf((y[j] - mean) * factor, norm_w[j], norm_bias[j])) * g[j];
-    store(out.y + row * out.y_pitch + c, y);
   }
 };
 

@@ -1,7 +1,7 @@
 // kernels/cuda/device/step.cuh: the instructions of a step program (step_program.h), as they lie in device memory.
 //
-// All blocks of the one kernel go through the instructions together. An instruction that needs what earlier ones gave begins with a barrier
-// across the grid (`waits`); constants and weights are asked for before it.
+// All blocks of the one kernel go through the instructions together. An instruction that needs what earlier ones gave takes it as words
+// (step_words.cuh), or begins with a barrier across the grid (`waits`); constants and weights are asked for before.
 #pragma once
 
 #include "kernels/cuda/device/products.cuh"
@@ -31,8 +31,12 @@ struct StepShares {
 };
 
 // A product's matrix in units of 2^unit_shift outputs; a unit is one piece, or 2^segment_shift of them where its row is long.
+// A `words` is where a row lies as others of the program take it or were given it (step_words.cuh); null: it lies in memory as it is. A row
+// that only this program reads is in words alone: then its address is null.
 struct StepProduct {
   Product base;
+  const uint32_t* residual_words;
+  uint32_t* y_words;
   int input;
   int first_unit, unit_shift;
   int row_bytes, segment_bytes;
@@ -51,12 +55,14 @@ static_assert(sizeof(StepCopy) == 64);
 
 struct StepInput {
   const void* x;
+  const uint32_t* words;
   int bytes, place;  // place: in the inputs' shared memory
 };
 
 // y = (x - mean) · factor ⊙ w + bias of one row; the mean is zero where not `centre`.
 struct StepNorm {
   const void* x;
+  const uint32_t* words;
   const float *w, *bias;  // bias may be null
   void* y;
   int dim;
@@ -70,6 +76,7 @@ struct StepConvolution {
   const float *w, *bias;  // bias may be null
   float* window;
   void* y;
+  uint32_t* y_words;
   int first, dim, taps;  // no taps: none
   Activation activation;
 };
@@ -87,16 +94,18 @@ struct StepProducts {
 
 struct StepMix {
   const void* x;
+  const uint32_t* words;
   const float *w, *bias;
   float* state;
   const float* m[kStepMixes];
   void* y[kStepMixes];
+  uint32_t* y_words[kStepMixes];
   int dim, mixes;
   float eps;
   DType x_type;
 };
 
-constexpr int kStepBodyBytes = 2032;
+constexpr int kStepBodyBytes = 2544;
 struct alignas(16) StepInstruction {
   StepKind kind;
   int waits;
@@ -108,6 +117,6 @@ struct alignas(16) StepInstruction {
     return *reinterpret_cast<const Body*>(body);
   }
 };
-static_assert(sizeof(StepInstruction) == 2048);
+static_assert(sizeof(StepInstruction) == kStepBodyBytes + 16);
 
 }  // namespace linea::cuda

@@ -19,6 +19,7 @@ struct alignas(128) Shared {
   float sums[2][kStepWarps];
   uint64_t piece_here[kStepSlots], slot_free[kStepSlots], instruction_here[kStepKnown];
   uint64_t expected;  // arrivals at the last barrier, for thread 0
+  uint32_t mark;      // of the launch, in the upper 16 bits of what it gives (step_words.cuh)
   // What the block is at, here and not in registers, which a call would send to memory and back.
   int current;      // instruction
   int first_piece;  // of it among all of the block's
@@ -130,6 +131,8 @@ __device__ inline void begin(const StepProgram& program) {
   uint64_t arrived;
   asm volatile("ld.acquire.gpu.global.u64 %0, [%1];" : "=l"(arrived) : "l"(program.arrivals) : "memory");
   shared.expected = arrived / gridDim.x * gridDim.x;  // others may have arrived at the first barrier already
+  // All blocks of a launch count themselves; that no row carries the mark beforehand takes a mark that is not zero.
+  shared.mark = static_cast<uint32_t>(atomicAdd(program.begun, 1u) / gridDim.x % 0xffffu + 1) << 16;
   shared.current = 0;
   shared.first_piece = 0;
   for (int i = 0; i < min(kStepKnown, program.instruction_count); ++i) ask_for_instruction(i);

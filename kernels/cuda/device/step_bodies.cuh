@@ -17,11 +17,17 @@ template <class T> struct StepRwkv7Heads {
   Rwkv7InputsOp<T> in;
   RecurrenceParams recurrence;
   Rwkv7OutputsOp<T> out;
+  const uint32_t *k, *rate, *decay, *v, *v_first, *share, *q, *g;  // their words, all or none
+  uint32_t* y;
+  bool takes_words, keeps_inputs, keeps_y;
 };
 
 struct StepRecurrence {
   RecurrenceParams recurrence;
   int heads;
+  const uint32_t *q, *k, *v, *step, *gate;  // likewise
+  uint32_t* y;
+  bool takes_words, keeps_y;
 };
 
 }  // namespace linea::cuda

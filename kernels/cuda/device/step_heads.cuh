@@ -5,10 +5,42 @@
 #include "kernels/cuda/device/rwkv7.cuh"
 #include "kernels/cuda/device/step_block.cuh"
 #include "kernels/cuda/device/step_bodies.cuh"
+#include "kernels/cuda/device/step_words.cuh"
 
 namespace linea::cuda::step {
 
 #if LINEA_HOPPER_CODE
+
+// The two channels from c on, all on their way at once.
+template <class T> __device__ inline void take(const StepRwkv7Heads<T>& all, int c, HeadStep<T>& step) {
+  const uint32_t mark = own_mark();
+  RowPart<2 * sizeof(T)> k, rate, v, v_first, share, q, g;
+  RowPart<8> decay;
+  uint32_t missing;
+  do {
+    k.load(words_at<T>(all.k, c));
+    rate.load(words_at<T>(all.rate, c));
+    decay.load(words_at<float>(all.decay, c));
+    v.load(words_at<T>(all.v, c));
+    q.load(words_at<T>(all.q, c));
+    g.load(words_at<T>(all.g, c));
+    missing = k.missing(mark) | rate.missing(mark) | decay.missing(mark) | v.missing(mark) | q.missing(mark) | g.missing(mark);
+    if (all.in.share) {
+      v_first.load(words_at<T>(all.v_first, c));
+      share.load(words_at<T>(all.share, c));
+      missing |= v_first.missing(mark) | share.missing(mark);
+    }
+  } while (missing);
+  k.template unpack<T>(step.k);
+  rate.template unpack<T>(step.rate);
+  decay.template unpack<float>(step.decay);
+  v.template unpack<T>(step.v);
+  q.template unpack<T>(step.q);
+  g.template unpack<T>(step.g);
+  if (!all.in.share) return;
+  v_first.template unpack<T>(step.first);
+  share.template unpack<T>(step.share);
+}
 
 template <class T> __device__ __noinline__ void run_rwkv7_heads(const StepInstruction& instruction) {
   struct Memory {
@@ -29,7 +61,10 @@ template <class T> __device__ __noinline__ void run_rwkv7_heads(const StepInstru
     if (works) cells.read(all.recurrence, head, column, lane);
     if (!met) meet(instruction);
     met = true;
-    if (leads) step.enter(all.in, all.out, 0, first, memory.stage);
+    if (leads) {
+      all.takes_words ? take(all, first, step) : step.read(all.in, all.out, 0, first);
+      step.enter(all.in, 0, first, memory.stage, all.keeps_inputs);
+    }
     sync_workers();
     if (works) {
       advance_all<false>(cells, memory.stage, 1, column, lane, memory.parts);
@@ -38,32 +73,77 @@ template <class T> __device__ __noinline__ void run_rwkv7_heads(const StepInstru
     sync_workers();
     if (!leads) continue;
     float y[2] = {memory.parts.sum(0, 2 * thread), memory.parts.sum(0, 2 * thread + 1)};
-    step.leave(all.out, 0, first, y);
+    step.leave(all.out, y);
+    if (all.keeps_y) store(all.out.y + first, y);
+    if (all.y) give_pair<T>(all.y, y, first);
   }
   if (!met) meet(instruction);
 }
 
+template <class T> struct RecurrenceMemory {
+  Stage<1, kStepKeys, kStepHead, false> stage;
+  Parts<1, kStepHead> parts;
+  RecurrenceParams params;  // which find the vectors here
+  alignas(16) T q[kStepKeys], k[kStepKeys], v[kStepHead], gate[kStepHead], step[16 / sizeof(T)];
+};
+
+// kWidth elements a lane, from words where the row's own element `first` lies.
+template <class T> __device__ inline void take_vector(const uint32_t* words, int64_t first, int size, T* to) {
+  constexpr int kWidth = 16 / sizeof(T);
+  const int i = own_lane() * kWidth;
+  if (i >= size) return;
+  RowPart<16> part;
+  do part.load(words_at<T>(words, static_cast<int>(first) + i));
+  while (part.missing(own_mark()));
+  *reinterpret_cast<uint4*>(to + i) = {part.pair(0), part.pair(1), part.pair(2), part.pair(3)};
+}
+
+// Columns of a head from words into shared memory, a vector a warp.
+template <class T> __device__ inline void take(const StepRecurrence& all, int head, int column, RecurrenceMemory<T>& memory) {
+  const RecurrenceParams& p = all.recurrence;
+  const int64_t group = head / p.heads_per_group;
+  const int columns = min(p.value_dim - column, kStepHead);
+  switch (own_warp()) {
+    case 0: take_vector(all.q, group * p.q_head, p.key_dim, memory.q); break;
+    case 1: take_vector(all.k, group * p.k_head, p.key_dim, memory.k); break;
+    case 2: take_vector(all.v, head * p.v_head + column, columns, memory.v); break;
+    case 3: take_vector(all.gate, head * p.gate_head + column, columns, memory.gate); break;
+    case 4:
+      if (own_lane() == 0) memory.step[0] = from_float<T>(take_element<T>(all.step, head));
+      break;
+    case 5:
+      if (own_lane() != 0) break;
+      memory.params = p;
+      memory.params.q = memory.q - group * p.q_head;
+      memory.params.k = memory.k - group * p.k_head;
+      memory.params.v = memory.v - head * p.v_head - column;
+      memory.params.gate = memory.gate - head * p.gate_head - column;
+      memory.params.step = memory.step - head;
+      break;
+    default: break;
+  }
+  sync_workers();
+}
+
 // A block takes up to 64 columns of a head.
 template <class T> __device__ __noinline__ void run_recurrence(const StepInstruction& instruction) {
-  struct Memory {
-    Stage<1, kStepKeys, kStepHead, false> stage;
-    Parts<1, kStepHead> parts;
-  };
+  using Memory = RecurrenceMemory<T>;
   static_assert(sizeof(Memory) <= kStepInputBytes);
   constexpr int kWorkers = workers_of(kStepHead);
   const auto& all = instruction.as<StepRecurrence>();
-  const RecurrenceParams& p = all.recurrence;
   auto& memory = *reinterpret_cast<Memory*>(own_shared().inputs);
+  const RecurrenceParams& p = all.takes_words ? memory.params : all.recurrence;
   const int thread = static_cast<int>(threadIdx.x), lane = thread % kKeyLanes, own_column = thread / kKeyLanes * kThreadColumns;
   const bool works = thread < kWorkers;
-  const int parts = (p.value_dim + kStepHead - 1) / kStepHead;
+  const int parts = (all.recurrence.value_dim + kStepHead - 1) / kStepHead;
   bool met = false;
   for (int item = static_cast<int>(blockIdx.x); item < all.heads * parts; item += static_cast<int>(gridDim.x)) {
     const int head = item / parts, column = item % parts * kStepHead;
     Cells<kStepKeys> cells;
-    if (works) cells.read(p, head, column + own_column, lane);
+    if (works) cells.read(all.recurrence, head, column + own_column, lane);
     if (!met) meet(instruction);
     met = true;
+    if (all.takes_words) take(all, head, column, memory);
     if (works) {
       Arriving<kWorkers, T, 1, kStepKeys, kStepHead, false> vectors;
       vectors.read(p, 0, 1, head, column, thread);
@@ -78,7 +158,9 @@ template <class T> __device__ __noinline__ void run_recurrence(const StepInstruc
     if (thread < kStepHead && column + thread < p.value_dim) {
       float y = fmaf(p.skip ? p.skip[head] : 0.0f, memory.stage.v[0][thread], memory.parts.sum(0, thread));
       if (p.gate) y *= silu(to_float(static_cast<const T*>(p.gate)[head * p.gate_head + column + thread]));
-      static_cast<T*>(p.y)[head * p.y_head + column + thread] = from_float<T>(y);
+      const int64_t output = head * p.y_head + column + thread;
+      if (all.keeps_y) static_cast<T*>(p.y)[output] = from_float<T>(y);
+      if (all.y) give<T>(all.y, y, static_cast<int>(output));
     }
     sync_workers();
   }

@@ -4,6 +4,7 @@
 #include "kernels/cuda/device/rwkv7.cuh"
 #include "kernels/cuda/device/step_block.cuh"
 #include "kernels/cuda/device/step_bodies.cuh"
+#include "kernels/cuda/device/step_words.cuh"
 
 namespace linea::cuda::step {
 
@@ -47,10 +48,18 @@ struct Row {
   }
 };
 
+// Where a row can be read, whose words are taken first if it has any.
+__device__ inline const void* row_at(const uint32_t* words, const void* x, int bytes) {
+  if (!words) return x;
+  take_row(words, bytes, own_shared().inputs);
+  sync_workers();
+  return own_shared().inputs;
+}
+
 // The norm of a row, into shared memory, or memory, or both.
 template <class T> __device__ __noinline__ void normalize_row(const StepNorm& norm, T* shared_row, T* row) {
   Row x, weights, offsets;
-  x.read<T>(norm.x, norm.x_type, norm.dim);
+  x.read<T>(row_at(norm.words, norm.x, norm.dim * bytes_of_type<T>(norm.x_type)), norm.x_type, norm.dim);
   weights.read<float>(norm.w, DType::kF32, norm.dim);
   if (norm.bias) offsets.read<float>(norm.bias, DType::kF32, norm.dim);
   const float factor = x.normalize(norm.dim, norm.centre, norm.eps).y;
@@ -70,6 +79,7 @@ template <class T> __device__ __noinline__ void run_norm(const StepInstruction& 
     const int64_t first = static_cast<int64_t>(group) * norm.dim;
     norm.w += first;
     if (norm.bias) norm.bias += first;
+    if (norm.words) norm.words += first * bytes_of_type<T>(norm.x_type) / 2;
     norm.x = norm.x_type == DType::kF32 ? static_cast<const void*>(static_cast<const float*>(norm.x) + first)
                                         : static_cast<const void*>(static_cast<const T*>(norm.x) + first);
     normalize_row<T>(norm, nullptr, static_cast<T*>(norm.y) + first);
@@ -92,11 +102,14 @@ template <class T> __device__ __noinline__ void run_mix(const StepInstruction& i
   meet(instruction);
   if (blockIdx.x * 32 >= static_cast<unsigned>(mix.dim)) return;
   Row row;
-  row.read<T>(mix.x, mix.x_type, mix.dim);
-  if (mixes || replaces) own = mix.x_type == DType::kF32 ? static_cast<const float*>(mix.x)[c] : to_float(static_cast<const T*>(mix.x)[c]);
+  const void* x = row_at(mix.words, mix.x, mix.dim * bytes_of_type<T>(mix.x_type));
+  row.read<T>(x, mix.x_type, mix.dim);
+  if (mixes || replaces) own = element_of(x, mix.x_type, c);
   const float2 moments = row.normalize(mix.dim, true, mix.eps);
   const float h = fmaf((own - moments.x) * moments.y, w, bias);
-  if (mixes) static_cast<T*>(mix.y[n])[c] = from_float<T>(fmaf(previous - h, share, h));
+  const float mixed = fmaf(previous - h, share, h);
+  if (mixes && mix.y[n]) static_cast<T*>(mix.y[n])[c] = from_float<T>(mixed);
+  if (mixes && mix.y_words[n]) give<T>(mix.y_words[n], mixed, c);
   if (replaces) mix.state[c] = h;
 }
 

@@ -5,6 +5,7 @@
 #include "kernels/cuda/device/rwkv7.cuh"
 #include "kernels/cuda/device/step_block.cuh"
 #include "kernels/cuda/device/step_norms.cuh"
+#include "kernels/cuda/device/step_words.cuh"
 
 namespace linea::cuda::step {
 
@@ -82,7 +83,9 @@ template <class T> __device__ inline void convolve(const StepConvolution& conv, 
   for (int j = 0; j < kStepTaps; ++j) {
     if (j < conv.taps) sum = fmaf(conv.w[j * conv.dim + c], window[j], sum);
   }
-  static_cast<T*>(conv.y)[c] = from_float<T>(conv.activation == Activation::kSilu ? silu(sum) : sum);
+  if (conv.activation == Activation::kSilu) sum = silu(sum);
+  if (conv.y) static_cast<T*>(conv.y)[c] = from_float<T>(sum);
+  if (conv.y_words) give<T>(conv.y_words, sum, c);
 #pragma unroll
   for (int j = 0; j + 1 < kStepTaps; ++j) {
     if (j + 1 < conv.taps) conv.window[j * conv.dim + c] = window[j + 1];
@@ -105,6 +108,7 @@ template <class T> struct Output {
     product = &p;
     ending = Ending();
     ending.read(p.base, 0, output);
+    if (p.residual_words) ending.residual = take_element<T>(p.residual_words, p.base.y_type, output);
   }
   __device__ void finish(const StepProducts& all, const float* parts, int item) const {
     if (!product) return;
@@ -115,7 +119,8 @@ template <class T> struct Output {
     float value = fmaf(sum, ending.scale, ending.bias);
     if (p.function != Function::kIdentity) value = evaluate(value, p.function);
     value = fmaf(value, ending.gate, ending.residual);
-    store_element(p.y, p.y_type, output, value);
+    if (p.y) store_element(p.y, p.y_type, output, value);
+    if (product->y_words) p.y_type == DType::kF32 ? give<float>(product->y_words, value, output) : give<T>(product->y_words, value, output);
     if (all.convolution.taps > 0 && product == &all.product[0]) convolve<T>(all.convolution, output, value);
   }
 };
@@ -131,6 +136,10 @@ __device__ inline void read_inputs(const StepProducts& all, const UnitRange& uni
 #pragma unroll 1
   for (int i = all.has_norm ? 1 : 0; i < all.inputs; ++i) {
     if ((needed >> i & 1) == 0) continue;
+    if (all.input[i].words) {
+      take_row(all.input[i].words, all.input[i].bytes, own_shared().inputs + all.input[i].place);
+      continue;
+    }
     const auto* from = static_cast<const uint4*>(all.input[i].x);
     auto* to = reinterpret_cast<uint4*>(own_shared().inputs + all.input[i].place);
 #pragma unroll 2
