@@ -56,6 +56,9 @@ class Backend {
 
   virtual Weight prepare_linear(const Tensor& w) = 0;
   virtual Weight prepare_conv2d(const Tensor& w) = 0;
+  // What an enlarging conv2d may make of its weight at the first call and keep: four 2×2 filters in place of a 3×3 one, by default of the
+  // weight's type.
+  virtual int64_t folded_bytes(const Weight& w) const { return w.shape.elements() / 9 * 16 * bytes_of(w.data.dtype()); }
 
   // scratch
   virtual void linear(Context&, const Tensor& x, const Weight& w, const Tensor& y, const LinearArgs&) = 0;

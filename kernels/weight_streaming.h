@@ -43,6 +43,8 @@ class WeightStreaming {
   virtual std::unique_ptr<Copier> open_copier(Context& ctx) const = 0;
 };
 const WeightStreaming& weight_streaming_of(Device device);
+// Whether homes are in other memory than the device's: where they are not, converted layers at home save nothing.
+inline bool homes_lie_elsewhere(Device device) { return !device.is_cpu(); }
 
 // Copies on a thread of its own: of the CPU, and of tests.
 std::unique_ptr<Copier> thread_copier();
@@ -106,14 +108,15 @@ template <class Layer> class LayerStore {
         continue;
       }
       const std::vector<Tensor> tensors = tensors_of(streaming, layer);
-      if (homes_.empty()) layout_ = SlotLayout::of(tensors);
+      if (homes_.empty()) {
+        layout_ = SlotLayout::of(tensors);
+        // The pattern tells shapes alone, so that its memory is given back with the layer.
+        pattern_ = bound(streaming, layer, layout_.views(SlotLayout::nowhere(ctx.backend->device())));
+      }
       LINEA_ASSERT(layout_.suits(tensors));
       entries_.push_back({Layer(), static_cast<int64_t>(homes_.size())});
-      if (homes_.empty()) pattern_ = layer;
       homes_.push_back(streaming.bring_home(tensors));
     }
-    // The pattern tells shapes alone: its memory is given back with its tensors.
-    if (!homes_.empty()) pattern_ = bound(streaming, pattern_, layout_.views(SlotLayout::nowhere(ctx.backend->device())));
   }
 
   size_t size() const { return entries_.size(); }

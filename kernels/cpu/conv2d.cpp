@@ -130,6 +130,11 @@ Weight CpuBackend::prepare_conv2d(const Tensor& w) {
   return {w, w.shape(), packed};
 }
 
+// Folded filters are of the type that convolutions are computed in.
+int64_t CpuBackend::folded_bytes(const Weight& w) const {
+  return w.shape.elements() / 9 * 16 * bytes_of(is_native(kernels_, element_of(w.data)) ? w.data.dtype() : DType::kF32);
+}
+
 void CpuBackend::conv2d(Context& ctx, const Tensor& x, const Weight& w, const Tensor& y, const Conv2dArgs& args) {
   const int64_t kernel = w.shape[2], half = kernel / 2, in = x.dim(3), out = y.dim(3);
   const int64_t pad_top = args.pad_top < 0 ? half : args.pad_top;
