@@ -11,7 +11,7 @@
 namespace linea {
 namespace {
 
-Gemma2Layer load_layer(const WeightLoader& w, const Gemma2Config& c, int64_t window) {
+Gemma2Layer load_layer(const WeightLoader& w, const Gemma2Config& c) {
   const int64_t D = c.hidden_size, I = c.intermediate_size, q = c.heads * c.head_dim, kv = c.kv_heads * c.head_dim;
   Gemma2Layer layer;
   layer.input_norm = w.vector("input_layernorm.weight", {D});
@@ -25,7 +25,6 @@ Gemma2Layer load_layer(const WeightLoader& w, const Gemma2Config& c, int64_t win
   layer.up = w.linear("mlp.up_proj.weight", I, D);
   layer.down = w.linear("mlp.down_proj.weight", D, I);
   layer.post_feedforward_norm = w.vector("post_feedforward_layernorm.weight", {D});
-  layer.window = window;
   return layer;
 }
 
@@ -44,19 +43,20 @@ void project(Context& ctx, const Tensor& x, const Weight& w, const Tensor& y) {
 
 }  // namespace
 
-Gemma2 Gemma2::load(Context& ctx, const Checkpoint& checkpoint, const Gemma2Config& config, bool layer_by_layer) {
-  const std::string prefix = checkpoint.contains("model.embed_tokens.weight") ? "model." : "";
+Gemma2 Gemma2::load(Context& ctx, const Checkpoint& checkpoint, const Gemma2Config& config, Gemma2Layers where) {
+  const std::string prefix = checkpoint.contains("model.embed_tokens.weight") ? "model." : "", table = "embed_tokens.weight";
   const WeightLoader w(ctx, checkpoint, prefix);
   const auto layer = [config, prefix](Context& c, const Checkpoint& from, size_t i) {
-    return load_layer(WeightLoader(c, from, prefix).scope("layers." + std::to_string(i)), config, config.windows[i]);
+    return load_layer(WeightLoader(c, from, prefix).scope("layers." + std::to_string(i)), config);
   };
-  const auto layers = static_cast<size_t>(config.layers);
+  const bool resident = where == Gemma2Layers::kResident;
+  const auto count = static_cast<size_t>(config.layers);
   Gemma2 model;
   model.config_ = config;
   model.softcap_ = config.softcap;
-  if (layer_by_layer) {
-    const std::string table = "embed_tokens.weight";
-    model.embedding_ = checkpoint.load(prefix + table, {config.vocabulary_size, config.hidden_size}, w.type_of(table, ctx.dtype));
+  model.embedding_ = resident ? w.table(table, config.vocabulary_size, config.hidden_size)
+                              : checkpoint.load(prefix + table, {config.vocabulary_size, config.hidden_size}, w.type_of(table, ctx.dtype));
+  if (where == Gemma2Layers::kReloaded) {
     model.load_layer_ = [layer, checkpoint, fp8 = ctx.fp8](Context& c, size_t i) {
       Context loading = c;
       loading.fp8 = fp8;
@@ -64,10 +64,9 @@ Gemma2 Gemma2::load(Context& ctx, const Checkpoint& checkpoint, const Gemma2Conf
     };
     PlanningMemory unused(ctx.backend->device());  // what is missing or misshapen is told now, without reading it
     const PlanningMemory::Scope scope(unused);
-    for (size_t i = 0; i < layers; ++i) layer(ctx, checkpoint, i);
+    for (size_t i = 0; i < count; ++i) layer(ctx, checkpoint, i);
   } else {
-    model.embedding_ = w.table("embed_tokens.weight", config.vocabulary_size, config.hidden_size);
-    for (size_t i = 0; i < layers; ++i) model.layers_.push_back(layer(ctx, checkpoint, i));
+    model.layers_.load(ctx, count, resident ? count : 0, [&](size_t i) { return layer(ctx, checkpoint, i); });
   }
   model.norm_ = w.vector("norm.weight", {config.hidden_size});
   checkpoint.check_all_used({"lm_head.weight"});
@@ -92,11 +91,14 @@ void Gemma2::forward(Context& ctx, std::span<const int32_t> ids, const Tensor& y
   const Tensor x = ctx.allocate({static_cast<int64_t>(ids.size()), config_.hidden_size});
   embed(ctx, ids, x);
   if (ctx.tap) ctx.tap("embed_tokens", x);
-  for (size_t i = 0; i < static_cast<size_t>(config_.layers); ++i) {
+  LayerStore<Gemma2Layer>::Pass layers(ctx, layers_, /*cycles=*/false);
+  for (size_t i = 0; i < config_.windows.size(); ++i) {
     ctx.cancel.throw_if_cancelled();
-    const Gemma2Layer layer = load_layer_ ? load_layer_(ctx, i) : layers_[i];
-    attention(ctx, layer, x);
-    feed_forward(ctx, layer, x);
+    const auto compute = [&](const Gemma2Layer& layer) {
+      attention(ctx, layer, config_.windows[i], x);
+      feed_forward(ctx, layer, x);
+    };
+    load_layer_ ? compute(load_layer_(ctx, i)) : compute(layers[i]);
     if (ctx.tap) ctx.tap("layers." + std::to_string(i), x);
   }
   rms_norm(ctx, x, norm_, y, {.eps = config_.rms_norm_eps, .unit_offset = true});
@@ -124,7 +126,7 @@ void Gemma2::embed(Context& ctx, std::span<const int32_t> ids, const Tensor& x) 
 }
 
 // x ← x + Norm_post( W_o · softmax( cap · tanh( R(q) R(k)ᵀ / (√s · cap) ) ) v ),   q, k, v = W_{q,k,v} Norm_in(x), R rotary
-void Gemma2::attention(Context& ctx, const Gemma2Layer& layer, const Tensor& x) const {
+void Gemma2::attention(Context& ctx, const Gemma2Layer& layer, int64_t window, const Tensor& x) const {
   const Arena::Scope scope(*ctx.arena);
   const Gemma2Config& c = config_;
   const int64_t T = x.dim(0), H = c.heads, Hk = c.kv_heads, d = c.head_dim;
@@ -140,7 +142,7 @@ void Gemma2::attention(Context& ctx, const Gemma2Layer& layer, const Tensor& x) 
   rotary_embedding(ctx, q, 0, c.rope_theta);
   rotary_embedding(ctx, k, 0, c.rope_theta);
   const AttentionArgs args{
-      .scale = static_cast<float>(1 / std::sqrt(c.query_pre_attn_scalar)), .softcap = softcap_, .causal = true, .window = layer.window};
+      .scale = static_cast<float>(1 / std::sqrt(c.query_pre_attn_scalar)), .softcap = softcap_, .causal = true, .window = window};
   softmax_attention(ctx, q.reshape({1, T, H, d}), k, v, a, args);
   project(ctx, a.reshape({T, H * d}), layer.out, h);
 

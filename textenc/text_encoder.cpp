@@ -28,6 +28,11 @@ void TextEncoder::load_weights() {
   model_->set_softcap(options_.softcap);
 }
 
+void TextEncoder::replace_weights(LoadModel load_model) {
+  release_weights();
+  load_model_ = std::move(load_model);
+}
+
 bool TextEncoder::knows(const Context& ctx, const std::string& prompt, bool is_negative) const {
   const std::string instruction = instruction_of(is_negative);
   return std::any_of(cache_.begin(), cache_.end(), [&](const CacheEntry& entry) { return entry.is_of(ctx, prompt, instruction); });

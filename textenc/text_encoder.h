@@ -38,7 +38,8 @@ class TextEncoder {
   using LoadModel = std::function<Gemma2()>;
   TextEncoder(std::shared_ptr<const Tokenizer> tokenizer, LoadModel load_model, TextEncoderOptions options);
   void load_weights();
-  void release_weights() { model_.reset(); }                                          // embeddings that are kept stay
+  void release_weights() { model_.reset(); }   // embeddings that are kept stay
+  void replace_weights(LoadModel load_model);  // by the same ones, kept otherwise, when they are needed next; embeddings stay
   bool knows(const Context& ctx, const std::string& prompt, bool is_negative) const;  // encode needs no weights for it
 
   // The embeddings have storage of their own (not the arena's) and stay valid. Negative prompts get no instruction.

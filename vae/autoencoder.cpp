@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "kernels/backend.h"
+
 namespace linea {
 namespace {
 
@@ -124,13 +126,13 @@ double DcAutoencoder::strip_work(int64_t latent_height, int64_t strip_rows) cons
   return static_cast<double>(rows) / static_cast<double>(height);
 }
 
-// Four 2×2 filters in place of a 3×3 one.
-int64_t DcAutoencoder::folded_bytes(DType dtype) const {
-  int64_t elements = 0;
+int64_t DcAutoencoder::folded_bytes(const Backend& backend) const {
+  if (config_.pixel_shuffle_up) return 0;
+  int64_t bytes = has_empty_stage(config_.decoder) ? backend.folded_bytes(decoder_out_.weight) : 0;
   for (const DcStageWeights& stage : decoder_) {
-    if (stage.resample && !config_.pixel_shuffle_up) elements += stage.resample->weight.shape.elements() / 9 * 16;
+    if (stage.resample) bytes += backend.folded_bytes(stage.resample->weight);
   }
-  return elements * bytes_of(dtype);
+  return bytes;
 }
 
 void DcAutoencoder::decode(Context& ctx, const Tensor& latents, const Tensor& image, int64_t strip_rows) const {

@@ -51,8 +51,7 @@ double decoder_flops(const DcAeConfig& c, int64_t height, int64_t width) {
 namespace {
 
 constexpr int64_t kUsualPromptTokens = 60;
-// Weights from a mapped file that is in memory, and prepared layers from pinned memory; both over PCIe.
-constexpr double kLoadBytesPerSecond = 10e9, kStreamBytesPerSecond = 40e9;
+constexpr double kStreamBytesPerSecond = 40e9;  // prepared layers from pinned memory, over PCIe
 
 double steps_flops(const SanaPipeline& pipeline, const PictureRequest& request, PictureSize rendered) {
   const SanaConfig& dit = pipeline.transformer_config();
@@ -70,13 +69,12 @@ double picture_flops(const SanaPipeline& pipeline, const PictureRequest& request
 
 StageSeconds expected_seconds(const SanaPipeline& pipeline, const PictureRequest& request, const MemoryPlan& plan,
                               double flops_per_second) {
-  const int prompts = request.guidance > 1 ? 2 : 1;
   const double steps = steps_flops(pipeline, request, plan.rendered) / flops_per_second;
   const double copies = request.steps * number(plan.transformer.streamed_bytes) / kStreamBytesPerSecond;  // beside the steps
   const double decode = decoder_flops(pipeline.vae_config(), plan.rendered.height, plan.rendered.width) / flops_per_second;
-  return {.text = (number(plan.text.loaded_bytes) + prompts * number(plan.text.streamed_bytes)) / kLoadBytesPerSecond,
-          .steps = number(plan.transformer.loaded_bytes) / kLoadBytesPerSecond + std::max(steps, copies),
-          .decode = number(plan.decoder.loaded_bytes) / kLoadBytesPerSecond + decode * plan.decoder.strip_work};
+  return {.text = plan.text.load_seconds + plan.text.stream_seconds,
+          .steps = plan.transformer.load_seconds + std::max(steps, copies),
+          .decode = plan.decoder.load_seconds + decode * plan.decoder.strip_work};
 }
 
 double nominal_flops(Device device, DType dtype) {

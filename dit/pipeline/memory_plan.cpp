@@ -7,8 +7,11 @@
 namespace linea {
 namespace {
 
-// Rates that only rank plans: weights from a mapped file, prepared layers from pinned memory, and a decoder's pixels.
-constexpr double kLoadBytesPerSecond = 10e9, kStreamBytesPerSecond = 40e9, kDecodeSecondsPerRow = 1e-4;
+// Rates that only rank plans: prepared layers from pinned memory, and a decoder's pixels.
+constexpr double kStreamBytesPerSecond = 40e9, kDecodeSecondsPerRow = 1e-4;
+// No device multiplies rows by matrices faster, in rows times bytes of the matrices a second: 1 PFLOP/s in 16 bits, 2 in FP8. So long at
+// least a step computes, beside which its layers are copied.
+constexpr double kRowBytesPerSecond = 1e15;
 // Less repeated work than this is not worth the memory of higher strips.
 constexpr double kSmallStripWork = 1.15;
 
@@ -22,28 +25,36 @@ int64_t stage_peak(const StagePlan& stage, int64_t while_loading, int64_t others
   return others + std::max(stage.weight_bytes + stage.activation_bytes, while_loading);
 }
 
+StagePlan plan_part(const PartNeeds& part, Residency residency, int64_t activations) {
+  StagePlan stage{.weights = residency, .weight_bytes = part.weights, .activation_bytes = activations};
+  if (residency != Residency::kOffloaded) return stage;
+  stage.stays = false;
+  stage.loaded_bytes = part.weights;
+  stage.load_seconds = static_cast<double>(part.weights) / part.load_rate;
+  return stage;
+}
+
 StagePlan plan_text(const MemoryNeeds& n, Residency residency) {
-  StagePlan stage{.weights = residency, .weight_bytes = n.text.weights, .activation_bytes = n.text_activations};
-  if (residency == Residency::kOffloaded) stage.loaded_bytes = n.text.weights;
-  if (residency == Residency::kStreamed) {
-    stage.weight_bytes = n.streamed->text.weights;
-    stage.streamed_bytes = n.streamed->text_bytes;
-    stage.activation_bytes = n.streamed->text_activations;
-  }
+  if (residency != Residency::kStreamed) return plan_part(n.text, residency, n.text_activations);
+  const MemoryNeeds::Streamed& s = *n.streamed;
+  StagePlan stage = plan_part(s.text, residency, s.text_activations);
+  stage.stays = s.text_is_prepared;
+  stage.streamed_bytes = s.text_bytes;
+  stage.stream_seconds = n.prompts * static_cast<double>(s.text_bytes) / (s.text_is_prepared ? kStreamBytesPerSecond : n.text.load_rate);
   return stage;
 }
 
 StagePlan plan_transformer(const MemoryNeeds& n, Residency residency, int64_t resident_layers) {
-  StagePlan stage{.weights = residency, .weight_bytes = n.transformer.weights, .activation_bytes = n.step_activations};
-  if (residency == Residency::kOffloaded) stage.loaded_bytes = n.transformer.weights;
-  if (residency == Residency::kStreamed) {
-    const MemoryNeeds::Streamed& s = *n.streamed;
-    stage.resident_layers = resident_layers;
-    const int64_t a_layer = (n.transformer.weights - s.transformer.weights) / s.layers;
-    stage.weight_bytes = s.transformer.weights + resident_layers * a_layer;
-    stage.streamed_bytes = s.step_bytes * (s.layers - resident_layers) / s.layers;
-    stage.activation_bytes = s.step_activations;
-  }
+  if (residency != Residency::kStreamed) return plan_part(n.transformer, residency, n.step_activations);
+  const MemoryNeeds::Streamed& s = *n.streamed;
+  StagePlan stage = plan_part(s.transformer, residency, s.step_activations);
+  stage.resident_layers = resident_layers;
+  const int64_t a_layer = (n.transformer.weights - s.transformer.weights) / s.layers;
+  stage.weight_bytes += resident_layers * a_layer;
+  stage.streamed_bytes = s.step_bytes * (s.layers - resident_layers) / s.layers;
+  const double copies = static_cast<double>(stage.streamed_bytes) / kStreamBytesPerSecond;
+  const double computes = static_cast<double>(s.step_rows) * static_cast<double>(s.step_bytes) / kRowBytesPerSecond;
+  stage.stream_seconds = n.steps * std::max(copies - computes, 0.0);
   return stage;
 }
 
@@ -56,18 +67,10 @@ MemoryPlan plan_of(const MemoryNeeds& n, const Choice& c) {
   plan.library_bytes = n.library_bytes;
   plan.text = plan_text(n, c.text);
   plan.transformer = plan_transformer(n, c.transformer, c.resident_layers);
-  plan.decoder = {.weights = c.decoder,
-                  .weight_bytes = n.decoder.weights,
-                  .loaded_bytes = c.decoder == Residency::kOffloaded ? n.decoder.weights : 0,
-                  .strip_rows = c.strips->rows,
-                  .strip_work = c.strips->work,
-                  .activation_bytes = c.strips->activations};
-  // What lies there in other stages: a streamed transformer stays as it is, because its home took time to make.
-  const auto kept = [](const StagePlan& stage, bool stays_streamed) {
-    const bool stays = stage.weights == Residency::kResident || (stays_streamed && stage.weights == Residency::kStreamed);
-    return stays ? stage.weight_bytes : 0;
-  };
-  const int64_t text = kept(plan.text, false), transformer = kept(plan.transformer, true), decoder = kept(plan.decoder, false);
+  plan.decoder = plan_part(n.decoder, c.decoder, c.strips->activations);
+  plan.decoder.strip_rows = c.strips->rows;
+  plan.decoder.strip_work = c.strips->work;
+  const int64_t text = plan.text.kept_bytes(), transformer = plan.transformer.kept_bytes(), decoder = plan.decoder.kept_bytes();
   const int64_t always = n.library_bytes + n.kept_bytes;
   std::optional<PartNeeds> streamed_text, streamed_transformer;
   if (n.streamed) streamed_text = n.streamed->text, streamed_transformer = n.streamed->transformer;
@@ -77,14 +80,6 @@ MemoryPlan plan_of(const MemoryNeeds& n, const Choice& c) {
       always + text + decoder);
   plan.decoder.peak_bytes = stage_peak(plan.decoder, n.decoder.while_loading, always + text + transformer);
   return plan;
-}
-
-double seconds_lost(const MemoryNeeds& n, const MemoryPlan& plan) {
-  const auto bytes = [](int64_t b) { return static_cast<double>(b); };
-  double seconds = bytes(plan.text.loaded_bytes + plan.transformer.loaded_bytes + plan.decoder.loaded_bytes) / kLoadBytesPerSecond;
-  seconds += 2 * bytes(plan.text.streamed_bytes) / kLoadBytesPerSecond;  // both prompts
-  seconds += n.steps * bytes(plan.transformer.streamed_bytes) / kStreamBytesPerSecond;
-  return seconds + std::max(plan.decoder.strip_work - kSmallStripWork, 0.0) * kDecodeSecondsPerRow * static_cast<double>(n.picture_rows);
 }
 
 template <class Visit> void for_each_plan(const MemoryNeeds& n, const Visit& visit) {
@@ -111,14 +106,13 @@ const char* name_of(Residency residency) {
 
 int64_t MemoryPlan::peak() const { return std::max({text.peak_bytes, transformer.peak_bytes, decoder.peak_bytes}); }
 
-int64_t MemoryPlan::resident_bytes() const {
-  int64_t bytes = 0;
-  for (const StagePlan* stage : {&text, &transformer, &decoder}) {
-    if (stage->weights == Residency::kResident || (stage == &transformer && stage->weights == Residency::kStreamed)) {
-      bytes += stage->weight_bytes;
-    }
-  }
-  return bytes;
+int64_t MemoryPlan::resident_bytes() const { return text.kept_bytes() + transformer.kept_bytes() + decoder.kept_bytes(); }
+
+double seconds_lost(const MemoryNeeds& needs, const MemoryPlan& plan) {
+  double seconds =
+      std::max(plan.decoder.strip_work - kSmallStripWork, 0.0) * kDecodeSecondsPerRow * static_cast<double>(needs.picture_rows);
+  for (const StagePlan* stage : {&plan.text, &plan.transformer, &plan.decoder}) seconds += stage->load_seconds + stage->stream_seconds;
+  return seconds;
 }
 
 std::optional<MemoryPlan> choose_plan(const MemoryNeeds& needs, int64_t limit) {

@@ -76,18 +76,24 @@ Arena& SanaPipeline::arena_for(int64_t bytes) {
   return *arena_;
 }
 
-TextEncoder SanaPipeline::make_text_encoder(bool layer_by_layer) const {
+TextEncoder::LoadModel SanaPipeline::text_loader(bool layer_by_layer) const {
+  const Gemma2Layers where = !layer_by_layer                        ? Gemma2Layers::kResident
+                             : homes_lie_elsewhere(options_.device) ? Gemma2Layers::kStreamed
+                                                                    : Gemma2Layers::kReloaded;
   const PictureModelSource& source = parts_->source;
-  const auto load_model = [dtype = wide_dtype_, device = options_.device, fp8 = fp8(), layer_by_layer, config = source.text_config,
-                           checkpoint = source.checkpoint] {
+  return [dtype = wide_dtype_, device = options_.device, fp8 = fp8(), where, config = source.text_config, checkpoint = source.checkpoint] {
     Arena none = Arena::planning(device);
     Context ctx;
     ctx.backend = &backend_of(device);
     ctx.arena = &none;
     ctx.dtype = dtype;
     ctx.fp8 = fp8;
-    return Gemma2::load(ctx, checkpoint(ModelPart::kTextEncoder), config(), layer_by_layer);
+    return Gemma2::load(ctx, checkpoint(ModelPart::kTextEncoder), config(), where);
   };
+}
+
+TextEncoder SanaPipeline::make_text_encoder(bool layer_by_layer) const {
+  const PictureModelSource& source = parts_->source;
   // A batch whose prompts come again encodes each of them once, as long as their embeddings take no more than this.
   constexpr int64_t kCachedBytes = int64_t{256} << 20;
   const int64_t prompt_bytes = kPromptPositions * transformer_config_.caption_channels * bytes_of(wide_dtype_);
@@ -97,7 +103,8 @@ TextEncoder SanaPipeline::make_text_encoder(bool layer_by_layer) const {
     const std::lock_guard lock(parts_->tokenizer_mutex);
     if (!parts_->tokenizer) parts_->tokenizer = source.tokenizer();
   }
-  return {parts_->tokenizer, load_model, {.instruction = instruction, .softcap = options_.softcap, .cached_prompts = prompts}};
+  return {
+      parts_->tokenizer, text_loader(layer_by_layer), {.instruction = instruction, .softcap = options_.softcap, .cached_prompts = prompts}};
 }
 
 SanaTransformer SanaPipeline::make_transformer(int64_t resident_layers) const {
@@ -116,11 +123,12 @@ DcAutoencoder SanaPipeline::make_autoencoder(DcAutoencoder::Parts parts) const {
 TextEncoder& SanaPipeline::text_encoder() {
   const bool layer_by_layer = plan_ && plan_->text.weights == Residency::kStreamed;
   std::optional<TextEncoder>& encoder = parts_->text_encoder;
-  if (!encoder || parts_->text_layer_by_layer != layer_by_layer) {
-    encoder.reset();
+  if (!encoder) {
     encoder.emplace(make_text_encoder(layer_by_layer));
-    parts_->text_layer_by_layer = layer_by_layer;
+  } else if (parts_->text_layer_by_layer != layer_by_layer) {
+    encoder->replace_weights(text_loader(layer_by_layer));
   }
+  parts_->text_layer_by_layer = layer_by_layer;
   return *encoder;
 }
 
@@ -151,22 +159,24 @@ void SanaPipeline::follow(const MemoryPlan& plan) {
   if (is_tight()) arena_.reset();
   {
     const std::lock_guard lock(parts_->text_mutex);
-    if (parts_->text_encoder && plan.text.weights != Residency::kResident) parts_->text_encoder->release_weights();
+    if (parts_->text_encoder) {
+      TextEncoder& encoder = text_encoder();  // as the plan has it
+      if (!plan.text.stays) encoder.release_weights();
+    }
   }
   const std::lock_guard lock(parts_->weights_mutex);
   const bool another = parts_->resident_layers != plan.transformer.resident_layers;
-  if (plan.transformer.weights == Residency::kOffloaded || another) parts_->transformer.reset();
-  if (plan.decoder.weights == Residency::kOffloaded) parts_->autoencoder.reset();
+  if (!plan.transformer.stays || another) parts_->transformer.reset();
+  if (!plan.decoder.stays) parts_->autoencoder.reset();
 }
 
 void SanaPipeline::load_weights() {
-  const auto stays = [&](const StagePlan MemoryPlan::*stage) { return !plan_ || ((*plan_).*stage).weights == Residency::kResident; };
-  if (stays(&MemoryPlan::text)) {
+  if (!plan_ || plan_->text.stays) {
     const std::lock_guard lock(parts_->text_mutex);
     text_encoder().load_weights();
   }
-  if (!plan_ || plan_->transformer.weights != Residency::kOffloaded) transformer();
-  if (stays(&MemoryPlan::decoder)) autoencoder(DcAutoencoder::kDecoderOnly);
+  if (!plan_ || plan_->transformer.stays) transformer();
+  if (!plan_ || plan_->decoder.stays) autoencoder(DcAutoencoder::kDecoderOnly);
 }
 
 void SanaPipeline::end_stage(ModelPart part) {
@@ -174,16 +184,16 @@ void SanaPipeline::end_stage(ModelPart part) {
   arena_.reset();
   switch (part) {
     case ModelPart::kTextEncoder:  // with parts_->text_mutex held
-      if (plan_->text.weights != Residency::kResident) parts_->text_encoder->release_weights();
+      if (!plan_->text.stays) parts_->text_encoder->release_weights();
       break;
     case ModelPart::kTransformer: {
       const std::lock_guard lock(parts_->weights_mutex);
-      if (plan_->transformer.weights == Residency::kOffloaded) parts_->transformer.reset();
+      if (!plan_->transformer.stays) parts_->transformer.reset();
       break;
     }
     case ModelPart::kAutoencoder: {
       const std::lock_guard lock(parts_->weights_mutex);
-      if (plan_->decoder.weights == Residency::kOffloaded) parts_->autoencoder.reset();
+      if (!plan_->decoder.stays) parts_->autoencoder.reset();
     }
   }
 }

@@ -49,10 +49,10 @@ struct Picture {
 
 struct PipelineOptions {
   Device device;
-  std::optional<DType> dtype;              // none = the best for the device; kF8E4M3 = bf16 with FP8 matrices
-  bool softcap = true;                     // of the text encoder's attention logits
-  std::optional<std::string> instruction;  // none = the model folder's; empty = no instruction
-  bool plans_only = false;                 // nothing is computed, and the device need not be there
+  std::optional<DType> dtype{};              // none = the best for the device; kF8E4M3 = bf16 with FP8 matrices
+  bool softcap = true;                       // of the text encoder's attention logits
+  std::optional<std::string> instruction{};  // none = the model folder's; empty = no instruction
+  bool plans_only = false;                   // nothing is computed, and the device need not be there
 };
 
 // "fp32", "bf16", "fp16" and "fp8"; throws kUsage.
@@ -158,6 +158,7 @@ class SanaPipeline {
   int64_t library_bytes() const;
   [[noreturn]] void fail_plan(const PictureRequest& request, int64_t limit);
 
+  TextEncoder::LoadModel text_loader(bool layer_by_layer) const;
   TextEncoder make_text_encoder(bool layer_by_layer) const;
   SanaTransformer make_transformer(int64_t resident_layers) const;
   DcAutoencoder make_autoencoder(DcAutoencoder::Parts parts) const;

@@ -14,6 +14,8 @@ namespace {
 constexpr int64_t kCudaContextBytes = int64_t{640} << 20, kCudaWorkspaceBytes = int64_t{32} << 20;
 constexpr int64_t kStripRows[] = {8192, 4096, 2048, 1024, 512, 256, 128, 64, 32};
 constexpr int64_t kArenaAlignment = 256;
+// Of weights that are quantised as they are loaded, in bytes of the result.
+constexpr double kQuantizeBytesPerSecond = 4e9;
 
 std::string gigabytes(int64_t bytes) {
   char text[32];
@@ -75,7 +77,8 @@ MemoryNeeds SanaPipeline::measure(const PictureRequest& request) {
     load_part(p.memory, p.text.model, p.text.needs, load_text);
     load_part(p.memory, p.transformer.model, p.transformer.needs, [&] { return make_transformer(SanaTransformer::kAllLayers); });
     load_part(p.memory, p.decoder.model, p.decoder.needs, [&] { return make_autoencoder(DcAutoencoder::kDecoderOnly); });
-    p.decoder.needs.weights += p.decoder.model->folded_bytes(wide_dtype_);
+    if (fp8()) p.text.needs.load_rate = p.transformer.needs.load_rate = kQuantizeBytesPerSecond;
+    p.decoder.needs.weights += p.decoder.model->folded_bytes(backend_of(options_.device));
   }
   const PictureSize latent = latent_size(request);
   const int64_t height = latent.height * vae_config_.compression(), members = request.guidance > 1 ? 2 : 1;
@@ -83,6 +86,7 @@ MemoryNeeds SanaPipeline::measure(const PictureRequest& request) {
   needs.library_bytes = library_bytes();
   needs.kept_bytes = members * kPromptPositions * transformer_config_.caption_channels * bytes_of(wide_dtype_);
   needs.steps = request.steps;
+  needs.prompts = static_cast<int>(members);
   needs.picture_rows = height;
   needs.text = p.text.needs;
   needs.transformer = p.transformer.needs;
@@ -120,12 +124,17 @@ void SanaPipeline::measure_streamed(const PictureRequest& request, MemoryNeeds& 
     load_part(p.memory, p.streamed_transformer.model, p.streamed_transformer.needs, [&] { return make_transformer(0); });
   }
   MemoryNeeds::Streamed streamed;
+  streamed.text_is_prepared = homes_lie_elsewhere(options_.device);
   streamed.text = p.text_by_layer.needs;
   streamed.transformer = p.streamed_transformer.needs;
   streamed.text_activations = measure_text(*p.text_by_layer.model);
   streamed.step_activations = measure_denoise(*p.streamed_transformer.model, request);
-  streamed.text_bytes = needs.text.weights - streamed.text.weights;
+  streamed.text_bytes =
+      streamed.text_is_prepared ? p.text_by_layer.model->model().streamed_bytes() : needs.text.weights - streamed.text.weights;
   streamed.step_bytes = p.streamed_transformer.model->streamed_bytes();
+  const PictureSize latent = latent_size(request);
+  const int64_t patch = transformer_config_.patch_size;
+  streamed.step_rows = needs.prompts * (latent.height / patch) * (latent.width / patch);
   streamed.layers = transformer_config_.num_layers;
   needs.streamed = streamed;
 }
@@ -156,7 +165,8 @@ MemoryPlan SanaPipeline::plan(const PictureRequest& request, int64_t limit) {
   check(request);
   const std::lock_guard lock(parts_->planning_mutex);
   std::optional<MemoryPlan> plan = choose_plan(needs_of(request), limit);
-  if (!plan) plan = choose_plan(all_needs_of(request), limit);
+  // Streaming from a home may be faster than loading for the stage; loading in every pass is not.
+  if (!plan || (!plan->all_resident() && homes_lie_elsewhere(options_.device))) plan = choose_plan(all_needs_of(request), limit);
   if (!plan) fail_plan(request, limit);
   plan->device = options_.device;
   plan->rendered = resolve_size(request).rendered;

@@ -7,6 +7,7 @@
 #include <cstring>
 #include <limits>
 #include <set>
+#include <utility>
 
 #include "core/memory_use.h"
 #include "dit/pipeline/pipeline.h"
@@ -17,7 +18,7 @@ namespace linea {
 namespace {
 
 // Megabytes in round numbers: text 100, transformer 60 in ten layers, decoder 5.
-MemoryNeeds made_up_needs(bool streamed) {
+MemoryNeeds made_up_needs(bool streamed, bool text_is_prepared = false) {
   MemoryNeeds needs;
   needs.library_bytes = 10;
   needs.steps = 20;
@@ -29,7 +30,8 @@ MemoryNeeds made_up_needs(bool streamed) {
   needs.step_activations = 20;
   needs.strips = {{0, 90, 1.0}, {512, 50, 1.1}, {256, 40, 1.3}, {128, 35, 1.7}};
   if (streamed) {
-    needs.streamed = {.text = {1, 6},
+    needs.streamed = {.text_is_prepared = text_is_prepared,
+                      .text = {1, 6},
                       .transformer = {10, 15},
                       .text_activations = 3,
                       .step_activations = 30,
@@ -68,19 +70,63 @@ TEST(ChoosePlan, StreamsWhatDoesNotFitAndKeepsAsManyLayersAsItCan) {
   EXPECT_EQ(choose_plan(needs, least_memory(needs))->transformer.weights, Residency::kStreamed);
 }
 
+// Read from the file for both prompts, its layers would take longer than the whole encoder once; from a home they take less.
+TEST(ChoosePlan, ATextEncoderThatGoesIsStreamedWhereItHasAHome) {
+  const std::optional<MemoryPlan> reloaded = choose_plan(made_up_needs(true, false), 185),
+                                  home = choose_plan(made_up_needs(true, true), 185);
+  ASSERT_TRUE(reloaded && home);
+  EXPECT_EQ(reloaded->text.weights, Residency::kOffloaded);
+  EXPECT_FALSE(reloaded->text.stays);
+  EXPECT_EQ(home->text.weights, Residency::kStreamed);
+  EXPECT_TRUE(home->text.stays);
+  EXPECT_EQ(home->transformer.weights, Residency::kResident);
+  EXPECT_EQ(home->text.peak_bytes, 10 + 65 + 6);  // more while it is loaded than while it runs, 1 + 3
+  EXPECT_EQ(home->transformer.peak_bytes, 10 + 1 + 65 + 20);
+  EXPECT_EQ(home->decoder.peak_bytes, 10 + 1 + 65 + 50);
+  EXPECT_EQ(home->resident_bytes(), 66);
+}
+
+// What is copied while the step before computes costs no time: then a layer that stays is worth less than memory for anything else.
+TEST(ChoosePlan, LayersThatComeBesideLongStepsAreNotWaitedFor) {
+  MemoryNeeds needs = made_up_needs(true, true);
+  EXPECT_EQ(choose_plan(needs, 96)->transformer.weights, Residency::kOffloaded);
+  needs.streamed->step_rows = 25000;
+  const std::optional<MemoryPlan> plan = choose_plan(needs, 96);
+  EXPECT_EQ(plan->transformer.weights, Residency::kStreamed);
+  EXPECT_NEAR(plan->transformer.stream_seconds, 0, 1e-12);
+  needs.streamed->step_rows = 20000;
+  const std::optional<MemoryPlan> waiting = choose_plan(needs, least_memory(needs));
+  EXPECT_NEAR(waiting->transformer.stream_seconds, 20 * 50 * (1 / 40e9 - 20000 / 1e15), 1e-12);
+}
+
+// A file that is quantised as it is read comes slower than others.
+TEST(ChoosePlan, PutsOutWhatIsSoonestBack) {
+  MemoryNeeds needs = made_up_needs(false);
+  needs.transformer = needs.text;
+  needs.text_activations = needs.step_activations;
+  needs.text.load_rate = needs.transformer.load_rate / 2;
+  EXPECT_EQ(choose_plan(needs, 185)->transformer.weights, Residency::kOffloaded);
+  std::swap(needs.text.load_rate, needs.transformer.load_rate);
+  EXPECT_EQ(choose_plan(needs, 185)->text.weights, Residency::kOffloaded);
+}
+
 TEST(ChoosePlan, MoreMemoryNeverCostsTime) {
-  const MemoryNeeds needs = made_up_needs(true);
-  double before = std::numeric_limits<double>::infinity();
-  for (int64_t limit = least_memory(needs); limit < 300; ++limit) {
-    const std::optional<MemoryPlan> plan = choose_plan(needs, limit);
-    ASSERT_TRUE(plan) << limit;
-    EXPECT_LE(plan->peak(), limit);
-    const double copied = static_cast<double>(plan->text.loaded_bytes + plan->transformer.loaded_bytes + plan->decoder.loaded_bytes) / 10 +
-                          2 * static_cast<double>(plan->text.streamed_bytes) / 10 +
-                          20 * static_cast<double>(plan->transformer.streamed_bytes) / 40;
-    const double lost = 1e-9 * copied + std::max(plan->decoder.strip_work - 1.15, 0.0) * 1e-4 * 1024;
-    EXPECT_LE(lost, before + 1e-12) << limit;
-    before = lost;
+  for (const bool text_is_prepared : {false, true}) {
+    const MemoryNeeds needs = made_up_needs(true, text_is_prepared);
+    double before = std::numeric_limits<double>::infinity();
+    for (int64_t limit = least_memory(needs); limit < 300; ++limit) {
+      const std::optional<MemoryPlan> plan = choose_plan(needs, limit);
+      ASSERT_TRUE(plan) << limit;
+      EXPECT_LE(plan->peak(), limit);
+      const double copied =
+          static_cast<double>(plan->text.loaded_bytes + plan->transformer.loaded_bytes + plan->decoder.loaded_bytes) / 10 +
+          2 * static_cast<double>(plan->text.streamed_bytes) / (text_is_prepared ? 40 : 10) +
+          20 * static_cast<double>(plan->transformer.streamed_bytes) / 40;
+      const double lost = 1e-9 * copied + std::max(plan->decoder.strip_work - 1.15, 0.0) * 1e-4 * 1024;
+      EXPECT_NEAR(seconds_lost(needs, *plan), lost, 1e-12) << limit;
+      EXPECT_LE(lost, before + 1e-12) << limit;
+      before = lost;
+    }
   }
 }
 
@@ -184,6 +230,34 @@ TEST_F(PlannedPipeline, PlansFullSizeModelsWithoutThem) {
   // Gemma-2-2B has 2.61e9 parameters, the transformer 0.59e9.
   EXPECT_NEAR(1e-9 * static_cast<double>(plan.text.weight_bytes), 10.46, 0.05);
   EXPECT_NEAR(1e-9 * static_cast<double>(plan.transformer.weight_bytes), 2.37, 0.05);
+}
+
+// Where nothing else fits, or where that is faster than to load it for its stage: not on the CPU, which would convert each layer anew.
+TEST(PlannedText, IsStreamedWhereItIsKeptPrepared) {
+  const auto plan_of = [](Device device, DType dtype, int64_t limit) {
+    PictureRequest r;
+    r.size = {4096, 4096};
+    SanaPipeline pipeline("random:sana-1.6b-4k", {.device = device, .dtype = dtype, .plans_only = true});
+    return pipeline.plan(r, limit);
+  };
+  const MemoryPlan cpu = plan_of(kCpuDevice, DType::kF32, int64_t{16} << 30);
+  EXPECT_EQ(cpu.text.weights, Residency::kOffloaded);
+  EXPECT_FALSE(cpu.text.stays);
+
+  MemoryPlan cuda;
+  try {
+    cuda = plan_of({DeviceKind::kCuda, 0}, DType::kF8E4M3, int64_t{8} << 30);
+  } catch (const Error& error) {
+    ASSERT_EQ(error.kind(), ErrorKind::kDevice) << error.what();
+    GTEST_SKIP() << error.what();
+  }
+  EXPECT_EQ(cuda.text.weights, Residency::kStreamed);
+  EXPECT_TRUE(cuda.text.stays);
+  EXPECT_EQ(cuda.transformer.weights, Residency::kResident);
+  // Of the encoder, its last norm stays; two of its 26 layers are there while it runs.
+  EXPECT_LT(cuda.text.weight_bytes, 1 << 20);
+  EXPECT_GT(cuda.text.activation_bytes, 2 * cuda.text.streamed_bytes / 26);
+  EXPECT_NEAR(1e-9 * static_cast<double>(cuda.text.streamed_bytes), 2.58, 0.05);
 }
 
 // Blocks that stay and blocks that come and go, in every mixture.

@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cstring>
 #include <map>
 
 #include "tests/support/compare.h"
@@ -21,8 +22,10 @@ using testing::HasSubstr;
 
 std::string folder_of(const std::string& name) { return test::data_path("textenc/gemma2/" + name); }
 
-Gemma2 load(Context& ctx, const std::string& name) {
-  return Gemma2::load(ctx, Checkpoint::open_folder(folder_of(name), "model"), Gemma2Config::read(folder_of(name) + "/config.json"));
+constexpr Gemma2Layers kEverywhere[] = {Gemma2Layers::kResident, Gemma2Layers::kStreamed, Gemma2Layers::kReloaded};
+
+Gemma2 load(Context& ctx, const std::string& name, Gemma2Layers where = Gemma2Layers::kResident) {
+  return Gemma2::load(ctx, Checkpoint::open_folder(folder_of(name), "model"), Gemma2Config::read(folder_of(name) + "/config.json"), where);
 }
 
 std::vector<int32_t> ids_of(const Golden& golden) {
@@ -95,6 +98,38 @@ TEST_P(Gemma2Golden, PlanIsExactAndRowsAreCausal) {
   EXPECT_LE(relative_l2(z, y.slice(0, 0, part)), 1e-6);
 }
 
+// Wherever the layers lie; and the plan counts what a pass has of them on the device.
+TEST_P(Gemma2Golden, LayersFromElsewhereHaveTheBitsOfResidentOnes) {
+  const std::vector<int32_t> ids = ids_of(golden_);
+  for (const DType dtype : {DType::kF32, DType::kBF16}) {
+    Tensor expected;
+    for (const Gemma2Layers where : kEverywhere) {
+      TestContext ctx(dtype);
+      const Gemma2 model = load(*ctx, GetParam(), where);
+      EXPECT_EQ(model.streamed_bytes() > 0, where == Gemma2Layers::kStreamed);
+      const Tensor y({static_cast<int64_t>(ids.size()), model.config().hidden_size}, dtype, test::test_device());
+      Arena plan = Arena::planning(test::test_device());
+      Context planner = *ctx;
+      planner.arena = &plan;
+      model.forward(planner, ids, y);
+      Arena arena(test::test_device(), plan.peak());
+      Context runner = *ctx;
+      runner.arena = &arena;
+      for (int pass = 0; pass < 3; ++pass) {
+        model.forward(runner, ids, y);
+        const Tensor found = y.to(kCpuDevice);
+        if (!expected.defined()) {
+          expected = Tensor(found.shape(), found.dtype());
+          std::memcpy(expected.raw(), found.raw(), static_cast<size_t>(found.bytes()));
+        }
+        EXPECT_TRUE(test::same_bits(found, expected)) << name_of(dtype) << ", pass " << pass;
+      }
+      EXPECT_EQ(arena.peak(), plan.peak());
+      EXPECT_GE(arena.peak(), 2 * model.streamed_bytes() / model.config().layers);
+    }
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Models, Gemma2Golden, testing::Values("one_layer", "gqa2_window", "gqa4_float32", "odd", "wide", "one_token"),
                          [](const auto& instance) { return std::string(instance.param); });
 
@@ -129,12 +164,12 @@ TEST(Gemma2, StopsWhenCancelled) {
   EXPECT_THROW(model.forward(*ctx, std::vector<int32_t>{5}, Tensor({1, 24}, DType::kF32)), Error);
 }
 
-std::string load_error(const std::string& weights, const Json& patch) {
+std::string load_error(const std::string& weights, const Json& patch, Gemma2Layers where) {
   TestContext ctx;
   Json json = read_json_file(folder_of("one_layer") + "/config.json");
   json.merge_patch(patch);
   try {
-    Gemma2::load(*ctx, Checkpoint::open_folder(folder_of(weights), "model"), Gemma2Config::parse(json, "the/config.json"));
+    Gemma2::load(*ctx, Checkpoint::open_folder(folder_of(weights), "model"), Gemma2Config::parse(json, "the/config.json"), where);
   } catch (const Error& error) {
     EXPECT_EQ(error.kind(), ErrorKind::kModel) << error.what();
     return error.what();
@@ -142,7 +177,11 @@ std::string load_error(const std::string& weights, const Json& patch) {
   return "no error";
 }
 
-TEST(Gemma2, RefusesWeightsThatDoNotFitTheConfig) {
+class Gemma2Loading : public testing::TestWithParam<Gemma2Layers> {};
+INSTANTIATE_TEST_SUITE_P(Everywhere, Gemma2Loading, testing::ValuesIn(kEverywhere));
+
+TEST_P(Gemma2Loading, RefusesWeightsThatDoNotFitTheConfig) {
+  const auto load_error = [](const std::string& weights, const Json& patch) { return linea::load_error(weights, patch, GetParam()); };
   EXPECT_EQ(load_error("one_layer", Json::object()), "no error");
   EXPECT_THAT(load_error("one_layer", {{"hidden_size", 32}}), AllOf(HasSubstr("embed_tokens.weight"), HasSubstr("model.safetensors")));
   EXPECT_THAT(load_error("one_layer", {{"intermediate_size", 41}}), HasSubstr("layers.0.mlp.gate_proj.weight"));

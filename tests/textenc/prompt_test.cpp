@@ -100,6 +100,23 @@ TEST(TextEncoder, CacheIsBoundedAndKnowsWhatMatters) {
   EXPECT_NE(encoder.encode(*ctx, "a cat").embeddings.raw(), first.raw());
 }
 
+TEST(TextEncoder, KeepsEmbeddingsWhenItsWeightsComeFromElsewhere) {
+  TestContext ctx;
+  const std::string folder = data_path("textenc/text_encoder");
+  TextEncoder encoder = TextEncoder::load(*ctx, data_path("textenc"), {.cached_prompts = 1});
+  const Tensor cat = encoder.encode(*ctx, "a cat").embeddings, dog = encoder.encode(*ctx, "a dog").embeddings;
+  int loads = 0;
+  encoder.replace_weights([&] {
+    ++loads;
+    return Gemma2::load(*ctx, Checkpoint::open_folder(folder, "model"), Gemma2Config::read(folder + "/config.json"),
+                        Gemma2Layers::kStreamed);
+  });
+  EXPECT_TRUE(test::same_bits(encoder.encode(*ctx, "a dog").embeddings.to(kCpuDevice), dog.to(kCpuDevice)));
+  EXPECT_EQ(loads, 0);
+  EXPECT_TRUE(test::same_bits(encoder.encode(*ctx, "a cat").embeddings.to(kCpuDevice), cat.to(kCpuDevice)));
+  EXPECT_EQ(loads, 1);
+}
+
 TEST(TextEncoder, SoftcapOptionReachesTheModel) {
   TestContext ctx;
   TextEncoder with = TextEncoder::load(*ctx, data_path("textenc"));
