@@ -105,7 +105,9 @@ void Engine::Impl::restore_job(const StoredJob& stored) {
   try {
     view.job = std::make_shared<const PictureJob>(picture_job_from_json(stored.job, source));
     for (const StoredJobPicture& picture : pictures) {
-      if (picture.done) view.pictures.push_back(picture_result_from_json(picture.result, source));
+      if (!picture.done) continue;
+      view.pictures.push_back(picture_result_from_json(picture.result, source));
+      view.pictures.back().library_id = picture.library_id;  // written before the row existed
     }
   } catch (const Error& error) {
     view.job = std::make_shared<const PictureJob>();

@@ -79,6 +79,7 @@ struct StoredJobPicture {
   bool done = false;
   std::filesystem::path path{};  // chosen when the picture began, and kept over restarts
   std::string result{};          // JSON of the result when done
+  int64_t library_id = 0;        // its row in the gallery, where it has one: read, not written
 };
 
 // ---- Chats ---------------------------------------------------------------------------------------------------------------------

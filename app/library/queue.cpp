@@ -58,10 +58,12 @@ int64_t Library::finish_job_picture(const StoredJobPicture& picture, const Pictu
 
 std::vector<StoredJobPicture> Library::job_pictures(int64_t job) {
   std::vector<StoredJobPicture> pictures;
-  sqlite::Query query(db_->main(), "SELECT picture, done, path, result FROM job_pictures WHERE job = ? ORDER BY picture");
+  sqlite::Query query(db_->main(),
+                      "SELECT j.picture, j.done, j.path, j.result, coalesce(p.id, 0) FROM job_pictures j "
+                      "LEFT JOIN pictures p ON p.path = j.path AND p.deleted = 0 WHERE j.job = ? ORDER BY j.picture");
   query.bind_all(job);
   while (query.step()) {
-    pictures.push_back({job, static_cast<int>(query.integer(0)), query.integer(1) != 0, query.text(2), query.text(3)});
+    pictures.push_back({job, static_cast<int>(query.integer(0)), query.integer(1) != 0, query.text(2), query.text(3), query.integer(4)});
   }
   return pictures;
 }

@@ -44,6 +44,7 @@ void ChatView::draw_list(Ui& ui, const Rect& rect) {
     }
     const Response r = ui.item("chat/open", inner, ItemKind::kRow, chat.title);
     if (r.focused) ui.focus_ring(place);
+    ui.tip_where_cut(r, chat.title, Face::kText, inner.w - ui.px(16));
     ui.text_in({inner.x + ui.px(10), inner.y + ui.px(4), inner.w - ui.px(16), ui.px(22)}, chat.title, Face::kText, ui.colors().text);
     ui.text_in({inner.x + ui.px(10), inner.y + ui.px(25), inner.w - ui.px(16), ui.px(18)}, when_text(chat.updated), Face::kSmall,
                ui.colors().quiet);

@@ -3,6 +3,7 @@
 
 #include "app/engine/output_names.h"
 #include "app/studio/chat_view.h"
+#include "app/studio/markdown.h"
 #include "app/studio/widgets.h"
 #include "core/atomic_file.h"
 
@@ -84,18 +85,19 @@ void ChatView::draw_sampling(Ui& ui) {
                   {.low = -2, .high = 2, .step = 0.05, .slider_low = 0, .slider_high = 2, .fallback = 0.4, .decimals = 2},
                   "Against words by how often they were used.");
   if (most_tokens_.draw(ui, "chat/max-tokens", place(), "Longest answer", most,
-                        {.low = 1, .high = 1000000, .step = 64, .slider_low = 64, .slider_high = 4096, .fallback = 1024}, "Tokens"))
+                        {.low = 1, .high = 1000000, .step = 64, .slider_low = 64, .slider_high = 4096, .fallback = 1024},
+                        "In tokens, each about three quarters of a word; the answer ends there."))
     s.max_tokens = static_cast<int64_t>(most);
   chat_.set_settings(s);
 }
 
 void ChatView::draw_state(Ui& ui) {
   caption(ui, "State");
-  fact(ui, "size", numbers_.state_bytes > 0 ? bytes_text(numbers_.state_bytes) : "–");
-  fact(ui, "tokens read", numbers_.tokens_read > 0 ? std::to_string(numbers_.tokens_read) : "–");
-  fact(ui, "of them kept from before", numbers_.prompt_tokens > 0 ? std::to_string(numbers_.reused_tokens) : "–");
-  fact(ui, "first token after", numbers_.first_token_seconds >= 0 ? time_text(numbers_.first_token_seconds) : "–");
-  fact(ui, "tokens/s", numbers_.tokens_per_second > 0 ? number_text(numbers_.tokens_per_second, 1) : "–");
+  fact(ui, "Size", numbers_.state_bytes > 0 ? bytes_text(numbers_.state_bytes) : "–");
+  fact(ui, "Tokens read", numbers_.tokens_read > 0 ? std::to_string(numbers_.tokens_read) : "–");
+  fact(ui, "Kept from before", numbers_.prompt_tokens > 0 ? std::to_string(numbers_.reused_tokens) : "–");
+  fact(ui, "First token after", numbers_.first_token_seconds >= 0 ? time_text(numbers_.first_token_seconds) : "–");
+  fact(ui, "Tokens a second", numbers_.tokens_per_second > 0 ? number_text(numbers_.tokens_per_second, 1) : "–");
 }
 
 // Every message a line; a message with several answers indents the later ones.
@@ -120,16 +122,18 @@ void ChatView::draw_tree(Ui& ui) {
     const Rect row = ui.place(0, ui.px(23));
     for (size_t i = node.children.size(); i-- > 0;) stack.emplace_back(node.children[i], std::min(8, depth + (i > 0 ? 1 : 0)));
     if (!ImGui::IsRectVisible(row.min(), row.max())) continue;
-    const Response r = ui.item("chat/tree/" + std::to_string(at), row, ItemKind::kRow, node.text.substr(0, 60),
-                               {.value = on_path[static_cast<size_t>(at)] ? "on" : "off"});
+    const std::string text = node.role == "assistant" ? first_line(node.text) : node.text;
+    const Response r =
+        ui.item("chat/tree/" + std::to_string(at), row, ItemKind::kRow, text, {.value = on_path[static_cast<size_t>(at)] ? "on" : "off"});
     if (r.hovered) ui.fill(row, ui.colors().hover, 4);
     if (r.focused) ui.focus_ring(row, 4);
     const float indent = ui.px(14) * static_cast<float>(depth);
     const bool live = on_path[static_cast<size_t>(at)] != 0;
     const ImVec2 dot{row.x + indent + ui.px(6), row.center().y};
     ui.list().AddCircleFilled(dot, ui.px(node.role == "assistant" ? 3 : 4), ui.color(live ? ui.colors().accent : ui.colors().quiet));
-    ui.text_in({dot.x + ui.px(10), row.y, row.right() - dot.x - ui.px(12), row.h}, node.text.empty() ? "…" : node.text, Face::kSmall,
-               live ? ui.colors().text : ui.colors().quiet);
+    const Rect label{dot.x + ui.px(10), row.y, row.right() - dot.x - ui.px(12), row.h};
+    ui.text_in(label, text.empty() ? "…" : text, Face::kSmall, live ? ui.colors().text : ui.colors().quiet);
+    ui.tip_where_cut(r, text, Face::kSmall, label.w);
     if (r.clicked) chosen = at;
   }
   if (chosen < 0) return;

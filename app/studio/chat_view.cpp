@@ -208,6 +208,7 @@ float ChatView::draw_message(Ui& ui, int index, float x, float y, float width) {
 void ChatView::draw_tools(Ui& ui, int index, Rect row) {
   const ChatConversation::Node& node = chat_.nodes()[static_cast<size_t>(index)];
   const bool user = node.role != "assistant", shown = hovered_ == index || index == chat_.leaf();
+  if (!user) row.x -= ui.px(6);  // so that the first icon, not its place, is at the text's edge
   const auto tool = [&](const char* id, Icon icon, const char* label) {
     const Rect r = cut_left(row, ui.px(30));
     return icon_button(ui, id, {r.x, r.y, ui.px(28), r.h}, icon, label).clicked;

@@ -259,7 +259,7 @@ void CreateFormPanel::draw_sampling(Ui& ui) {
 
 void CreateFormPanel::draw_seed(Ui& ui) {
   Rect row = ui.place(0, ui.line_height(Face::kSmall));
-  const char* changing = form_.seed == 0 ? "Seed: a new one each time" : "Seed: a new one each time; the last was";  // 0: none yet
+  const char* changing = form_.seed == 0 ? "Seed: a new one each time" : "Seed: a new one each time; the last was:";  // 0: none yet
   ui.text_in(row, form_.random_seed ? changing : "Seed: kept", Face::kSmall, ui.colors().quiet);
   row = ui.place(0, ui.px(kControlHeight));
   const Rect keep = cut_right(row, ui.px(36)), dice = cut_right(row, ui.px(36));

@@ -29,16 +29,18 @@ void CreateView::show(const std::filesystem::path& path) {
   ws_.settings.last_picture = path.string();
   ++loading_;
   asked_at_ = now_seconds();
+  unreadable_ = false;
   const auto done = [this, path](const PictureLoader::Pyramid& pyramid, const std::string& problem) {
     loading_ = 0;
+    if (path != shown_) return;  // deleted meanwhile
     if (pyramid) {
       viewer_.show(pyramid, path);
       came_ = true;
       return;
     }
-    viewer_.show_preview(nullptr, 0, 0);
-    if (std::filesystem::path(ws_.settings.last_picture) != path || viewer_.empty())
-      ws_.toasts.error("The picture cannot be shown.", problem);
+    unreadable_ = true;
+    viewer_.show(nullptr, path);
+    ws_.toasts.error("The picture cannot be shown.", problem);
   };
   ws_.pictures.load(kViewerSlot, path, done, [this](const std::shared_ptr<const Image>& image, int64_t width, int64_t height) {
     viewer_.show_preview(image, width, height);
@@ -73,14 +75,25 @@ void CreateView::refresh() {
   seen_version_ = ws_.library_version;
   ws_.background.with_library(
       [this](Library& library) -> Background::Done { return [this, latest = library.pictures({}, 0, kLatest)] { latest_ = latest; }; });
-  if (!shown_.empty()) {
-    ws_.background.with_library([this, path = shown_](Library& library) -> Background::Done {
-      const std::optional<PictureRecord> record = library.picture_at(path);
-      return [this, path, record] {
-        if (path == shown_) record_ = record;
-      };
-    });
-  }
+  if (shown_.empty()) return;
+  const auto at = std::find_if(latest_.begin(), latest_.end(), [&](const PictureRecord& r) { return r.path == shown_; });
+  ws_.background.with_library([this, path = shown_, place = at - latest_.begin()](Library& library) -> Background::Done {
+    const std::optional<PictureRecord> record = library.picture_at(path);
+    return [this, path, place, record] {
+      if (path != shown_) return;
+      record_ = record;
+      if (record && record->deleted) leave_deleted(place);
+    };
+  });
+}
+
+// The shown picture has been deleted: the one that took its place among the latest is shown, or nothing.
+void CreateView::leave_deleted(std::ptrdiff_t place) {
+  if (!latest_.empty()) return show(latest_[static_cast<size_t>(std::min(place, std::ssize(latest_) - 1))].path);
+  shown_.clear();
+  ws_.settings.last_picture.clear();
+  record_.reset();
+  viewer_.show(nullptr, {});
 }
 
 void CreateView::take_event(const EngineEvent& event) {
@@ -179,15 +192,20 @@ void CreateView::draw_empty(Ui& ui, const Rect& rect) {
   const float width = std::min(ui.px(440), rect.w - ui.px(48));
   const Rect box{rect.center().x - width / 2, rect.center().y - ui.px(90), width, ui.px(180)};
   ui.icon(Icon::kImage, {box.x, box.y, box.w, ui.px(56)}, ui.colors().quiet, 44);
-  const bool first = ws_.settings.first_start;
-  ui.text_in({box.x, box.y + ui.px(64), box.w, ui.px(28)}, first ? "Press Generate" : "No picture yet", Face::kTitle, ui.colors().text,
-             0.5f);
-  const char* const lines[] = {
-      first ? "This model was trained by Linea itself and needs no download;" : "Write a prompt and press Ctrl+Enter.",
-      first ? "add SANA for real work: drop its folder onto this window," : "Drop a picture here to get its settings back.",
-      first ? "or name it in Models." : ""};
+  const bool first = ws_.settings.first_start && !unreadable_;
+  const Rect title{box.x, box.y + ui.px(64), box.w, ui.px(28)};
+  const char* what = unreadable_ ? "This picture cannot be shown" : first ? "Press Generate" : "No picture yet";
+  ui.text_in(title, what, Face::kTitle, ui.colors().text, 0.5f);
+  ui.readable("create/empty", title, what);
+  std::vector<std::string> lines = {"Write a prompt and press Ctrl+Enter.", "Drop a picture here to get its settings back."};
+  if (first) {
+    lines = {"This model was trained by Linea itself and needs no download;", "add SANA for real work: drop its folder onto this window,",
+             "or name it in Models."};
+  } else if (unreadable_) {
+    lines = {shown_.filename().string(), "is missing or damaged."};
+  }
   float y = box.y + ui.px(98);
-  for (const char* text : lines) {
+  for (const std::string& text : lines) {
     ui.text_in({box.x, y, box.w, ui.px(21)}, text, Face::kText, ui.colors().quiet, 0.5f);
     ui.readable("create/welcome", {box.x, y, box.w, ui.px(21)}, text);
     y += ui.px(21);
@@ -238,7 +256,9 @@ void CreateView::draw_right(Ui& ui, const Rect& rect) {
   ui.gap(4);
   const float room = rect.w - ui.px(32), columns = std::max(2.0f, std::floor(room / ui.px(92)));
   const float rows = std::ceil(static_cast<float>(latest_.size()) / columns), cell = (room + ui.px(8)) / columns;
-  draw_history(ui, std::clamp(rows * cell, ui.px(40), std::max(ui.px(148), rect.h - details - ui.px(60))));
+  const Rect area = ui.place(0, std::clamp(rows * cell, ui.px(40), std::max(ui.px(148), rect.h - details - ui.px(60))));
+  draw_history(ui, area);
+  ImGui::SetCursorScreenPos({area.x, area.bottom()});
   if (!record_) return;
   separator(ui);
   line(ui, "On this picture", Face::kSmall, ui.colors().quiet);
@@ -246,9 +266,9 @@ void CreateView::draw_right(Ui& ui, const Rect& rect) {
   draw_picture_details(ui, ws_, tags_, *record_);
 }
 
-void CreateView::draw_history(Ui& ui, float height) {
-  const Rect area = ui.place(0, height);
-  const ChildScope child("history", area, {0, 0});
+void CreateView::draw_history(Ui& ui, const Rect& area) {
+  const float edge = ui.px(4);  // room for the frames around pictures
+  const ChildScope child("history", {area.x - edge, area.y - edge, area.w + 2 * edge, area.h + 2 * edge}, {edge, edge});
   const int columns = std::max(2, static_cast<int>(area.w / ui.px(92)));
   const float gap = ui.px(8), side = (ui.rest() - gap * static_cast<float>(columns - 1)) / static_cast<float>(columns);
   if (latest_.empty()) paragraph(ui, "Pictures appear here, the newest first.", Face::kSmall, ui.colors().quiet);

@@ -30,11 +30,12 @@ class CreateView {
   void draw_center(Ui& ui, const Rect& rect);
   void draw_progress(Ui& ui, const Rect& rect, const RunningPicture& running);
   void draw_right(Ui& ui, const Rect& rect);
-  void draw_history(Ui& ui, float height);
+  void draw_history(Ui& ui, const Rect& area);
   void draw_empty(Ui& ui, const Rect& rect);
   void step_picture(int step);
   void refresh();
   void load_record();
+  void leave_deleted(std::ptrdiff_t place);
   void follow_running();
 
   Workspace& ws_;
@@ -42,6 +43,7 @@ class CreateView {
   Viewer viewer_;
   std::filesystem::path shown_;
   std::optional<PictureRecord> record_;  // of the shown picture
+  bool unreadable_ = false;              // its file is missing or damaged
   PictureRecord menu_record_;
   TagEditor tags_;
   std::vector<PictureRecord> latest_;

@@ -11,7 +11,8 @@ namespace {
 // degrees clockwise from the right), F (fill what is drawn since M).
 const char* path_of(Icon icon) {
   switch (icon) {
-    case Icon::kNone: return "";
+    case Icon::kNone:
+    case Icon::kBlank: return "";
     case Icon::kLogo: return "M4 4L20 4L20 20L4 20Z M9 8L9 16L15.5 16";
     case Icon::kImage: return "M4 5L20 5L20 19L4 19Z C9 10 1.6 M4.5 18L10 13L13 15.5L16.5 11.5L20 15";
     case Icon::kGrid:

@@ -9,6 +9,7 @@ namespace linea::studio {
 
 enum class Icon : uint8_t {
   kNone,
+  kBlank,  // the room of one, where others of a list have icons
   kLogo,
   kImage,
   kGrid,

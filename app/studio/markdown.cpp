@@ -273,6 +273,17 @@ class SpanParser {
 }  // namespace
 
 Spans parse_spans(std::string_view text) { return SpanParser(text).parse(); }
+
+std::string first_line(std::string_view text) {
+  constexpr size_t kMost = 300;
+  for (const Block& block : parse_markdown(text.substr(0, kMost))) {
+    std::string line = block.code;
+    for (const Span& span : block.rows.empty() ? block.spans : block.rows[0][0]) line += span.text;
+    line = line.substr(0, line.find('\n'));
+    if (!line.empty()) return line;
+  }
+  return {};
+}
 std::vector<Block> parse_markdown(std::string_view text) { return Parser(text).parse(); }
 
 }  // namespace linea::studio

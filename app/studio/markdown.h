@@ -30,5 +30,7 @@ struct Block {
 
 std::vector<Block> parse_markdown(std::string_view text);
 Spans parse_spans(std::string_view text);
+// Its first words as they read when rendered: for lists of messages.
+std::string first_line(std::string_view text);
 
 }  // namespace linea::studio

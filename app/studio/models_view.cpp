@@ -56,7 +56,6 @@ void ModelsView::browse() {
 
 void ModelsView::draw_add(Ui& ui) {
   Rect row = ui.place(0, ui.px(36));
-  row.w = std::min(row.w, ui.px(820));
   const auto tool = [&](const char* id, const char* text, Icon icon, ButtonLook look, bool enabled, const char* tip) {
     const Rect place = cut_right(row, button_width(ui, text, icon));
     cut_right(row, ui.px(8));
@@ -65,8 +64,9 @@ void ModelsView::draw_add(Ui& ui) {
   if (tool("models/rescan", "Look again", Icon::kRefresh, ButtonLook::kOutlined, true,
            "Looks through the folders for models that came or went."))
     ws_.rescan_models();
-  if (tool("models/browse", "Browse …", Icon::kFolder, ButtonLook::kOutlined, true, "")) browse();
-  const bool typed = !path_.text().empty(), wanted = tool("models/add", "Add", Icon::kPlus, ButtonLook::kPrimary, typed, "");
+  if (tool("models/browse", "Browse …", Icon::kFolder, ButtonLook::kOutlined, true, "Chooses a folder or file on the disk.")) browse();
+  const bool typed = !path_.text().empty(),
+             wanted = tool("models/add", "Add", Icon::kPlus, ButtonLook::kPrimary, typed, "Puts what is named at the left on the list.");
   const EditorResponse e = path_.draw(ui, "models/path", row,
                                       {.label = "Folder or file",
                                        .placeholder = "Folder or file of a model, or a folder of models",

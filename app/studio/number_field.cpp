@@ -90,7 +90,7 @@ void NumberField::paint(Ui& ui, const Response& r, std::string_view label, const
     const float part = static_cast<float>(std::clamp((value - range.slider_low) / (range.slider_high - range.slider_low), 0.0, 1.0));
     const Rect track{rect.x + ui.px(6), rect.bottom() - ui.px(5), rect.w - ui.px(12), ui.px(2)};
     ui.fill(track, ui.colors().line, 1);
-    ui.fill({track.x, track.y, track.w * part, track.h}, ui.colors().accent, 1);
+    if (part > 0) ui.fill({track.x, track.y, track.w * part, track.h}, ui.colors().accent, 1);
   }
   ui.text_in({rect.x + ui.px(10), rect.y, rect.w - ui.px(20), rect.h}, label, Face::kSmall, ui.colors().quiet);
   ui.text_in({rect.x + ui.px(10), rect.y, rect.w - ui.px(20), rect.h}, shown, Face::kMono, ui.colors().text, 1);
@@ -120,7 +120,7 @@ void NumberField::context_menu(Ui& ui, double& value, const NumberRange& range) 
   const PopupScope popup(ui, "number", {-1, -1}, 0);
   if (!popup) return;
   if (menu_row(ui, "number/copy", Icon::kCopy, "Copy")) clipboard::set(number_text(value, range.decimals));
-  if (menu_row(ui, "number/paste", Icon::kNone, "Paste")) {
+  if (menu_row(ui, "number/paste", Icon::kBlank, "Paste")) {
     double pasted = 0;
     if (parse(clipboard::get(), pasted)) value = put_right(pasted, range);
   }

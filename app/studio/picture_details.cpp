@@ -139,8 +139,8 @@ void TagEditor::draw(Ui& ui, Workspace& ws, const PictureRecord& record, const s
       remove_tag(ws, record.id, tag);
   }
   if (row.w < ui.px(110)) next_row();
-  const EditorResponse e = field_.draw(ui, "tags/add", {row.x, row.y, std::min(row.w, ui.px(180)), row.h},
-                                       {.label = "Add a tag", .placeholder = "Add a tag", .face = Face::kSmall, .enter_submits = true});
+  const EditorResponse e =
+      field_.draw(ui, "tags/add", row, {.label = "Add a tag", .placeholder = "Add a tag", .face = Face::kSmall, .enter_submits = true});
   if (!e.submitted) return;
   const std::string text = field_.text();
   const size_t first = text.find_first_not_of(" \t"), last = text.find_last_not_of(" \t");
@@ -183,7 +183,7 @@ void draw_picture_details(Ui& ui, Workspace& ws, TagEditor& tags, const PictureR
     ui.gap(6);
     return std::pair{left, right};
   };
-  const auto [use, again] = pair("details/use", "Use settings", Icon::kUndo, "Puts the picture's prompt, seed and settings into the form.",
+  const auto [use, again] = pair("details/use", "Reuse", Icon::kUndo, "Puts the picture's prompt, seed and settings into the form.",
                                  "details/vary", "Vary", Icon::kDice, "The same settings with another seed.");
   if (use) use_settings(ws, record);
   if (again) vary(ws, record);
@@ -201,7 +201,7 @@ void draw_picture_menu(Ui& ui, Workspace& ws, const PictureRecord& record) {
   const PopupScope popup(ui, "picture-menu", {-1, -1}, 0);
   if (!popup) return;
   if (menu_row(ui, "menu/open", Icon::kEye, "Open in viewer", "Enter")) ws.show_picture(record.path);
-  if (menu_row(ui, "menu/use", Icon::kUndo, "Use settings")) use_settings(ws, record);
+  if (menu_row(ui, "menu/use", Icon::kUndo, "Reuse settings")) use_settings(ws, record);
   if (menu_row(ui, "menu/vary", Icon::kDice, "Vary")) vary(ws, record);
   if (menu_row(ui, "menu/command", Icon::kCopy, "Copy as command line")) copy_as_command(ws, record);
   if (menu_row(ui, "menu/prompt", Icon::kCopy, "Copy prompt")) clipboard::set(record.prompt);

@@ -90,12 +90,12 @@ void QueueView::draw_row(Ui& ui, const JobView& job, const Rect& rect, int waiti
   if (!job.pictures.empty() && job.pictures.back().library_id != 0) {
     draw_thumbnail(ui, ws_.thumbnails, job.pictures.back().library_id, thumbnail, true);
   } else {
-    ui.fill(thumbnail, ui.colors().raised, 4);
+    ui.fill(thumbnail, ui.colors().hover, 4);
     ui.icon(Icon::kImage, thumbnail, ui.colors().quiet, 18);
   }
   cut_left(content, ui.px(12));
   draw_actions(ui, job, cut_right(content, ui.px(132)));
-  draw_state(ui, job, cut_right(content, std::min(ui.px(300), content.w * 0.42f)));
+  draw_state(ui, job, cut_right(content, std::min(ui.px(400), content.w * 0.42f)), waiting_index);
   cut_right(content, ui.px(16));
   const Rect first{content.x, content.y + ui.px(2), content.w, ui.px(22)}, second{content.x, content.y + ui.px(24), content.w, ui.px(20)};
   ui.text_in(first, request.prompt, Face::kText, ui.colors().text);
@@ -107,6 +107,7 @@ void QueueView::draw_row(Ui& ui, const JobView& job, const Rect& rect, int waiti
   const Response r = ui.item("queue/row/" + name, {rect.x, rect.y, rect.w - ui.px(140), rect.h}, ItemKind::kRow, request.prompt,
                              {.enter_clicks = false, .value = name_of(job.state)});
   if (r.focused) ui.focus_ring(rect, 8);
+  if (dragged_ == 0) ui.tip_where_cut(r, request.prompt, Face::kText, first.w);
   drag_rows(ui, r, job, waiting_index);
   if (r.right_clicked && !job.pictures.empty()) {
     with_record(ws_, job.pictures.back().library_id, [this](const PictureRecord& record) { menu_record_ = record, menu_ready_ = true; });
@@ -129,10 +130,18 @@ void QueueView::drag_rows(Ui& ui, const Response& r, const JobView& job, int wai
     ui.fill({r.rect.x, upper ? r.rect.y - ui.px(4) : r.rect.bottom() + ui.px(2), r.rect.w, ui.px(2)}, ui.colors().accent);
 }
 
-void QueueView::draw_state(Ui& ui, const JobView& job, Rect rect) {
+void QueueView::draw_state(Ui& ui, const JobView& job, Rect rect, int waiting_index) {
   const Rect first{rect.x, rect.y + ui.px(2), rect.w, ui.px(22)}, second{rect.x, rect.y + ui.px(24), rect.w, ui.px(20)};
   switch (job.state) {
-    case JobState::kQueued: ui.text_in(first, "waiting", Face::kText, ui.colors().quiet); break;
+    case JobState::kQueued: {
+      const std::string place = ws_.queue->paused    ? "until the queue is resumed"
+                                : waiting_index == 0 ? "next"
+                                                     : "number " + std::to_string(waiting_index + 1) + " in line";
+      ui.text_in(first, "waiting", Face::kText, ui.colors().text);
+      ui.text_in(second, place, Face::kSmall, ui.colors().quiet);
+      ui.readable("queue/place", second, place);
+      break;
+    }
     case JobState::kRunning: {
       for (const RunningPicture& running : ws_.queue->running) {
         if (running.job != job.id) continue;
@@ -159,7 +168,8 @@ void QueueView::draw_state(Ui& ui, const JobView& job, Rect rect) {
     case JobState::kFailed:
       ui.text_in(first, job.failure, Face::kText, ui.colors().bad);
       ui.text_in(second, job.hint, Face::kSmall, ui.colors().quiet);
-      ui.tip(ui.item("queue/why", rect, ItemKind::kText, job.failure, {.focusable = false}), job.failure);
+      ui.tip(ui.item("queue/why", rect, ItemKind::kArea, job.failure, {.focusable = false}),
+             job.hint.empty() ? job.failure : job.failure + "\n" + job.hint);
       break;
   }
 }

@@ -14,7 +14,7 @@ class QueueView {
  private:
   void draw_head(Ui& ui, Rect row);
   void draw_row(Ui& ui, const JobView& job, const Rect& rect, int waiting_index);
-  void draw_state(Ui& ui, const JobView& job, Rect rect);
+  void draw_state(Ui& ui, const JobView& job, Rect rect, int waiting_index);
   void draw_actions(Ui& ui, const JobView& job, Rect rect);
   void drag_rows(Ui& ui, const Response& r, const JobView& job, int waiting_index);
 

@@ -105,7 +105,7 @@ float RichText::lay_block(Ui& ui, size_t i, float y, float width) {
     case BlockKind::kListItem: {
       const float indent = ui.px(22) * static_cast<float>(block.level + 1);
       const std::string number = block.number >= 0 ? std::to_string(block.number) + "." : "";
-      boxes_.push_back({Box::kBullet, {indent - ui.px(20), y, ui.px(16), line}, 0, 0, number});
+      boxes_.push_back({Box::kBullet, {indent - ui.px(20), y, ui.px(16), ui.line_height(Face::kText)}, 0, 0, number});
       return flow(ui, pieces_[i][0], indent, y, width - indent, line);
     }
     case BlockKind::kHeading:
@@ -139,12 +139,12 @@ float RichText::lay_table(Ui& ui, size_t i, float y, float width) {
   for (size_t cell = 0; cell < pieces_[i].size(); ++cell) {
     float wide = 2 * pad + 2;
     for (const Piece& p : pieces_[i][cell]) wide += text_width(ui.style(p.face), std::string_view(plain_).substr(p.begin, p.end - p.begin));
-    widths[cell % columns] = std::max(widths[cell % columns], wide);
+    widths[cell % columns] = std::max(widths[cell % columns], std::ceil(wide));
   }
   float sum = 0;
   for (const float w : widths) sum += w;
   if (sum > width) {
-    for (float& w : widths) w *= width / sum;
+    for (float& w : widths) w = std::floor(w * width / sum);
   }
   const float start = y;
   for (size_t row = 0; row < rows; ++row) {
@@ -156,7 +156,7 @@ float RichText::lay_table(Ui& ui, size_t i, float y, float width) {
                                      ui.line_height(Face::kText)));
       x += widths[column];
     }
-    height += ui.px(10);
+    height = std::ceil(height + ui.px(10));
     for (size_t b = first_box; b < boxes_.size(); ++b) boxes_[b].rect.h = height;
     y += height;
   }
@@ -235,6 +235,8 @@ void RichText::draw_boxes(Ui& ui, ImVec2 at, bool behind) {
         clipboard::set(plain_.substr(box.begin, box.end - box.begin));
     }
     if (!behind) continue;
+    const float shared = std::max(1.0f, ui.px(1));  // neighbouring cells have one line between them
+    const Rect cell{r.x, r.y, r.w + shared, r.h + shared};
     switch (box.kind) {
       case Box::kCode:
         ui.fill(r, p.window, 6);
@@ -243,10 +245,10 @@ void RichText::draw_boxes(Ui& ui, ImVec2 at, bool behind) {
       case Box::kQuote: ui.fill(r, p.accent, 1); break;
       case Box::kRule: ui.fill(r, p.line); break;
       case Box::kHeadCell:
-        ui.fill(r, p.raised);
-        ui.frame(r, p.line);
+        ui.fill(cell, p.raised);
+        ui.frame(cell, p.line);
         break;
-      case Box::kCell: ui.frame(r, p.line); break;
+      case Box::kCell: ui.frame(cell, p.line); break;
       case Box::kBullet:
         if (box.label.empty()) {
           ui.list().AddCircleFilled({r.right() - ui.px(7), r.center().y}, ui.px(2.5f), ui.color(p.quiet));

@@ -117,7 +117,7 @@ bool ScriptDriver::mouse(Ui& ui, const std::string& target, const std::string& w
   Input& in = ui.input();
   if (phase_ == 0) {
     const Item* item = find(ui.items(), target, false);
-    if (!item || !item->enabled) return false;
+    if (!item || (!item->enabled && what != "move")) return false;
     if (item->visible.w < std::min(4.0f, item->rect.w) || item->visible.h < std::min(item->rect.h, 8.0f)) {
       ui.reveal(item->key);
       return false;

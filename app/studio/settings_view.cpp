@@ -47,7 +47,7 @@ void SettingsView::draw_look(Ui& ui) {
   caption(ui, "Size of text and controls");
   row = ui.place(0, ui.px(kControlHeight));
   double percent = ws_.settings.scale * 100;
-  if (scale_.draw(ui, "settings/scale", {row.x, row.y, ui.px(220), row.h}, "%", percent,
+  if (scale_.draw(ui, "settings/scale", {row.x, row.y, ui.px(220), row.h}, "Percent", percent,
                   {.low = 50, .high = 300, .step = 5, .slider_low = 50, .slider_high = 200, .fallback = 100},
                   "On top of the display's own scale.") &&
       !ui.input().down(0))
@@ -77,7 +77,9 @@ void SettingsView::draw_files(Ui& ui) {
   Rect row = ui.place(0, ui.px(kControlHeight));
   const Rect browse = cut_right(row, button_width(ui, "Browse …", Icon::kFolder));
   cut_right(row, ui.px(8));
-  if (button(ui, "settings/browse", browse, "Browse …", {.icon = Icon::kFolder, .look = ButtonLook::kOutlined}).clicked) {
+  if (button(ui, "settings/browse", browse, "Browse …",
+             {.icon = Icon::kFolder, .look = ButtonLook::kOutlined, .tip = "Chooses a folder on the disk."})
+          .clicked) {
     ws_.ask_file({.title = "Folder for new pictures",
                   .accept = "Use this folder",
                   .wish = FileWish::kFolder,
@@ -116,7 +118,9 @@ void SettingsView::draw_memory(Ui& ui) {
   ui.gap(10);
   const Rect free = ui.place(0, ui.px(kControlHeight));
   if (button(ui, "settings/put-out", {free.x, free.y, button_width(ui, "Free all models now"), free.h}, "Free all models now",
-             {.look = ButtonLook::kOutlined, .enabled = ws_.engine != nullptr})
+             {.look = ButtonLook::kOutlined,
+              .enabled = ws_.engine != nullptr,
+              .tip = "Gives the memory of models that are not at work back. They load again when they are needed."})
           .clicked)
     ws_.engine->put_out_models();
   if (!ws_.engine) return;
@@ -133,7 +137,7 @@ void SettingsView::draw_about(Ui& ui) {
   ui.gap(8);
   const Rect row = ui.place(0, ui.px(kControlHeight));
   if (button(ui, "settings/shortcuts", {row.x, row.y, button_width(ui, "Keyboard shortcuts", Icon::kKeyboard), row.h}, "Keyboard shortcuts",
-             {.icon = Icon::kKeyboard, .look = ButtonLook::kOutlined, .shortcut = "Ctrl+/"})
+             {.icon = Icon::kKeyboard, .look = ButtonLook::kOutlined, .tip = "All keys on one page.", .shortcut = "Ctrl+/"})
           .clicked)
     ws_.go(ViewKind::kShortcuts);
 }

@@ -88,7 +88,7 @@ void Thumbnails::arrive(int64_t picture, const Image& image) {
 void draw_thumbnail(Ui& ui, Thumbnails& thumbnails, int64_t picture, const Rect& rect, bool cover) {
   const Texture* texture = ImGui::IsRectVisible(rect.min(), rect.max()) ? thumbnails.find(picture) : nullptr;
   if (!texture) {
-    ui.fill(rect, ui.colors().raised, 4);
+    ui.fill(rect, ui.colors().hover, 4);
     return;
   }
   ImVec2 low{0, 0}, high{1, 1};
@@ -101,6 +101,10 @@ void draw_thumbnail(Ui& ui, Thumbnails& thumbnails, int64_t picture, const Rect&
     }
   }
   ui.list().AddImageRounded(texture->id(), rect.min(), rect.max(), low, high, IM_COL32_WHITE, ui.px(4));
+  // A faint edge, or a white picture would have none on a white panel.
+  const float half = std::max(1.0f, ui.px(1)) / 2;
+  ui.list().AddRect({rect.x + half, rect.y + half}, {rect.right() - half, rect.bottom() - half}, ui.color(ui.colors().text, 0.14f),
+                    ui.px(4), 0, 2 * half);
 }
 
 void Thumbnails::forget(int64_t picture) {

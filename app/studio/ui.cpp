@@ -94,8 +94,8 @@ Response Ui::item(std::string_view id, const Rect& rect, ItemKind kind, std::str
     reveal_ = 0;
     animate();
   }
+  r.hovered = ImGui::IsItemHovered();  // also of what is disabled, whose tooltip says why
   if (options.enabled) {
-    r.hovered = ImGui::IsItemHovered();
     r.held = ImGui::IsItemActive();
     r.pressed = ImGui::IsItemActivated();
     r.clicked = clicked;
@@ -152,6 +152,7 @@ void Ui::tip(const Response& response, std::string_view text, std::string_view s
     animate();
     return;
   }
+  readable("tip", response.rect, text);
   const float width = px(300);
   ImGui::SetNextWindowPos({std::min(response.rect.x, ImGui::GetIO().DisplaySize.x - width - px(28)), response.rect.bottom() + px(6)},
                           ImGuiCond_Always, {0, response.rect.bottom() + px(120) > ImGui::GetIO().DisplaySize.y ? 1.0f : 0.0f});
@@ -177,6 +178,12 @@ void Ui::tip(const Response& response, std::string_view text, std::string_view s
   ImGui::PopTextWrapPos();
   ImGui::EndTooltip();
   ImGui::PopStyleVar(2);
+}
+
+void Ui::tip_where_cut(const Response& response, std::string_view text, Face face, float width) {
+  if (!response.hovered || shortened(text, face, width + 0.5f) == text) return;
+  constexpr size_t kMost = 600;
+  tip(response, text.size() > kMost ? std::string(text.substr(0, previous_character(text, kMost))) + "…" : std::string(text));
 }
 
 Rect Ui::place(float width, float height) {

@@ -84,6 +84,8 @@ class Ui {
 
   // Explains an item after half a second of hovering.
   void tip(const Response& response, std::string_view text, std::string_view shortcut = {});
+  // The whole text, where `text_in` had to cut it.
+  void tip_where_cut(const Response& response, std::string_view text, Face face, float width);
 
   // --- Flow: rectangles one below the other at ImGui's cursor.
   Rect place(float width, float height);  // width <= 0: the rest of the line

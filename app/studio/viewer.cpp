@@ -175,7 +175,10 @@ void Viewer::paint_slider(Ui& ui, const Rect& area, const Rect& picture, UploadB
     const ClipScope clip(right);
     current_->draw(ui.list(), picture, right, uploads);
   }
-  ui.fill({edge - ui.px(1), area.y, ui.px(2), area.h}, 0xFFFFFF, 0, 0.9f);
+  // A dark rim, or nothing of it would be seen on white.
+  ui.fill({edge - ui.px(2), area.y, ui.px(4), area.h}, 0x000000, 0, 0.4f);
+  ui.list().AddCircleFilled({edge, area.center().y}, ui.px(14), ui.color(0x000000, 0.4f));
+  ui.fill({edge - ui.px(1), area.y, ui.px(2), area.h}, 0xFFFFFF);
   ui.list().AddCircleFilled({edge, area.center().y}, ui.px(13), ui.color(0xFFFFFF));
   draw_icon(ui.list(), Icon::kCompare, {edge, area.center().y}, ui.px(15), ui.color(0x20242C));
   const auto tag = [&](const Rect& half, std::string_view text, float align) {

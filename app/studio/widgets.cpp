@@ -96,7 +96,7 @@ bool menu_row(Ui& ui, std::string_view id, Icon icon, std::string_view text, std
   const float natural = text_width(ui.style(Face::kText), text) + ui.px(52) + shortcut_width;
   const Rect rect = ui.place(std::max(natural, ui.rest()), ui.px(30));
   const Response r = ui.item(id, rect, ItemKind::kButton, text, {.enabled = enabled});
-  if (r.hovered || r.focused) ui.fill(rect, ui.colors().hover, 6);
+  if ((r.hovered && enabled) || r.focused) ui.fill(rect, ui.colors().hover, 6);
   const uint32_t tone = enabled ? ui.colors().text : ui.colors().quiet;
   Rect rest = rect.inset(0);
   const Rect left = cut_left(rest, ui.px(32));
@@ -133,7 +133,8 @@ bool dropdown(Ui& ui, std::string_view id, const Rect& rect, std::string_view la
   if (const PopupScope popup(ui, "choices", {rect.x, rect.bottom() + ui.px(4)}, std::max(rect.w, ui.px(180))); popup) {
     for (int i = 0; i < count; ++i) {
       const Choice& choice = choices[static_cast<size_t>(i)];
-      if (menu_row(ui, std::string(id) + "/" + choice.text, i == index ? Icon::kCheck : Icon::kNone, choice.text, choice.detail)) choose(i);
+      if (menu_row(ui, std::string(id) + "/" + choice.text, i == index ? Icon::kCheck : Icon::kBlank, choice.text, choice.detail))
+        choose(i);
     }
   }
   return changed;
@@ -186,14 +187,16 @@ bool fold(Ui& ui, std::string_view id, std::string_view text, bool& open) {
 }
 
 int star_row(Ui& ui, std::string_view id, Rect row, int lit, const StarTexts& texts) {
+  constexpr float kPlace = 26, kIcon = 17;
   int clicked = 0;
+  row.x -= ui.px((kPlace - kIcon) / 2);  // so that the first star, not its place, is at the edge
   for (int star = 1; star <= 5; ++star) {
-    const Rect place = cut_left(row, ui.px(26));
+    const Rect place = cut_left(row, ui.px(kPlace));
     const bool filled = star <= lit;
     const std::string number = std::to_string(star), label = number + std::string(texts.label);
     const Response r = ui.item(std::string(id) + number, place, ItemKind::kToggle, label, {.value = filled ? "on" : "off"});
     const uint32_t tone = filled ? ui.colors().warning : r.hovered ? ui.colors().text : ui.colors().quiet;
-    ui.icon(filled ? Icon::kStarFilled : Icon::kStar, place, tone, 17);
+    ui.icon(filled ? Icon::kStarFilled : Icon::kStar, place, tone, kIcon);
     if (r.focused) ui.focus_ring(place);
     ui.tip(r, texts.tip.empty() ? std::string_view(label) : texts.tip, texts.keys ? number : "");
     if (r.clicked) clicked = star;

@@ -190,6 +190,7 @@ TEST_F(LibraryTest, QueueInOrder) {
       library.finish_job_picture({.job = 1, .index = 0, .done = true, .path = "/x/a.png", .result = "{}"}, record("a.png", "x"));
   EXPECT_TRUE(library.picture(id));
   EXPECT_TRUE(library.job_pictures(1).at(0).done);
+  EXPECT_EQ(library.job_pictures(1).at(0).library_id, id);
   library.remove_job(4);
   library.remove_job(1);
   EXPECT_THAT(library.job_pictures(1), IsEmpty());

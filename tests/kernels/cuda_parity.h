@@ -37,6 +37,23 @@ struct Pair {
   }
 };
 
+// What Mamba2Heads takes of T tokens: G groups of N for H heads of P.
+struct Mamba2Inputs {
+  Pair q, k, v, step, gate, step_bias, rate, skip;
+
+  Mamba2Heads of(int side, int64_t first, int64_t count) const {
+    const auto part = [&](const Pair& x) { return x[side].slice(0, first, count); };
+    return {.q = part(q),
+            .k = part(k),
+            .v = part(v),
+            .step = part(step),
+            .gate = part(gate),
+            .step_bias = step_bias[side],
+            .rate = rate[side],
+            .skip = skip[side]};
+  }
+};
+
 class CudaParity : public ::testing::TestWithParam<DType> {
  protected:
   void SetUp() override {
@@ -70,6 +87,17 @@ class CudaParity : public ::testing::TestWithParam<DType> {
   }
   Pair output(Shape shape) { return output(shape, dtype()); }
   Pair pitched_output(Shape shape) { return narrow(output(widened(shape)), shape); }
+
+  Mamba2Inputs mamba2_inputs(int64_t T, int64_t G, int64_t H, int64_t N, int64_t P, const Pair& rate) {
+    return {.q = pitched({T, G * N}).reshape({T, G, N}),
+            .k = pitched({T, G * N}, 0.1f).reshape({T, G, N}),
+            .v = pitched({T, H * P}).reshape({T, H, P}),
+            .step = pitched({T, H}),
+            .gate = pitched({T, H * P}).reshape({T, H, P}),
+            .step_bias = floats({H}),
+            .rate = rate,
+            .skip = floats({H})};
+  }
 
   std::array<Weight, 2> linear_weight(int64_t out, int64_t in) {
     const Tensor w = random_tensor({out, in}, seed_++, dtype(), 1 / std::sqrt(static_cast<float>(in)));

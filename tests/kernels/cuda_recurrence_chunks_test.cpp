@@ -144,21 +144,11 @@ TEST_P(CudaRecurrenceChunks, OneDecayForAHead) {
 
 TEST_P(CudaRecurrenceChunks, Mamba2Heads) {
   for (const auto& [T, G, H, N, P] : {std::array<int64_t, 5>{100, 1, 4, 128, 64}, {77, 2, 4, 64, 64}}) {
-    const Pair q = pitched({T, G * N}).reshape({T, G, N}), k = pitched({T, G * N}, 0.1f).reshape({T, G, N});
-    const Pair v = pitched({T, H * P}).reshape({T, H, P}), gate = pitched({T, H * P}).reshape({T, H, P}), step = pitched({T, H});
-    const Pair step_bias = floats({H}), rate = between({H}, -4.0f, -0.1f), skip = floats({H}), y = output({T, H, P});
+    const Mamba2Inputs in = mamba2_inputs(T, G, H, N, P, between({H}, -4.0f, -0.1f));
+    const Pair y = output({T, H, P});
     expect_sequence("heads of Mamba-2", T, random_tensor({H, N, P}, 3), y,
                     [&](Context& ctx, int side, int64_t first, int64_t count, const Tensor& state) {
-                      const auto part = [&](const Pair& x) { return x[side].slice(0, first, count); };
-                      const Mamba2Heads in = {.q = part(q),
-                                              .k = part(k),
-                                              .v = part(v),
-                                              .step = part(step),
-                                              .gate = part(gate),
-                                              .step_bias = step_bias[side],
-                                              .rate = rate[side],
-                                              .skip = skip[side]};
-                      mamba2_heads(ctx, in, state, part(y));
+                      mamba2_heads(ctx, in.of(side, first, count), state, y[side].slice(0, first, count));
                     });
   }
 }

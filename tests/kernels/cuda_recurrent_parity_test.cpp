@@ -417,22 +417,12 @@ TEST_P(CudaRecurrentParity, Rwkv7Heads) {
 // Everything between Mamba-2's convolution and its gated norm, in one launch on the device.
 TEST_P(CudaRecurrentParity, Mamba2Heads) {
   for (const auto& [T, G, H, N, P] : {std::array<int64_t, 5>{37, 1, 4, 128, 64}, {19, 2, 4, 16, 24}, {1, 1, 2, 64, 8}}) {
-    const Pair q = pitched({T, G * N}).reshape({T, G, N}), k = pitched({T, G * N}, 0.1f).reshape({T, G, N});
-    const Pair v = pitched({T, H * P}).reshape({T, H, P}), gate = pitched({T, H * P}).reshape({T, H, P}), step = pitched({T, H});
-    const Pair step_bias = floats({H}), rate = decays({H}), skip = floats({H}), y = output({T, H, P});
+    const Mamba2Inputs in = mamba2_inputs(T, G, H, N, P, decays({H}));
+    const Pair y = output({T, H, P});
     run_sequence(
         "mamba2_heads", T, random_tensor({H, N, P}, 3), y,
         [&](Context& ctx, int side, int64_t first, int64_t count, const Tensor& state) {
-          const auto part = [&](const Pair& t) { return t[side].slice(0, first, count); };
-          const Mamba2Heads in = {.q = part(q),
-                                  .k = part(k),
-                                  .v = part(v),
-                                  .step = part(step),
-                                  .gate = part(gate),
-                                  .step_bias = step_bias[side],
-                                  .rate = rate[side],
-                                  .skip = skip[side]};
-          mamba2_heads(ctx, in, state, part(y));
+          mamba2_heads(ctx, in.of(side, first, count), state, y[side].slice(0, first, count));
         },
         1e-5, 1e-5);
   }

@@ -116,6 +116,17 @@ expect value #create/steps "9"
 )"));
 }
 
+TEST_F(CreateGui, WhatIsDisabledSaysWhy) {
+  expect_success(home_.run(R"(wait idle
+key Ctrl+L
+key Ctrl+A
+key Delete
+wait disabled "Generate"
+move "Generate"
+wait text "Say what to draw first."
+)"));
+}
+
 TEST_F(CreateGui, SizesPresetsLockAndSwap) {
   expect_success(home_.run(R"(wait idle
 click #create/preset
@@ -145,7 +156,7 @@ wait item #create/plan
 }
 
 TEST_F(CreateGui, ControlsExplainThemselves) {
-  expect_success(home_.run("wait idle\nmove #create/guidance\nwait seconds 0.7\n" + shot("tooltip")));
+  expect_success(home_.run("wait idle\nmove #create/guidance\nwait text \"How strictly to follow\"\n" + shot("tooltip")));
 }
 
 TEST_F(CreateGui, PanelsFoldAndKeepTheirWidths) {

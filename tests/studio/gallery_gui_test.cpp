@@ -105,8 +105,8 @@ wait item "Copy as command line"
 )" + shot("picture-menu") + R"(click "Copy as command line"
 wait text "on the clipboard"
 right-click "two yellow lemons"
-wait item "Use settings"
-click "Use settings"
+wait item "Reuse"
+click "Reuse"
 wait item "Generate"
 expect value #create/prompt "two yellow lemons"
 key Ctrl+L
@@ -155,7 +155,7 @@ click #gallery/tag
 click "furniture"
 wait text "1 picture ·"
 double-click "a blue chair"
-wait item "Use settings"
+wait item "Reuse"
 wait item "furniture"
 click "Add a tag"
 type "seat"
@@ -213,6 +213,7 @@ type "job three"
 key Ctrl+Shift+Enter
 view queue
 wait text "3 waiting"
+expect text "until the queue is resumed"
 drag #queue/row/2 #queue/row/3
 wait frames 4
 click "Cancel"
@@ -236,7 +237,7 @@ TEST_F(QueueGui, AFailureIsToldInOneLine) {
   std::ofstream(home_.settings()) << R"({"version": 1, "output_folder": "/proc/nowhere", "form": {"prompt": "a red apple"}})";
   expect_success(
       home_.run("wait idle\nclick #create/steps\ntype \"1\"\nkey Enter\nclick \"Generate\"\nwait text \"A picture failed\"\nview "
-                "queue\nwait value #queue/row/1 \"failed\"\n" +
+                "queue\nwait value #queue/row/1 \"failed\"\nmove #queue/why\nwait item #tip\n" +
                 shot("failed")));
 }
 
@@ -250,7 +251,12 @@ TEST_F(QueueGui, GoesOnAfterBeingKilled) {
   }
   kill(studio, SIGKILL);
   home_.wait(studio);
-  expect_success(home_.run("wait idle\nview queue\nwait value #queue/row/1 \"done\"\n"));
+  expect_success(home_.run(R"(wait idle
+view queue
+wait value #queue/row/1 "done"
+right-click #queue/row/1
+wait item "Open in viewer"
+)"));
   Library library(home_.library());
   EXPECT_EQ(library.count_pictures({}), 6);
   EXPECT_TRUE(library.integrity_problems().empty());

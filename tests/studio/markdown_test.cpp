@@ -66,6 +66,15 @@ TEST(Markdown, Spans) {
   EXPECT_EQ(link[1].link, "http://x.y");
 }
 
+TEST(Markdown, FirstLineReadsAsRendered) {
+  EXPECT_EQ(first_line("A **bold** `word`\n\nand more"), "A bold word");
+  EXPECT_EQ(first_line("## Title\ntext"), "Title");
+  EXPECT_EQ(first_line("```cpp\nint x;\nint y;\n```"), "int x;");
+  EXPECT_EQ(first_line("| a | b |\n|---|---|\n| 1 | 2 |"), "a");
+  EXPECT_EQ(first_line("---\n"), "");
+  EXPECT_EQ(first_line(std::string(1000, 'x')).size(), 300u);
+}
+
 TEST(Markdown, SurvivesAnything) {
   std::mt19937 random(11);
   const std::string letters = "ab *_`~[]()|#->\n\n  1.\\!:\"";

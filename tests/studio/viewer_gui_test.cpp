@@ -4,6 +4,7 @@
 #include <chrono>
 #include <fstream>
 
+#include "app/library/library.h"
 #include "tests/studio/gui.h"
 
 namespace linea::test {
@@ -53,6 +54,39 @@ TEST_F(ViewerGui, CompareSliderAndDifference) {
   expect_success(home_.run("wait idle\ndrop \"" + a + "\"\nwait text \"800 × 800\"\nwait idle\ndrop \"" + b +
                            "\"\nwait idle\nwait frames 3\nkey C\nwait frames 3\n" + shot("compare") +
                            "key C\nkey D\nwait idle\nwait frames 3\n" + shot("difference")));
+}
+
+// Two pictures of the library: the file of one is gone, the other is deleted in the window.
+TEST_F(ViewerGui, WhatIsGoneIsToldAndWhatIsDeletedIsLeft) {
+  Library library(home_.library());
+  for (const char* name : {"kept", "gone", "deleted"}) {
+    PictureRecord record;
+    record.path = make(std::string(name) + ".png", 64, 60);
+    record.prompt = std::string("a picture that is ") + name;
+    record.width = record.height = 64, record.created = 1.7e9 + static_cast<double>(library.count_pictures());
+    library.add_picture(record);
+  }
+  std::filesystem::remove(home_ / "gone.png");
+  expect_success(home_.run(R"(wait idle
+click "a picture that is gone"
+wait text "This picture cannot be shown"
+wait text "gone.png"
+)" + shot("viewer-gone") + R"(click "a picture that is deleted"
+wait text "64 × 64"
+expect value #viewer/picture ")" +
+                           (home_ / "deleted.png").string() + R"("
+click "Delete"
+wait gone "a picture that is deleted"
+wait text "This picture cannot be shown"
+click "a picture that is gone"
+click "Delete"
+wait value #viewer/picture ")" +
+                           (home_ / "kept.png").string() + R"("
+wait item #details/delete
+click "Delete"
+wait gone #details/delete
+wait item #create/empty
+)"));
 }
 
 TEST_F(ViewerGui, AnEightThousandPictureOpensWithoutAStall) {

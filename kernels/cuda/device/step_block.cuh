@@ -92,10 +92,7 @@ __device__ inline const unsigned char* piece_at(int n) {
   wait_phase(&own_shared().piece_here[n % kStepSlots], n / kStepSlots % 2);
   return own_shared().slots[n % kStepSlots];
 }
-__device__ inline void release_piece(int n) {
-  __syncwarp();
-  if (own_lane() == 0) arrive(&own_shared().slot_free[n % kStepSlots]);
-}
+__device__ inline void release_piece(int n) { arrive(&own_shared().slot_free[n % kStepSlots]); }
 
 // The sum over the block, in one fixed order; `which` alternates, so that one call's sums are read before another's are written.
 __device__ inline float sum_block(float v, int which) {
@@ -125,7 +122,7 @@ __device__ inline void begin(const StepProgram& program) {
 #pragma unroll 1
   for (int i = 0; i < kStepSlots; ++i) {
     init_barrier(&shared.piece_here[i], 1);
-    init_barrier(&shared.slot_free[i], 1);
+    init_barrier(&shared.slot_free[i], 32);  // lanes
   }
   publish_barriers();
   uint64_t arrived;
