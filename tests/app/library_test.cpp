@@ -185,9 +185,10 @@ TEST_F(LibraryTest, QueueInOrder) {
   EXPECT_THAT(order, ElementsAre(2, 1, 4, 3));
   EXPECT_EQ(library.jobs()[2].failure, "why");
   EXPECT_EQ(library.next_job_id(), 5);
-  library.put_job_picture({.job = 1, .index = 0, .path = "/x/a.png"});
-  const int64_t id =
-      library.finish_job_picture({.job = 1, .index = 0, .done = true, .path = "/x/a.png", .result = "{}"}, record("a.png", "x"));
+  const PictureRecord picture = record("a.png", "x");
+  library.put_job_picture({.job = 1, .index = 0, .path = picture.path});
+  EXPECT_EQ(library.job_pictures(1).at(0).library_id, 0);
+  const int64_t id = library.finish_job_picture({.job = 1, .index = 0, .done = true, .path = picture.path, .result = "{}"}, picture);
   EXPECT_TRUE(library.picture(id));
   EXPECT_TRUE(library.job_pictures(1).at(0).done);
   EXPECT_EQ(library.job_pictures(1).at(0).library_id, id);
