@@ -5,6 +5,7 @@
 #include "dit/pipeline/pipeline.h"
 #include "dit/pipeline/pixels.h"
 #include "dit/pipeline/stage_report.h"
+#include "kernels/pixels.h"
 
 namespace linea {
 namespace {
@@ -23,8 +24,8 @@ int64_t SanaPipeline::strip_rows(int64_t width) const {
   return plan_ ? plan_->decoder.strip_rows : strip_rows_for(width, vae_config_.decoder[0].channels, wide_dtype_);
 }
 
-// Without values when planning.
-Tensor SanaPipeline::decode_on(Context& ctx, const DcAutoencoder& vae, const Tensor& latents, int64_t strip_rows) const {
+void SanaPipeline::decode_on(Context& ctx, const DcAutoencoder& vae, const Tensor& latents, int64_t strip_rows,
+                             const TakeImage& take) const {
   const int64_t f = vae_config_.compression(), H = latents.dim(1) * f, W = latents.dim(2) * f;
   const Arena::Scope scope(*ctx.arena);
   const Tensor scaled = ctx.allocate(latents.shape(), DType::kF32), z = ctx.allocate(latents.shape());
@@ -34,28 +35,43 @@ Tensor SanaPipeline::decode_on(Context& ctx, const DcAutoencoder& vae, const Ten
   linear_combination(ctx, terms, scaled);
   cast(ctx, scaled, z);
   vae.decode(ctx, z, image, strip_rows);
-  return download(ctx, image);
+  take(ctx, image);
 }
 
-int64_t SanaPipeline::plan_decode(const DcAutoencoder& vae, PictureSize latent, int64_t strip_rows) const {
+int64_t SanaPipeline::plan_decode(const DcAutoencoder& vae, PictureSize latent, int64_t strip_rows, const TakeImage& take) const {
   Arena planning = Arena::planning(options_.device);
   Context plan = make_context(wide_dtype_, planning, {});
-  decode_on(plan, vae, Tensor({1, latent.height, latent.width, vae_config_.latent_channels}, DType::kF32), strip_rows);
+  decode_on(plan, vae, Tensor({1, latent.height, latent.width, vae_config_.latent_channels}, DType::kF32), strip_rows, take);
   return planning.peak();
 }
 
-Tensor SanaPipeline::decode_latents(const Tensor& latents, const GenerateCallbacks& callbacks) {
+void SanaPipeline::decode_into(const Tensor& latents, const GenerateCallbacks& callbacks, const TakeImage& take) {
   const StageReport stage(callbacks, "decode");
   stage.report(0, 1);
   std::shared_ptr<const DcAutoencoder> vae = autoencoder(DcAutoencoder::kDecoderOnly);
   const int64_t strip = strip_rows(latents.dim(2) * vae_config_.compression());
-  const int64_t bytes = plan_decode(*vae, {latents.dim(1), latents.dim(2)}, strip);
+  const int64_t bytes = plan_decode(*vae, {latents.dim(1), latents.dim(2)}, strip, take);
   Context ctx = make_context(wide_dtype_, arena_for(bytes), callbacks.cancel);
-  const Tensor image = decode_on(ctx, *vae, latents, strip);
+  decode_on(ctx, *vae, latents, strip, take);
   vae.reset();
   end_stage(ModelPart::kAutoencoder);
   stage.report(1, 1);
-  return image;
+}
+
+Tensor SanaPipeline::decode_latents(const Tensor& latents, const GenerateCallbacks& callbacks) {
+  Tensor values;
+  decode_into(latents, callbacks, [&](Context& ctx, const Tensor& image) { values = download(ctx, image); });
+  return values;
+}
+
+Image SanaPipeline::decode_pixels(const Tensor& latents, const GenerateCallbacks& callbacks) {
+  Image result;
+  decode_into(latents, callbacks, [&](Context& ctx, const Tensor& image) {
+    // Its memory is asked for while a device is at work.
+    if (!ctx.planning()) result = {image.dim(2), image.dim(1), 3, std::vector<uint8_t>(static_cast<size_t>(image.elements()))};
+    download_pixels(ctx, image, result.pixels);
+  });
+  return result;
 }
 
 Image SanaPipeline::reconstruct(const Image& source, const GenerateCallbacks& callbacks) {

@@ -252,11 +252,18 @@ Tensor SanaPipeline::denoise(const PictureRequest& request, const Text& text, in
 
 Picture SanaPipeline::decode(const PictureRequest& request, const Tensor& latents, int index, const GenerateCallbacks& callbacks) {
   const Sizes sizes = resolve_size(request);
-  Tensor image = decode_latents(latents, callbacks);
-  if (sizes.rendered != sizes.asked) image = resize_and_crop(image, sizes.asked);
-  if (index == 0 && callbacks.trace) trace(callbacks, "image", to_channel_major(image));
+  const bool is_traced = index == 0 && callbacks.trace;
+  Picture picture{.image = {}, .index = index, .seed = request.seed + static_cast<uint64_t>(index), .rendered = sizes.rendered};
+  if (sizes.rendered == sizes.asked && !is_traced) {
+    picture.image = decode_pixels(latents, callbacks);
+  } else {
+    Tensor values = decode_latents(latents, callbacks);
+    if (sizes.rendered != sizes.asked) values = resize_and_crop(values, sizes.asked);
+    if (is_traced) trace(callbacks, "image", to_channel_major(values));
+    picture.image = to_image(values);
+  }
   callbacks.cancel.throw_if_cancelled();
-  return {to_image(image), index, request.seed + static_cast<uint64_t>(index), sizes.rendered};
+  return picture;
 }
 
 void SanaPipeline::generate(const PictureRequest& request, const GenerateCallbacks& callbacks) {

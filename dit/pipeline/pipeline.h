@@ -143,10 +143,14 @@ class SanaPipeline {
   Tensor draw_noise(const PictureRequest& request, int index, PictureSize latent) const;
   struct Denoising;
   Tensor denoise_on(Context& ctx, const Denoising& job, const GenerateCallbacks& callbacks);
-  Tensor decode_on(Context& ctx, const DcAutoencoder& vae, const Tensor& latents, int64_t strip_rows) const;
+  // Takes what the decoder gave, [1, H, W, 3] f32 in ctx.arena, before that is used again.
+  using TakeImage = std::function<void(Context& ctx, const Tensor& image)>;
+  void decode_on(Context& ctx, const DcAutoencoder& vae, const Tensor& latents, int64_t strip_rows, const TakeImage& take) const;
+  void decode_into(const Tensor& latents, const GenerateCallbacks& callbacks, const TakeImage& take);
+  Image decode_pixels(const Tensor& latents, const GenerateCallbacks& callbacks);
   int64_t strip_rows(int64_t width) const;  // of the plan, or what suits a picture of that width
   int64_t plan_denoise(const Denoising& job);
-  int64_t plan_decode(const DcAutoencoder& vae, PictureSize latent, int64_t strip_rows) const;
+  int64_t plan_decode(const DcAutoencoder& vae, PictureSize latent, int64_t strip_rows, const TakeImage& take) const;
 
   // Measuring (planning.cpp), with parts_->planning_mutex held and planning memory active.
   MemoryNeeds& needs_of(const PictureRequest& request);

@@ -1,24 +1,16 @@
 #include "dit/pipeline/pixels.h"
 
 #include <algorithm>
-#include <bit>
 
 #include "core/resize.h"
 #include "core/threads.h"
+#include "kernels/pixels.h"
 
 namespace linea {
 
 Image to_image(const Tensor& nhwc) {
   Image image{nhwc.dim(2), nhwc.dim(1), 3, std::vector<uint8_t>(static_cast<size_t>(nhwc.elements()))};
-  const float* values = nhwc.data<float>();
-  uint8_t* pixels = image.pixels.data();
-  constexpr float kInteger = 0x1.8p23f;  // a sum with it is rounded to an integer, half to even, that its low bits hold
-  parallel_for(nhwc.elements(), int64_t{1} << 16, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      const float unit = std::clamp(values[i] * 0.5f + 0.5f, 0.0f, 1.0f);
-      pixels[i] = static_cast<uint8_t>(std::bit_cast<uint32_t>(unit * 255.0f + kInteger));
-    }
-  });
+  to_pixels({nhwc.data<float>(), image.pixels.size()}, image.pixels);
   return image;
 }
 

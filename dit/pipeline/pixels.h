@@ -7,7 +7,7 @@
 
 namespace linea {
 
-// [1, H, W, 3] f32 to bytes: clamped, rounded half to even as numpy does.
+// [1, H, W, 3] f32 to bytes (kernels/pixels.h).
 Image to_image(const Tensor& nhwc);
 
 // The top left H × W pixels as [1, H, W, 3] f32.

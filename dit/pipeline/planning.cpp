@@ -6,6 +6,7 @@
 #include "dit/pipeline/parts.h"
 #include "dit/pipeline/stage_report.h"
 #include "kernels/backend.h"
+#include "kernels/pixels.h"
 
 namespace linea {
 namespace {
@@ -93,16 +94,20 @@ MemoryNeeds SanaPipeline::measure(const PictureRequest& request) {
   needs.decoder = p.decoder.needs;
   needs.text_activations = measure_text(*p.text.model);
   needs.step_activations = measure_denoise(*p.transformer.model, request);
-  // What is handed to the host lies in the CPU's own memory: the picture, what it is resized to, and the encoder's copy of embeddings.
+  // What is handed to the host lies in the CPU's own memory: a picture that is resized, and the encoder's copy of embeddings.
+  const Sizes sizes = resolve_size(request);
+  const bool is_resized = sizes.rendered != sizes.asked;
   int64_t handed_out = 0;
   if (options_.device.is_cpu()) {
-    const Sizes sizes = resolve_size(request);
     const auto bytes = [](const PictureSize& s) { return s.height * s.width * 3 * bytes_of(DType::kF32); };
-    handed_out = bytes(sizes.rendered) + (sizes.rendered != sizes.asked ? 2 * bytes(sizes.asked) : 0);
+    if (is_resized) handed_out = bytes(sizes.rendered) + 2 * bytes(sizes.asked);
     needs.kept_bytes *= 2;
   }
+  const TakeImage take = [is_resized](Context& ctx, const Tensor& image) {
+    is_resized ? static_cast<void>(download(ctx, image)) : download_pixels(ctx, image, {});
+  };
   const auto add_strips = [&](int64_t rows) {
-    const int64_t work = handed_out + work_of(p.memory, [&] { return plan_decode(*p.decoder.model, latent, rows); });
+    const int64_t work = handed_out + work_of(p.memory, [&] { return plan_decode(*p.decoder.model, latent, rows, take); });
     needs.strips.push_back({rows, work, p.decoder.model->strip_work(latent.height, rows)});
   };
   add_strips(0);

@@ -5,7 +5,9 @@
 #include <algorithm>
 #include <cmath>
 
+#include "kernels/pixels.h"
 #include "tests/support/compare.h"
+#include "tests/support/golden.h"
 
 namespace linea {
 namespace {
@@ -23,6 +25,18 @@ TEST(Pixels, AreRoundedHalfToEvenAndClamped) {
     const float unit = std::clamp(values.data<float>()[i] * 0.5f + 0.5f, 0.0f, 1.0f);
     EXPECT_EQ(image.pixels[static_cast<size_t>(i)], static_cast<int>(std::nearbyint(unit * 255.0f))) << "value " << i;
   }
+}
+
+// Halves, what lies outside, and a number of values that no vector divides.
+TEST(Pixels, AreTheSameFromEveryDevice) {
+  constexpr int64_t kCount = 3 * 1021 + 2;
+  const Tensor values({kCount}, DType::kF32);
+  for (int64_t i = 0; i < kCount; ++i) values.data<float>()[i] = static_cast<float>(i % 1531) / 765.0f * 1.1f - 1.1f;
+  std::vector<uint8_t> expected(kCount), actual(kCount);
+  to_pixels({values.data<float>(), expected.size()}, expected);
+  test::TestContext ctx;
+  download_pixels(*ctx, values.to(test::test_device()), actual);
+  EXPECT_EQ(actual, expected);
 }
 
 TEST(Pixels, OfAPictureComeBack) {
