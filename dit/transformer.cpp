@@ -65,36 +65,39 @@ SanaTransformer::Text SanaTransformer::encode_text(Context& ctx, const Tensor& e
 // onto the range that the native size has.
 Tensor SanaTransformer::positional_table(Context& ctx, int64_t height, int64_t width) const {
   if (!config_.interpolation_scale) return {};
-  const int64_t D = config_.dim(), quarter = D / 4;
+  const int64_t D = config_.dim(), quarter = D / 4, tokens = height * width;
   const float base = static_cast<float>(config_.sample_size / config_.patch_size);
   const float scale = static_cast<float>(*config_.interpolation_scale);
-  const Tensor table = ctx.allocate({height * width, D}, DType::kF32);
-  if (ctx.planning()) return table;
-
-  // Sines, then cosines, of a coordinate: half of the row of every token that has it.
+  std::vector<double> frequencies(static_cast<size_t>(quarter));
+  for (int64_t j = 0; j < quarter; ++j) {
+    frequencies[static_cast<size_t>(j)] = std::pow(10000.0, -static_cast<double>(j) / static_cast<double>(quarter));
+  }
+  const Tensor table = ctx.allocate({tokens, D}, DType::kF32);
+  // Sines, then cosines, of every coordinate.
   const auto halves_of = [&](int64_t count) {
     std::vector<float> halves(static_cast<size_t>(count * D / 2));
     for (int64_t i = 0; i < count; ++i) {
       const float coordinate = static_cast<float>(i) / (static_cast<float>(count) / base) / scale;
       float* half = halves.data() + i * D / 2;
       for (int64_t j = 0; j < quarter; ++j) {
-        const double angle = static_cast<double>(coordinate) * std::pow(10000.0, -static_cast<double>(j) / static_cast<double>(quarter));
+        const double angle = static_cast<double>(coordinate) * frequencies[static_cast<size_t>(j)];
         half[j] = static_cast<float>(std::sin(angle));
         half[quarter + j] = static_cast<float>(std::cos(angle));
       }
     }
     return halves;
   };
-  const std::vector<float> columns = halves_of(width), rows = halves_of(height);
-  std::vector<float> values(static_cast<size_t>(height * width * D));
-  for (int64_t r = 0; r < height; ++r) {
-    for (int64_t c = 0; c < width; ++c) {
-      float* row = values.data() + (r * width + c) * D;
-      std::copy_n(columns.data() + c * D / 2, D / 2, row);
-      std::copy_n(rows.data() + r * D / 2, D / 2, row + D / 2);
-    }
-  }
-  upload(ctx, values, table);
+  // Half of the row of every token that has a coordinate is that coordinate's.
+  const auto fill_half = [&](int64_t first_channel, int64_t count, const auto& coordinate_of) {
+    const Arena::Scope scope(*ctx.arena);
+    const Tensor halves = ctx.allocate({count, D / 2}, DType::kF32);
+    if (!ctx.planning()) upload(ctx, halves_of(count), halves);
+    std::vector<int32_t> coordinates(static_cast<size_t>(tokens));
+    for (int64_t t = 0; t < tokens; ++t) coordinates[static_cast<size_t>(t)] = static_cast<int32_t>(coordinate_of(t));
+    embedding_lookup(ctx, halves, coordinates, table.slice(1, first_channel, D / 2));
+  };
+  fill_half(0, width, [&](int64_t token) { return token % width; });
+  fill_half(D / 2, height, [&](int64_t token) { return token / width; });
   return table;
 }
 
