@@ -59,18 +59,22 @@ struct ConvWeights {
 // The 2×2 filter of one parity: neighbouring rows and columns of the 3×3 that meet the same pixel are added, in f32.
 std::unique_ptr<ConvFilter> fold(const Kernels& kernels, const Tensor& plain, int row_parity, int column_parity) {
   const int64_t out = plain.dim(0), in = plain.dim(1);
-  const Tensor wide = plain.to(DType::kF32);
-  Tensor folded({out, in, 2, 2}, DType::kF32);
+  const Tensor folded({out, in, 2, 2}, plain.dtype());
   const auto target = [](int k, int parity) { return parity == 0 ? (k == 0 ? 0 : 1) : (k == 2 ? 1 : 0); };
-  for (int64_t i = 0; i < out * in; ++i) {
-    const float* w = wide.data<float>() + i * 9;
-    float* f = folded.data<float>() + i * 4;
-    std::fill(f, f + 4, 0.0f);
-    for (int ky = 0; ky < 3; ++ky) {
-      for (int kx = 0; kx < 3; ++kx) f[target(ky, row_parity) * 2 + target(kx, column_parity)] += w[ky * 3 + kx];
+  for (int64_t o = 0; o < out; ++o) {  // one at a time, so that next to nothing lies there in f32
+    const Tensor wide = plain.slice(0, o, 1).to(DType::kF32), sums({1, in, 2, 2}, DType::kF32);
+    std::fill_n(sums.data<float>(), sums.elements(), 0.0f);
+    for (int64_t i = 0; i < in; ++i) {
+      const float* w = wide.data<float>() + i * 9;
+      float* f = sums.data<float>() + i * 4;
+      for (int ky = 0; ky < 3; ++ky) {
+        for (int kx = 0; kx < 3; ++kx) f[target(ky, row_parity) * 2 + target(kx, column_parity)] += w[ky * 3 + kx];
+      }
     }
+    const Tensor row = sums.to(plain.dtype());
+    std::memcpy(folded.slice(0, o, 1).raw(), row.raw(), static_cast<size_t>(row.bytes()));
   }
-  return std::make_unique<ConvFilter>(kernels, folded.to(plain.dtype()));
+  return std::make_unique<ConvFilter>(kernels, folded);
 }
 
 // Rows of a map as f32.

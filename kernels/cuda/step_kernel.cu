@@ -56,7 +56,9 @@ template <class T> __global__ void __launch_bounds__(kAllThreads, 1) step_kernel
   if (threadIdx.x == 0) begin(program);
   __syncthreads();
   if (threadIdx.x >= kStepThreads) {
-    if (own_lane() == 0) copy_pieces(own_warp() - kStepWarps);
+    if (own_lane() != 0) return;
+    const int copier = own_warp() - kStepWarps;
+    program.ahead > 0 ? copy_pieces<true>(copier) : copy_pieces<false>(copier);
     return;
   }
 #pragma unroll 1

@@ -19,6 +19,7 @@ struct StepProgram {
   int instruction_count, copy_count;
   uint64_t* arrivals;
   unsigned long long* begun;
+  int ahead;  // bytes of weights that a block asks for into the second-level cache beyond its ring; 0 = none
 };
 
 // `type`: of the activations.

@@ -131,6 +131,17 @@ void append_copies(const StepProducts& all, std::vector<StepCopy>& copies) {
   }
 }
 
+// Where an instruction reads little, the ring holds it; where it reads much, memory does not rest, and the threads that ask for pieces have
+// no time for more.
+int foresight_of(const std::vector<StepCopy>& copies, size_t instructions, int processors) {
+  constexpr int64_t kLeast = 64 << 10, kMost = 320 << 10;  // of an instruction and a processor
+  constexpr int kAhead = 256 << 10;                        // 34 MB on a device whose cache has 50
+  int64_t bytes = 0;
+  for (const StepCopy& copy : copies) bytes += int64_t{copy.out} * copy.row_bytes;
+  const int64_t each = bytes / (static_cast<int64_t>(instructions) * processors);
+  return each >= kLeast && each <= kMost ? kAhead : 0;
+}
+
 }  // namespace
 
 bool runs_step_programs(int device) {
@@ -402,7 +413,8 @@ void StepRecorder::submit_program(std::vector<StepTaken> taken) {
                .instruction_count = static_cast<int>(instructions.size()),
                .copy_count = static_cast<int>(copies.size()),
                .arrivals = counts,
-               .begun = reinterpret_cast<unsigned long long*>(counts + 1)},
+               .begun = reinterpret_cast<unsigned long long*>(counts + 1),
+               .ahead = foresight_of(copies, instructions.size(), processors_of(device_))},
               device_, stream);
   if (recording_stream()) keep_with_recording(kept);
 }

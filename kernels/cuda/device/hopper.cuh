@@ -47,7 +47,21 @@ __device__ inline void release_at(uint64_t* barrier, int rank) {
       "r"(rank)
       : "memory");
 }
-// Until the phase with this parity (0 for the first) has ended.
+// Whether the phase with this parity (0 for the first) has ended.
+__device__ inline bool has_phase(uint64_t* barrier, int parity) {
+  int done;
+  asm volatile(
+      "{\n"
+      ".reg .pred done;\n"
+      "mbarrier.test_wait.parity.shared::cta.b64 done, [%1], %2;\n"
+      "selp.b32 %0, 1, 0, done;\n"
+      "}\n"
+      : "=r"(done)
+      : "r"(shared_address(barrier)), "r"(parity)
+      : "memory");
+  return done != 0;
+}
+// Until it has.
 __device__ inline void wait_phase(uint64_t* barrier, int parity) {
   asm volatile(
       "{\n"

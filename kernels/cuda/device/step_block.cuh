@@ -165,26 +165,63 @@ __device__ inline int pieces_of_block(const StepProducts& all) {
   return (units.end - units.begin) << all.segment_shift;
 }
 
+// The rows of a product that are the block's: neighbours in memory.
+struct OwnRows {
+  const unsigned char *begin, *end;
+
+  __device__ explicit OwnRows(const StepCopy& c) {
+    const UnitRange units(c.shares);
+    const int first = (max(units.begin, c.first_unit) - c.first_unit) << c.unit_shift;
+    const int last = min((min(units.end, c.end_unit) - c.first_unit) << c.unit_shift, c.out);
+    begin = static_cast<const unsigned char*>(c.w) + static_cast<int64_t>(first) * c.row_bytes;
+    end = static_cast<const unsigned char*>(c.w) + static_cast<int64_t>(last) * c.row_bytes;
+  }
+};
+
+// Asks into the second-level cache for what comes after the pieces in the ring.
+struct Foresight {
+  static constexpr int kChunk = 8192;
+  const StepCopy* copies;
+  int count, next = 0;
+  const unsigned char *from = nullptr, *end = nullptr;
+  int64_t asked = 0;  // bytes of all that the block needs, from the first on
+
+  // For the next bytes, unless they are further than `ahead` from what has been copied.
+  __device__ void ask(int64_t copied, int ahead) {
+    while (from == end) {
+      if (next == count) return;
+      const OwnRows rows(copies[next++]);
+      if (rows.begin < rows.end) from = rows.begin, end = rows.end;
+    }
+    const int64_t left = end - from;
+    const int bytes = static_cast<int>(left < kChunk ? left : kChunk);
+    if (asked + bytes > copied + ahead) return;
+    if (asked >= copied) asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(from), "r"(bytes) : "memory");
+    from += bytes;
+    asked += bytes;
+  }
+};
+
 // Every kStepCopiers-th of the pieces of W that the block needs, by one thread, in the order in which they are multiplied: one comes about
-// every 350 cycles, which is little for one thread.
-__device__ inline void copy_pieces(int copier) {
+// every 350 cycles, which is little for one thread. While the ring is full memory would rest: with foresight the first thread asks for
+// more.
+template <bool kForesees> __device__ inline void copy_pieces(int copier) {
   Shared& shared = own_shared();
   const StepCopy* copies = shared.program.copies;
   const int count = shared.program.copy_count;
   uint64_t policy;  // read once, so not to be kept in the second-level cache
   asm volatile("createpolicy.fractional.L2::evict_first.b64 %0;" : "=l"(policy));
   int slot = 0, parity = 1, turn = copier;  // waiting for the phase before the first does not wait
+  Foresight foresight{copies, count};
+  int64_t copied = 0;
   StepCopy next = {};
   if (count > 0) next = copies[0];
 #pragma unroll 1
   for (int i = 0; i < count; ++i) {
     const StepCopy c = next;
     if (i + 1 < count) next = copies[i + 1];
-    const UnitRange units(c.shares);
-    const int first_row = (max(units.begin, c.first_unit) - c.first_unit) << c.unit_shift;
-    const int end_row = min((min(units.end, c.end_unit) - c.first_unit) << c.unit_shift, c.out);
-    const unsigned char* from = static_cast<const unsigned char*>(c.w) + static_cast<int64_t>(first_row) * c.row_bytes;
-    const unsigned char* end = static_cast<const unsigned char*>(c.w) + static_cast<int64_t>(end_row) * c.row_bytes;
+    const OwnRows rows(c);
+    const unsigned char *from = rows.begin, *end = rows.end;
     const unsigned char* row_end = from + c.row_bytes;
 #pragma unroll 1
     while (from < end) {
@@ -199,12 +236,17 @@ __device__ inline void copy_pieces(int copier) {
       }
       if (turn == 0) {
         const auto bytes = static_cast<int>(piece_end - from);
-        wait_phase(&shared.slot_free[slot], parity);
+        if (kForesees && copier == 0) {
+          while (!has_phase(&shared.slot_free[slot], parity)) foresight.ask(copied, shared.program.ahead);
+        } else {
+          wait_phase(&shared.slot_free[slot], parity);
+        }
         arrive_expecting(&shared.piece_here[slot], bytes);
         copy_once(shared.slots[slot], from, bytes, &shared.piece_here[slot], policy);
         turn = kStepCopiers;
       }
       --turn;
+      if constexpr (kForesees) copied += piece_end - from;
       from = piece_end;
       if (++slot == kStepSlots) {
         slot = 0;
