@@ -7,10 +7,9 @@
 //          part of one, or several. Two more warps ask the copy engine for pieces, those of the next instructions too, so that 140 KiB a
 //          processor, 18 MB in all, come while the blocks wait for each other or do what reads next to nothing.
 // Traffic  W once; x of an instruction once a block, twice its bytes as words, from the second-level cache.
-// Roofline bound by memory: 14.4 GB a step of 7.2B in 16 bits, 4.8 ms at 2.98 TB/s; while weights stream, 95 % of the copy rate. Between
-// two
-//          instructions lie 1 to 3 µs: the last sums, the words' way, the first products; a layer of RWKV-7 has eight such places, which
-//          the 18 MB that are asked for ahead (6 µs) cover but in part.
+// Roofline bound by memory: 14.4 GB a step of 7.2B in 16 bits, 4.8 ms at 2.98 TB/s; while weights stream, 95 % of the copy rate. From one
+//          instruction to the next pass 1 to 3 µs: the last sums, the words' way, the first products. A layer of RWKV-7 has eight such
+//          places, for which 18 MB in the rings (6 µs) and 34 MB in the second-level cache are asked for ahead.
 // Accuracy f32, rounded where the ops round. The order of a sum depends on the shape of W alone.
 #include "kernels/cuda/step_kernel.h"
 
