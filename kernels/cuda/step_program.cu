@@ -126,20 +126,18 @@ void append_copies(const StepProducts& all, std::vector<StepCopy>& copies) {
                       .out = p.base.out,
                       .row_bytes = p.row_bytes,
                       .piece_bytes = all.segment_shift > 0 ? p.segment_bytes : p.row_bytes << p.unit_shift,
-                      .is_segmented = all.segment_shift > 0,
+                      .segment_shift = all.segment_shift,
                       .unused = {}});
   }
 }
 
-// Where an instruction reads little, the ring holds it; where it reads much, memory does not rest, and the threads that ask for pieces have
-// no time for more.
+// Where an instruction reads little, the ring holds it.
 int foresight_of(const std::vector<StepCopy>& copies, size_t instructions, int processors) {
-  constexpr int64_t kLeast = 64 << 10, kMost = 320 << 10;  // of an instruction and a processor
-  constexpr int kAhead = 256 << 10;                        // 34 MB on a device whose cache has 50
+  constexpr int64_t kLeast = 64 << 10;  // of an instruction and a processor
+  constexpr int kAhead = 256 << 10;     // 34 MB on a device whose cache has 50
   int64_t bytes = 0;
   for (const StepCopy& copy : copies) bytes += int64_t{copy.out} * copy.row_bytes;
-  const int64_t each = bytes / (static_cast<int64_t>(instructions) * processors);
-  return each >= kLeast && each <= kMost ? kAhead : 0;
+  return bytes / (static_cast<int64_t>(instructions) * processors) >= kLeast ? kAhead : 0;
 }
 
 }  // namespace
@@ -352,10 +350,7 @@ bool StepRecorder::mamba2_heads(const Mamba2Heads& in, const Tensor& state, cons
   const auto takes = [&](const Tensor& t, const uint32_t* StepRecurrence::*words) {
     taken.takes.push_back({ranges_of({&t})});
     if (!has_vectors) return;
-    taken.takes.back().set_words = [words](StepInstruction& i, uint32_t* place) {
-      body_of<StepRecurrence>(i).*words = place;
-      body_of<StepRecurrence>(i).takes_words = true;
-    };
+    taken.takes.back().set_words = [words](StepInstruction& i, uint32_t* place) { body_of<StepRecurrence>(i).*words = place; };
   };
   takes(in.q, &StepRecurrence::q), takes(in.k, &StepRecurrence::k), takes(in.v, &StepRecurrence::v);
   takes(in.step, &StepRecurrence::step), takes(in.gate, &StepRecurrence::gate);

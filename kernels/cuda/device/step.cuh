@@ -11,6 +11,7 @@ namespace linea::cuda {
 constexpr int kStepWarps = 14, kStepThreads = kStepWarps * 32;  // that compute
 constexpr int kStepCopiers = 2;                                 // more warps, which ask for W in turns
 constexpr int kStepSlots = 2 * kStepWarps;  // pieces of W that are here or on their way; a warp always has the same two slots
+static_assert(kStepSlots % kStepCopiers == 0);
 constexpr int kStepPieceBytes = 5120;       // of one slot: a row of 2560 in 16 bits
 constexpr int kStepInputBytes = 48 << 10;   // x of an instruction's products
 constexpr int kStepParts = 2048;            // sums of an instruction's pieces in a block
@@ -48,7 +49,7 @@ struct alignas(16) StepCopy {
   StepShares shares;
   int first_unit, end_unit, unit_shift;
   int out, row_bytes, piece_bytes;
-  bool is_segmented;  // a piece ends where its row does
+  int segment_shift;  // a row is 2^segment_shift pieces; 0: a piece is a unit, of one row or more
   int unused[5];
 };
 static_assert(sizeof(StepCopy) == 64);

@@ -167,12 +167,15 @@ __device__ inline int pieces_of_block(const StepProducts& all) {
 
 // The rows of a product that are the block's: neighbours in memory.
 struct OwnRows {
-  const unsigned char *begin, *end;
+  const unsigned char *begin, *end;  // where there are any
+  int units;
 
   __device__ explicit OwnRows(const StepCopy& c) {
-    const UnitRange units(c.shares);
-    const int first = (max(units.begin, c.first_unit) - c.first_unit) << c.unit_shift;
-    const int last = min((min(units.end, c.end_unit) - c.first_unit) << c.unit_shift, c.out);
+    const UnitRange range(c.shares);
+    const int first_unit = max(range.begin, c.first_unit), end_unit = min(range.end, c.end_unit);
+    units = max(end_unit - first_unit, 0);
+    const int first = (first_unit - c.first_unit) << c.unit_shift;
+    const int last = min((end_unit - c.first_unit) << c.unit_shift, c.out);
     begin = static_cast<const unsigned char*>(c.w) + static_cast<int64_t>(first) * c.row_bytes;
     end = static_cast<const unsigned char*>(c.w) + static_cast<int64_t>(last) * c.row_bytes;
   }
@@ -191,7 +194,7 @@ struct Foresight {
     while (from == end) {
       if (next == count) return;
       const OwnRows rows(copies[next++]);
-      if (rows.begin < rows.end) from = rows.begin, end = rows.end;
+      if (rows.units > 0) from = rows.begin, end = rows.end;
     }
     const int64_t left = end - from;
     const int bytes = static_cast<int>(left < kChunk ? left : kChunk);
@@ -203,17 +206,17 @@ struct Foresight {
 };
 
 // Every kStepCopiers-th of the pieces of W that the block needs, by one thread, in the order in which they are multiplied: one comes about
-// every 350 cycles, which is little for one thread. While the ring is full memory would rest: with foresight the first thread asks for
-// more.
+// every 350 cycles, so that little may be done for each. While the ring is full memory would rest: with foresight the first thread asks for
+// more then.
 template <bool kForesees> __device__ inline void copy_pieces(int copier) {
   Shared& shared = own_shared();
   const StepCopy* copies = shared.program.copies;
   const int count = shared.program.copy_count;
   uint64_t policy;  // read once, so not to be kept in the second-level cache
   asm volatile("createpolicy.fractional.L2::evict_first.b64 %0;" : "=l"(policy));
-  int slot = 0, parity = 1, turn = copier;  // waiting for the phase before the first does not wait
+  int slot = copier, parity = 1, index = copier;  // waiting for the phase before the first does not wait
   Foresight foresight{copies, count};
-  int64_t copied = 0;
+  int64_t before = 0;  // bytes of the products before
   StepCopy next = {};
   if (count > 0) next = copies[0];
 #pragma unroll 1
@@ -221,38 +224,27 @@ template <bool kForesees> __device__ inline void copy_pieces(int copier) {
     const StepCopy c = next;
     if (i + 1 < count) next = copies[i + 1];
     const OwnRows rows(c);
-    const unsigned char *from = rows.begin, *end = rows.end;
-    const unsigned char* row_end = from + c.row_bytes;
+    const int shift = c.segment_shift, stride = shift > 0 ? c.row_bytes : c.piece_bytes, pieces = rows.units << shift;
+    const int bytes = static_cast<int>(rows.end - rows.begin);
 #pragma unroll 1
-    while (from < end) {
-      const unsigned char* piece_end = from + c.piece_bytes;
-      if (c.is_segmented) {
-        if (piece_end >= row_end) {
-          piece_end = row_end;
-          row_end += c.row_bytes;
-        }
-      } else if (piece_end > end) {
-        piece_end = end;
+    for (; index < pieces; index += kStepCopiers) {
+      const int begin = (index >> shift) * stride, place = begin + (index & ((1 << shift) - 1)) * c.piece_bytes;
+      const int length = min(c.piece_bytes, min(begin + stride, bytes) - place);
+      if (kForesees && copier == 0) {
+        while (!has_phase(&shared.slot_free[slot], parity)) foresight.ask(before + place, shared.program.ahead);
+      } else {
+        wait_phase(&shared.slot_free[slot], parity);
       }
-      if (turn == 0) {
-        const auto bytes = static_cast<int>(piece_end - from);
-        if (kForesees && copier == 0) {
-          while (!has_phase(&shared.slot_free[slot], parity)) foresight.ask(copied, shared.program.ahead);
-        } else {
-          wait_phase(&shared.slot_free[slot], parity);
-        }
-        arrive_expecting(&shared.piece_here[slot], bytes);
-        copy_once(shared.slots[slot], from, bytes, &shared.piece_here[slot], policy);
-        turn = kStepCopiers;
-      }
-      --turn;
-      if constexpr (kForesees) copied += piece_end - from;
-      from = piece_end;
-      if (++slot == kStepSlots) {
-        slot = 0;
+      arrive_expecting(&shared.piece_here[slot], length);
+      copy_once(shared.slots[slot], rows.begin + place, length, &shared.piece_here[slot], policy);
+      slot += kStepCopiers;
+      if (slot >= kStepSlots) {
+        slot -= kStepSlots;
         parity ^= 1;
       }
     }
+    index -= pieces;
+    if (pieces > 0) before += bytes;
   }
 }
 

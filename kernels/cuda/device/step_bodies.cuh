@@ -27,7 +27,7 @@ struct StepRecurrence {
   int heads;
   const uint32_t *q, *k, *v, *step, *gate;  // likewise
   uint32_t* y;
-  bool takes_words, keeps_y;
+  bool keeps_y;
 };
 
 }  // namespace linea::cuda

@@ -83,12 +83,15 @@ template <class T> __device__ __noinline__ void run_rwkv7_heads(const StepInstru
 template <class T> struct RecurrenceMemory {
   Stage<1, kStepKeys, kStepHead, false> stage;
   Parts<1, kStepHead> parts;
-  RecurrenceParams params;  // which find the vectors here
-  alignas(16) T q[kStepKeys], k[kStepKeys], v[kStepHead], gate[kStepHead], step[16 / sizeof(T)];
+  alignas(16) T q[kStepKeys], k[kStepKeys], v[kStepHead], gate[kStepHead], step;
 };
 
-// kWidth elements a lane, from words where the row's own element `first` lies.
-template <class T> __device__ inline void take_vector(const uint32_t* words, int64_t first, int size, T* to) {
+// `size` elements from `first` on, from words where the row has them, by a warp.
+template <class T> __device__ inline void take_vector(const uint32_t* words, const void* row, int64_t first, int size, T* to) {
+  if (!words) {
+    for (int i = own_lane(); i < size; i += 32) to[i] = static_cast<const T*>(row)[first + i];
+    return;
+  }
   constexpr int kWidth = 16 / sizeof(T);
   const int i = own_lane() * kWidth;
   if (i >= size) return;
@@ -98,66 +101,77 @@ template <class T> __device__ inline void take_vector(const uint32_t* words, int
   *reinterpret_cast<uint4*>(to + i) = {part.pair(0), part.pair(1), part.pair(2), part.pair(3)};
 }
 
-// Columns of a head from words into shared memory, a vector a warp.
+// Columns of a head into shared memory, a vector a warp.
 template <class T> __device__ inline void take(const StepRecurrence& all, int head, int column, RecurrenceMemory<T>& memory) {
   const RecurrenceParams& p = all.recurrence;
   const int64_t group = head / p.heads_per_group;
   const int columns = min(p.value_dim - column, kStepHead);
   switch (own_warp()) {
-    case 0: take_vector(all.q, group * p.q_head, p.key_dim, memory.q); break;
-    case 1: take_vector(all.k, group * p.k_head, p.key_dim, memory.k); break;
-    case 2: take_vector(all.v, head * p.v_head + column, columns, memory.v); break;
-    case 3: take_vector(all.gate, head * p.gate_head + column, columns, memory.gate); break;
+    case 0: return take_vector(all.q, p.q, group * p.q_head, p.key_dim, memory.q);
+    case 1: return take_vector(all.k, p.k, group * p.k_head, p.key_dim, memory.k);
+    case 2: return take_vector(all.v, p.v, head * p.v_head + column, columns, memory.v);
+    case 3:
+      if (p.gate) take_vector(all.gate, p.gate, head * p.gate_head + column, columns, memory.gate);
+      return;
     case 4:
-      if (own_lane() == 0) memory.step[0] = from_float<T>(take_element<T>(all.step, head));
-      break;
-    case 5:
-      if (own_lane() != 0) break;
-      memory.params = p;
-      memory.params.q = memory.q - group * p.q_head;
-      memory.params.k = memory.k - group * p.k_head;
-      memory.params.v = memory.v - head * p.v_head - column;
-      memory.params.gate = memory.gate - head * p.gate_head - column;
-      memory.params.step = memory.step - head;
-      break;
-    default: break;
+      if (own_lane() == 0) memory.step = all.step ? from_float<T>(take_element<T>(all.step, head)) : static_cast<const T*>(p.step)[head];
+      return;
+    default: return;
   }
-  sync_workers();
+}
+
+// A head's constants, which are asked for before its vectors are there: what weights have pushed out of the caches comes after microseconds.
+struct HeadConstants {
+  float bias, rate, skip;
+
+  __device__ HeadConstants(const RecurrenceParams& p, int head)
+      : bias(p.step_bias[head]), rate(p.step_rate[head]), skip(p.skip ? p.skip[head] : 0.0f) {}
+};
+
+// What the state is advanced with; zeros beyond the last key and column.
+template <class T>
+__device__ inline void set_stage(RecurrenceMemory<T>& memory, const HeadConstants& constants, int keys, int columns, int thread) {
+  const float step = evaluate(to_float(memory.step) + constants.bias, Function::kSoftplus);
+  if (thread < kStepKeys) {
+    const bool exists = thread < keys;
+    memory.stage.q[0][thread] = exists ? to_float(memory.q[thread]) : 0.0f;
+    memory.stage.k[0][thread] = exists ? to_float(memory.k[thread]) : 0.0f;
+    memory.stage.w[0][thread] = exists ? expf(step * constants.rate) : 0.0f;
+  }
+  if (thread < kStepHead) memory.stage.v[0][thread] = thread < columns ? to_float(memory.v[thread]) : 0.0f;
+  if (thread == 0) memory.stage.scale[0] = step;
 }
 
 // A block takes up to 64 columns of a head.
 template <class T> __device__ __noinline__ void run_recurrence(const StepInstruction& instruction) {
   using Memory = RecurrenceMemory<T>;
   static_assert(sizeof(Memory) <= kStepInputBytes);
-  constexpr int kWorkers = workers_of(kStepHead);
   const auto& all = instruction.as<StepRecurrence>();
   auto& memory = *reinterpret_cast<Memory*>(own_shared().inputs);
-  const RecurrenceParams& p = all.takes_words ? memory.params : all.recurrence;
+  const RecurrenceParams& p = all.recurrence;
   const int thread = static_cast<int>(threadIdx.x), lane = thread % kKeyLanes, own_column = thread / kKeyLanes * kThreadColumns;
-  const bool works = thread < kWorkers;
-  const int parts = (all.recurrence.value_dim + kStepHead - 1) / kStepHead;
+  const bool works = thread < workers_of(kStepHead);
+  const int parts = (p.value_dim + kStepHead - 1) / kStepHead;
   bool met = false;
   for (int item = static_cast<int>(blockIdx.x); item < all.heads * parts; item += static_cast<int>(gridDim.x)) {
-    const int head = item / parts, column = item % parts * kStepHead;
+    const int head = item / parts, column = item % parts * kStepHead, columns = min(p.value_dim - column, kStepHead);
     Cells<kStepKeys> cells;
-    if (works) cells.read(all.recurrence, head, column + own_column, lane);
+    if (works) cells.read(p, head, column + own_column, lane);
+    const HeadConstants constants(p, head);
     if (!met) meet(instruction);
     met = true;
-    if (all.takes_words) take(all, head, column, memory);
-    if (works) {
-      Arriving<kWorkers, T, 1, kStepKeys, kStepHead, false> vectors;
-      vectors.read(p, 0, 1, head, column, thread);
-      vectors.put(memory.stage, p, 1, head, column, thread);
-    }
+    take(all, head, column, memory);
+    sync_workers();
+    set_stage(memory, constants, p.key_dim, columns, thread);
     sync_workers();
     if (works) {
       advance_all<false>(cells, memory.stage, 1, own_column, lane, memory.parts);
       cells.write(p, head, column + own_column, lane);
     }
     sync_workers();
-    if (thread < kStepHead && column + thread < p.value_dim) {
-      float y = fmaf(p.skip ? p.skip[head] : 0.0f, memory.stage.v[0][thread], memory.parts.sum(0, thread));
-      if (p.gate) y *= silu(to_float(static_cast<const T*>(p.gate)[head * p.gate_head + column + thread]));
+    if (thread < columns) {
+      float y = fmaf(constants.skip, memory.stage.v[0][thread], memory.parts.sum(0, thread));
+      if (p.gate) y *= silu(to_float(memory.gate[thread]));
       const int64_t output = head * p.y_head + column + thread;
       if (all.keeps_y) static_cast<T*>(p.y)[output] = from_float<T>(y);
       if (all.y) give<T>(all.y, y, static_cast<int>(output));

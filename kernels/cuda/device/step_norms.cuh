@@ -59,9 +59,9 @@ __device__ inline const void* row_at(const uint32_t* words, const void* x, int b
 // The norm of a row, into shared memory, or memory, or both.
 template <class T> __device__ __noinline__ void normalize_row(const StepNorm& norm, T* shared_row, T* row) {
   Row x, weights, offsets;
-  x.read<T>(row_at(norm.words, norm.x, norm.dim * bytes_of_type<T>(norm.x_type)), norm.x_type, norm.dim);
-  weights.read<float>(norm.w, DType::kF32, norm.dim);
+  weights.read<float>(norm.w, DType::kF32, norm.dim);  // before the row is there, since weights have pushed them out of the caches
   if (norm.bias) offsets.read<float>(norm.bias, DType::kF32, norm.dim);
+  x.read<T>(row_at(norm.words, norm.x, norm.dim * bytes_of_type<T>(norm.x_type)), norm.x_type, norm.dim);
   const float factor = x.normalize(norm.dim, norm.centre, norm.eps).y;
   Row::for_vectors(norm.dim, [&](int n, int i) {
 #pragma unroll

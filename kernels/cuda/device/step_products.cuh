@@ -69,6 +69,18 @@ template <class T> __device__ inline void multiply_piece(const Piece& piece, con
   if constexpr (!std::is_same_v<T, float>) multiply_rows<T>(piece, w, x, to);
 }
 
+// Asks for the window and the filter of a convolution's channel, which weights have pushed out of the second-level cache.
+__device__ inline void expect(const StepConvolution& conv, int c) {
+  if (c < 0 || c >= conv.dim) return;
+  const auto ask = [](const float* from) { asm volatile("prefetch.global.L2 [%0];" ::"l"(from)); };
+  if (conv.bias) ask(conv.bias + c);
+#pragma unroll 1
+  for (int j = 0; j < conv.taps; ++j) {
+    ask(conv.w + j * conv.dim + c);
+    if (j + 1 < conv.taps) ask(conv.window + j * conv.dim + c);
+  }
+}
+
 // One more token of the convolution of an output, which was `value`.
 template <class T> __device__ inline void convolve(const StepConvolution& conv, int output, float value) {
   const int c = output - conv.first;
@@ -108,6 +120,7 @@ template <class T> struct Output {
     product = &p;
     ending = Ending();
     ending.read(p.base, 0, output);
+    if (all.convolution.taps > 0 && product == &all.product[0]) expect(all.convolution, output - all.convolution.first);
     if (p.residual_words) ending.residual = take_element<T>(p.residual_words, p.base.y_type, output);
   }
   __device__ void finish(const StepProducts& all, const float* parts, int item) const {
