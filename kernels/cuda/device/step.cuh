@@ -11,7 +11,6 @@ namespace linea::cuda {
 constexpr int kStepWarps = 14, kStepThreads = kStepWarps * 32;  // that compute
 constexpr int kStepCopiers = 2;                                 // more warps, which ask for W in turns
 constexpr int kStepSlots = 2 * kStepWarps;  // pieces of W that are here or on their way; a warp always has the same two slots
-static_assert(kStepSlots % kStepCopiers == 0);
 constexpr int kStepPieceBytes = 5120;       // of one slot: a row of 2560 in 16 bits
 constexpr int kStepInputBytes = 48 << 10;   // x of an instruction's products
 constexpr int kStepParts = 2048;            // sums of an instruction's pieces in a block
@@ -21,6 +20,7 @@ constexpr int kStepMixes = 8;
 constexpr int kStepTaps = 4;
 constexpr int kStepHead = 64;   // columns of a head that a block takes
 constexpr int kStepKeys = 128;  // keys of a head, at most
+static_assert(kStepSlots % kStepCopiers == 0);
 
 enum class StepKind : int { kProducts, kMix, kNorm, kRwkv7Heads, kRecurrence };
 
