@@ -51,11 +51,13 @@ void restart_with_short_spinning(char** argv) {
   execv("/proc/self/exe", argv);
 }
 
+int core_count() { return omp_get_num_procs(); }
+
 int thread_count() { return omp_get_max_threads(); }
 
 void set_thread_count(int threads) {
   if (threads < 0 || threads > 4096) throw Error(ErrorKind::kUsage, "--threads: " + std::to_string(threads) + " is not between 0 and 4096");
-  omp_set_num_threads(threads == 0 ? omp_get_num_procs() : threads);
+  omp_set_num_threads(threads == 0 ? core_count() : threads);
 }
 
 int thread_index() { return std::max(ThreadCrew::index_of_this_thread(), omp_get_thread_num()); }

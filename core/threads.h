@@ -15,6 +15,7 @@ namespace linea {
 void restart_with_short_spinning(char** argv);
 
 int thread_count();
+int core_count();                    // that this process may use
 void set_thread_count(int threads);  // 0 = every core this process may use; throws kUsage when negative
 int thread_index();                  // of the body that runs here, in [0, thread_count()), among those that run at the same time
 

@@ -178,8 +178,12 @@ class BatchRun {
     if (!o_.dry_run) options.checkpoint_folder = checkpoints();
     options.threads = thread_count();
     const int most = static_cast<int>(parse_integer("--lanes", o_.lanes, 0, 64));
-    options.lanes = most > 0 ? most : std::min(thread_count(), kMostLanes);
+    denoising_ = most > 0 ? most : std::min(thread_count(), kMostLanes);
     options.devices = o_.run.devices();
+    // Where --threads leaves enough cores for it, one more picture's text and decoding are done beside the steps of the others.
+    const bool on_cpu = options.devices.size() == 1 && options.devices.front() == kCpuDevice;
+    const bool has_spare_cores = core_count() - thread_count() >= thread_count() / denoising_;
+    options.lanes = denoising_ + (most == 0 && on_cpu && has_spare_cores ? 1 : 0);
     options.memory_budget = o_.picture.memory_bytes(options.devices.front());
     options.previews = false;
     options.kept_finished = 0;
@@ -230,7 +234,8 @@ class BatchRun {
     if (pipeline_options_of(plan_.jobs.back().job.settings).device != kCpuDevice && o_.lanes == "0") lanes = 1;
     lanes = std::max(lanes, static_cast<int>(o_.run.devices().size()));
     lanes_ = std::min<int64_t>(lanes, std::max<int64_t>(plan_.pictures - plan_.there, 1));
-    engine_->set_lanes(static_cast<int>(lanes_));
+    denoising_ = static_cast<int>(std::min<int64_t>(denoising_, lanes_));
+    engine_->set_lanes(static_cast<int>(lanes_), denoising_);
     if (o_.dry_run) print_total(seconds);
     if (misfit.first) tell_misfit(*misfit.first, *misfit.second);
     return !misfit.first;
@@ -258,7 +263,7 @@ class BatchRun {
     std::printf("%lld pictures in all, %lld there already; %lld at a time", static_cast<long long>(plan_.pictures),
                 static_cast<long long>(plan_.there), static_cast<long long>(lanes_));
     if (seconds >= 0) {
-      std::printf("; about %s\n", duration_text(seconds / static_cast<double>(lanes_)).c_str());
+      std::printf("; about %s\n", duration_text(seconds / static_cast<double>(denoising_)).c_str());
     } else {
       std::printf("; the time is not known before this machine has made a picture with each model\n");
     }
@@ -393,6 +398,7 @@ class BatchRun {
   CancelToken stop_;
   std::unique_ptr<ManifestWriter> manifest_;
   int64_t lanes_ = 1;
+  int denoising_ = 1;  // of the pictures in progress, how many are in their steps
   uint64_t plan_tag_ = 0;
 
   std::mutex mutex_;  // of what follows, of view_ and of the jobs that are left

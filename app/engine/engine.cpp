@@ -71,8 +71,8 @@ void Engine::request_plan(const PictureSettings& settings, uint64_t tag) { impl_
 void Engine::preload(const PictureSettings& settings) { impl_->preload(settings); }
 void Engine::put_out_models() { impl_->put_out_models(); }
 void Engine::set_previews(bool on) { impl_->set_previews(on); }
-void Engine::set_lanes(int lanes) {
-  impl_->command([impl = impl_.get(), lanes] { impl->set_lanes(lanes); });
+void Engine::set_lanes(int lanes, int denoising) {
+  impl_->command([impl = impl_.get(), lanes, denoising] { impl->set_lanes(lanes, denoising); });
 }
 void Engine::stop() { impl_->stop(/*finish_pictures=*/false); }
 void Engine::finish_pictures_and_stop() { impl_->stop(/*finish_pictures=*/true); }

@@ -131,7 +131,9 @@ class Engine {
   MemoryBudget& memory() { return *memory_; }     // shared with other kinds of models
   std::shared_ptr<const ResidencySnapshot> residency() const { return memory_->snapshot(); }
   void set_previews(bool on);
-  void set_lanes(int lanes);  // pictures at a time from now on, at most EngineOptions::lanes
+  // Pictures at a time from now on, at most EngineOptions::lanes, and how many of them may be in their steps, which share the threads (0 =
+  // all). With more lanes than that, text, decoding and files of some are done beside the steps of others.
+  void set_lanes(int lanes, int denoising = 0);
 
   // Ends after the current step: a running picture is kept as a checkpoint where there is a folder for it, and waits in the queue.
   // Blocks until the threads have ended; further commands have no effect.

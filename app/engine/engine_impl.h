@@ -17,6 +17,7 @@
 #include <set>
 #include <thread>
 
+#include "app/engine/denoising_places.h"
 #include "app/engine/engine.h"
 #include "app/engine/mailbox.h"
 #include "app/engine/picture_models.h"
@@ -54,7 +55,7 @@ class Engine::Impl {
   void move(JobId id, int position);
   void remove(JobId id);
   void clear_finished();
-  void set_lanes(int lanes);
+  void set_lanes(int lanes, int denoising);
 
  private:
   using Record = QueueState::Record;
@@ -114,7 +115,7 @@ class Engine::Impl {
   void forget(const std::vector<JobId>& ids);
   int64_t register_picture(const RenderTask& task, const RenderedPicture& picture, PictureResult& result);
   double job_seconds_left(const Running& running) const;
-  int threads_a_lane() const { return std::max(threads_ / active_lanes_, 1); }
+  int threads_a_lane() const { return std::max(threads_ / denoising_lanes_, 1); }
   std::string rate_key(const PictureSettings& settings) const;
   void publish();
   void begin_stop(bool finish_pictures);
@@ -143,6 +144,7 @@ class Engine::Impl {
   uint64_t version_ = 0;
   int done_pictures_ = 0;
   int threads_ = 1, active_lanes_ = 1;
+  int denoising_lanes_ = 1;         // of the active ones, at a time
   std::optional<Error> last_loss_;  // of the last of several devices
   bool stopping_ = false;
 
@@ -152,6 +154,7 @@ class Engine::Impl {
   bool idle_ = true, ended_ = false;
 
   std::vector<std::unique_ptr<Lane>> lanes_;
+  DenoisingPlaces denoising_places_{1};
   Mailbox<std::shared_ptr<Saving>> to_save_;    // null = end
   std::counting_semaphore<> unsaved_pictures_;  // bounds the memory that they take
   Mailbox<std::optional<Command>> to_help_;     // nothing = end

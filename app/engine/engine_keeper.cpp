@@ -219,9 +219,11 @@ void Engine::Impl::clear_finished() {
 }
 
 // Several devices keep a lane each.
-void Engine::Impl::set_lanes(int lanes) {
+void Engine::Impl::set_lanes(int lanes, int denoising) {
   const int least = std::max(static_cast<int>(options_.devices.size()), 1);
   active_lanes_ = std::clamp(lanes, least, static_cast<int>(lanes_.size()));
+  denoising_lanes_ = denoising > 0 ? std::clamp(denoising, least, active_lanes_) : active_lanes_;
+  denoising_places_.set(denoising_lanes_);
 }
 
 std::string Engine::Impl::rate_key(const PictureSettings& settings) const {
@@ -340,7 +342,7 @@ double Engine::Impl::job_seconds_left(const Running& running) const {
   const double picture_left = p.seconds_left + decode_seconds_;
   const double picture = record.view->pictures.empty() ? now() - running.started + picture_left : record.view->pictures.back().seconds;
   const double others = record.view->job->count - static_cast<double>(record.done.size() + record.in_flight.size());
-  return picture_left + picture * std::ceil(others / static_cast<double>(active_lanes_));
+  return picture_left + picture * std::ceil(others / static_cast<double>(denoising_lanes_));
 }
 
 void Engine::Impl::on_progress(const RenderTask& task, const Progress& progress) {

@@ -129,7 +129,6 @@ void Engine::Impl::start_threads() {
   const int lanes = std::max({options_.lanes, devices, 1}), before = thread_count();
   set_thread_count(options_.threads);
   threads_ = thread_count();
-  active_lanes_ = lanes;
   set_thread_count(before);
   saver_ = std::thread([this] { run_saver(); });
   helper_ = std::thread([this] { run_helper(); });
@@ -144,6 +143,7 @@ void Engine::Impl::start_threads() {
     }
     lane.thread = std::thread([this, &lane] { run_lane(lane); });
   }
+  set_lanes(lanes, 0);
   keeper_ = std::thread([this] { keep(); });  // last: it uses the others
   command([] {});                             // the first look at the queue
 }

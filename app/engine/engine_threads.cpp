@@ -116,6 +116,7 @@ RenderHooks Engine::Impl::hooks_for(const RenderTask& task) {
   };
   hooks.warning = [this, task](const std::string& text) { command([this, task, text] { warn(text, &task); }); };
   hooks.trace = options_.trace;
+  hooks.begin_steps = [this, cancel = task.cancel] { return denoising_places_.take(cancel); };
   return hooks;
 }
 

@@ -36,6 +36,7 @@ struct RenderHooks {
   std::function<void(const Image& preview, int step)> preview{};
   std::function<void(const std::string&)> warning{};
   std::function<void(const std::string& name, const Tensor& value)> trace{};
+  std::function<std::shared_ptr<void>()> begin_steps{};  // waits for its turn, which ends with what it gives
 };
 
 struct RenderedPicture {

@@ -316,10 +316,51 @@ TEST_F(Jobs, LanesMakeTheSameBytes) {
   fs::remove_all(work_ / "out");
   EngineOptions o = options();
   o.lanes = 3;
+  for (const int denoising : {0, 1, 2}) {
+    Engine engine(o);
+    engine.set_lanes(3, denoising);
+    engine.submit(job(1, 6));
+    engine.wait_idle();
+    for (const auto& [name, bytes] : alone) EXPECT_EQ(out(name), bytes) << name;
+    engine.stop();
+    fs::remove_all(work_ / "out");
+  }
+}
+
+TEST_F(Jobs, StepsOfOnePictureAtATimeWhileOthersAreReadAndDecoded) {
+  constexpr int kPictures = 6, kSteps = 8;
+  EngineOptions o = options();
+  o.lanes = 3;
+  o.start_paused = true;
   Engine engine(o);
-  engine.submit(job(1, 6));
-  engine.wait_idle();
-  for (const auto& [name, bytes] : alone) EXPECT_EQ(out(name), bytes) << name;
+  engine.set_lanes(3, 1);
+  engine.submit(job(1, kPictures, kSteps));
+  engine.resume();
+  size_t most_running = 0;
+  while (!engine.wait_idle(0.001)) most_running = std::max(most_running, engine.queue()->running.size());
+  EXPECT_GT(most_running, 1u);
+  std::vector<int> order;  // of the pictures whose steps were told
+  for (const EngineEvent& event : events(Kind::kProgress)) {
+    if (event.progress.stage == "denoise" && event.progress.step > 0) order.push_back(event.picture);
+  }
+  ASSERT_EQ(order.size(), static_cast<size_t>(kPictures * kSteps));
+  const auto changes = std::unique(order.begin(), order.end()) - order.begin();
+  EXPECT_EQ(changes, kPictures);
+}
+
+TEST_F(Jobs, WhoWaitsForItsStepsCanBeCancelled) {
+  EngineOptions o = options();
+  o.lanes = 2;
+  Engine engine(o);
+  engine.set_lanes(2, 1);
+  const JobId working = engine.submit(job(1, 1, 400)), waiting = engine.submit(job(2, 1, 400));
+  ASSERT_TRUE(wait_until([&] { return engine.queue()->running.size() == 2; }));
+  engine.cancel(waiting);
+  ASSERT_TRUE(wait_until([&] { return engine.queue()->find(waiting)->state == JobState::kCancelled; }));
+  EXPECT_EQ(engine.queue()->find(working)->state, JobState::kRunning);
+  const auto start = std::chrono::steady_clock::now();
+  engine.stop();
+  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(20));
 }
 
 TEST_F(Jobs, PreviewsLookLikeThePicture) {
