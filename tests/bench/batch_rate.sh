@@ -35,7 +35,14 @@ batch() {
   "$program" batch "$work/prompts.txt" -o "$work/out" --steps $steps --seed 1 --progress none "$@"
 }
 
-best_loop=1e9 best_batch=1e9 best_step=1e9
+# Seconds of the steps of as many pictures, made one after the other by one process.
+steps_alone() {
+  "$program" generate "a red apple" --count "$pictures" -o "$work/alone.png" --steps $steps --seed 1 --progress json "$@" 2>&1 </dev/null |
+    awk -v step="\"step\":$steps," '/"stage":"denoise"/ && index($0, step) && match($0, /"seconds":[0-9.]+/) {
+      sum += substr($0, RSTART + 10, RLENGTH - 10); ++n } END { print (n > 0 ? sum : "nan") }'
+}
+
+best_loop=1e9 best_batch=1e9 best_steps=1e9
 for ((round = 0; round < rounds; ++round)); do
   start=$(now)
   loop "$@"
@@ -43,11 +50,10 @@ for ((round = 0; round < rounds; ++round)); do
   start=$(now)
   batch "$@"
   best_batch=$(smaller "$best_batch" "$(calculate "$(now) - $start" 3)")
-  step=$("$program" bench picture --json "$@" | awk '/denoising step/ { found = 1 } found && /"seconds"/ { gsub(/[^0-9.e-]/, "", $2); print $2; exit }')
-  best_step=$(smaller "$best_step" "$step")
+  best_steps=$(smaller "$best_steps" "$(steps_alone "$@")")
 done
 
 echo "pictures       $pictures of $steps steps, best of $rounds"
 echo "loop           $(calculate "$best_loop / $pictures" 3) s a picture"
 echo "batch          $(calculate "$best_batch / $pictures" 3) s a picture, $(calculate "$best_loop / $best_batch" 2) x the loop"
-echo "steps alone    $(calculate "$best_step * $steps" 3) s a picture; batch has $(calculate "$best_step * $steps * $pictures / $best_batch" 2) of their rate"
+echo "steps alone    $(calculate "$best_steps / $pictures" 3) s a picture; batch has $(calculate "$best_steps / $best_batch" 3) of their rate"
