@@ -86,23 +86,35 @@ void Gemma2::check_ids(std::span<const int32_t> ids) const {
 }
 
 void Gemma2::forward(Context& ctx, std::span<const int32_t> ids, const Tensor& y) const {
-  check_ids(ids);
+  const Text text[] = {{ids, y}};
+  forward(ctx, text);
+}
+
+void Gemma2::forward(Context& ctx, std::span<const Text> texts) const {
   const Arena::Scope scope(*ctx.arena);
-  const Tensor x = ctx.allocate({static_cast<int64_t>(ids.size()), config_.hidden_size});
-  embed(ctx, ids, x);
-  if (ctx.tap) ctx.tap("embed_tokens", x);
+  std::vector<Tensor> xs;
+  for (const Text& text : texts) {
+    check_ids(text.ids);
+    const Tensor& x = xs.emplace_back(ctx.allocate({static_cast<int64_t>(text.ids.size()), config_.hidden_size}));
+    embed(ctx, text.ids, x);
+    if (ctx.tap) ctx.tap("embed_tokens", x);
+  }
   LayerStore<Gemma2Layer>::Pass layers(ctx, layers_, /*cycles=*/false);
   for (size_t i = 0; i < config_.windows.size(); ++i) {
     ctx.cancel.throw_if_cancelled();
     const auto compute = [&](const Gemma2Layer& layer) {
-      attention(ctx, layer, config_.windows[i], x);
-      feed_forward(ctx, layer, x);
+      for (const Tensor& x : xs) {
+        attention(ctx, layer, config_.windows[i], x);
+        feed_forward(ctx, layer, x);
+        if (ctx.tap) ctx.tap("layers." + std::to_string(i), x);
+      }
     };
     load_layer_ ? compute(load_layer_(ctx, i)) : compute(layers[i]);
-    if (ctx.tap) ctx.tap("layers." + std::to_string(i), x);
   }
-  rms_norm(ctx, x, norm_, y, {.eps = config_.rms_norm_eps, .unit_offset = true});
-  if (ctx.tap) ctx.tap("norm", y);
+  for (size_t n = 0; n < texts.size(); ++n) {
+    rms_norm(ctx, xs[n], norm_, texts[n].y, {.eps = config_.rms_norm_eps, .unit_offset = true});
+    if (ctx.tap) ctx.tap("norm", texts[n].y);
+  }
 }
 
 // A table that stayed on the host sends the rows that are asked for.

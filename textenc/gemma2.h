@@ -48,6 +48,12 @@ class Gemma2 {
   // the right cannot change these rows. Temporaries and slots of streamed layers come from ctx.arena. Taps: embed_tokens, layers.i, norm.
   // Throws kModel for an id outside the vocabulary and kUsage for more tokens than the model has positions.
   void forward(Context& ctx, std::span<const int32_t> ids, const Tensor& y) const;
+  // Several texts, each for itself, in one way through the layers: those that are not resident come once for all.
+  struct Text {
+    std::span<const int32_t> ids;
+    Tensor y;
+  };
+  void forward(Context& ctx, std::span<const Text> texts) const;
 
   const Gemma2Config& config() const { return config_; }
   int64_t streamed_bytes() const { return static_cast<int64_t>(layers_.streamed()) * layers_.slot_bytes(); }  // of a pass

@@ -6,7 +6,9 @@
 #include <list>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
+#include <vector>
 
 #include "textenc/gemma2.h"
 #include "textenc/prompt.h"
@@ -40,11 +42,17 @@ class TextEncoder {
   void load_weights();
   void release_weights() { model_.reset(); }   // embeddings that are kept stay
   void replace_weights(LoadModel load_model);  // by the same ones, kept otherwise, when they are needed next; embeddings stay
-  bool knows(const Context& ctx, const std::string& prompt, bool is_negative) const;  // encode needs no weights for it
+  // Negative prompts get no instruction.
+  struct Prompt {
+    std::string text;
+    bool is_negative = false;
+  };
+  bool knows(const Context& ctx, const Prompt& prompt) const;  // encode needs no weights for it
 
-  // The embeddings have storage of their own (not the arena's) and stay valid. Negative prompts get no instruction.
+  // The embeddings have storage of their own (not the arena's) and stay valid. Prompts that are not known go through the weights together.
+  std::vector<PromptEmbedding> encode(Context& ctx, std::span<const Prompt> prompts);
   PromptEmbedding encode(Context& ctx, const std::string& prompt, bool is_negative = false);
-  // On a planning context: what encode takes from the arena at most.
+  // On a planning context: what encode takes from the arena at most, for a prompt and a negative one.
   void plan(Context& ctx);
 
   void set_instruction(std::string instruction) { options_.instruction = std::move(instruction); }
@@ -61,7 +69,9 @@ class TextEncoder {
       return prompt == p && instruction == i && dtype == ctx.dtype;
     }
   };
-  std::string instruction_of(bool is_negative) const { return is_negative ? std::string() : options_.instruction; }
+  std::string instruction_of(const Prompt& prompt) const { return prompt.is_negative ? std::string() : options_.instruction; }
+  std::list<CacheEntry>::const_iterator find(const Context& ctx, const Prompt& prompt) const;
+  void keep(const Context& ctx, const Prompt& prompt, const PromptEmbedding& embedding);
 
   std::shared_ptr<const Tokenizer> tokenizer_;
   LoadModel load_model_;

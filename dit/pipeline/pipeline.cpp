@@ -83,7 +83,10 @@ SanaPipeline::Text SanaPipeline::encode(const PictureRequest& request, const Gen
   TextEncoder& encoder = text_encoder();
   Arena planning = Arena::planning(options_.device);
   Context plan = make_context(wide_dtype_, planning, callbacks.cancel);
-  const bool known = encoder.knows(plan, request.prompt, false) && (!guided || encoder.knows(plan, request.negative, true));
+  std::vector<TextEncoder::Prompt> prompts;
+  if (guided) prompts.push_back({request.negative, /*is_negative=*/true});
+  prompts.push_back({request.prompt});
+  const bool known = std::all_of(prompts.begin(), prompts.end(), [&](const auto& prompt) { return encoder.knows(plan, prompt); });
   if (!known) {
     encoder.load_weights();
     PlanningMemory uncounted(options_.device);  // layers that come one by one are not to be loaded for this
@@ -91,9 +94,7 @@ SanaPipeline::Text SanaPipeline::encode(const PictureRequest& request, const Gen
     encoder.plan(plan);
   }
   Context ctx = make_context(wide_dtype_, arena_for(planning.peak()), callbacks.cancel);
-  std::vector<PromptEmbedding> parts;
-  if (guided) parts.push_back(encoder.encode(ctx, request.negative, /*is_negative=*/true));
-  parts.push_back(encoder.encode(ctx, request.prompt));
+  const std::vector<PromptEmbedding> parts = encoder.encode(ctx, prompts);
 
   Text text;
   for (const PromptEmbedding& part : parts) {

@@ -125,6 +125,14 @@ TEST_P(Gemma2Golden, LayersFromElsewhereHaveTheBitsOfResidentOnes) {
         EXPECT_TRUE(test::same_bits(found, expected)) << name_of(dtype) << ", pass " << pass;
       }
       EXPECT_EQ(arena.peak(), plan.peak());
+      const Tensor together(y.shape(), dtype, test::test_device()),
+          first({std::min<int64_t>(y.dim(0), 2), y.dim(1)}, dtype, test::test_device());
+      const Gemma2::Text texts[] = {{std::span(ids).first(static_cast<size_t>(first.dim(0))), first}, {ids, together}};
+      model.forward(*ctx, texts);
+      EXPECT_TRUE(test::same_bits(together.to(kCpuDevice), expected)) << name_of(dtype);
+      const Tensor short_alone(first.shape(), dtype, test::test_device());
+      model.forward(*ctx, texts[0].ids, short_alone);  // in company as alone
+      EXPECT_TRUE(test::same_bits(first.to(kCpuDevice), short_alone.to(kCpuDevice))) << name_of(dtype);
       EXPECT_GE(arena.peak(), 2 * model.streamed_bytes() / model.config().layers);
     }
   }
