@@ -72,6 +72,7 @@ std::unique_ptr<Scheduler> make_scheduler(const Config& config, const SchedulerO
   const double shift = options.flow_shift ? *options.flow_shift
                        : file_is_dpm      ? config.number("flow_shift", 1.0)
                                           : config.number("shift", 1.0);
+  if (!(shift > 0 && shift <= 100)) config.fail(file_is_dpm ? "flow_shift" : "shift", "must be in (0, 100]");
   if (name == "euler") {
     check_euler(config);
     return std::make_unique<FlowEuler>(shift, static_cast<int>(config.integer("num_train_timesteps", 1, 1000000, 1000)), options.steps);

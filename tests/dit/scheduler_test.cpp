@@ -72,6 +72,10 @@ TEST(Scheduler, RefusesWhatItDoesNotImplement) {
   }
   EXPECT_THROW(make({{"_class_name", "FlowMatchEulerDiscreteScheduler"}, {"shift_terminal", 0.1}}), Error);
   EXPECT_EQ(make({{"_class_name", "FlowMatchEulerDiscreteScheduler"}, {"shift_terminal", nullptr}})->steps(), 20);
+  for (const double shift : {0.0, -1.0, 1e300}) {
+    EXPECT_THROW(make({{"flow_shift", shift}}), Error) << shift;
+    EXPECT_THROW(make({{"_class_name", "FlowMatchEulerDiscreteScheduler"}, {"shift", shift}}), Error) << shift;
+  }
   EXPECT_THROW(make(Json::object(), {.steps = 0}), Error);
   EXPECT_THROW(make(Json::object(), {.steps = -3}), Error);
   EXPECT_THROW(make(Json::object(), {.name = "ddim"}), Error);
