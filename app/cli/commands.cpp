@@ -1,6 +1,8 @@
 #include "app/cli/commands.h"
 
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <new>
 #include <vector>
 
@@ -68,6 +70,14 @@ int explain(const CLI::App& app, const CLI::ParseError& error, int argc, const c
   return 2;
 }
 
+// What was printed has been taken, too: a full disk behind standard output is a failure as any other.
+int with_output_kept(int status) {
+  errno = 0;
+  if ((std::fflush(stdout) == 0 && std::ferror(stdout) == 0) || status != 0) return status;
+  print_error(std::string("standard output: cannot write: ") + (errno != 0 ? std::strerror(errno) : "an earlier write failed"));
+  return exit_code(ErrorKind::kIo);
+}
+
 }  // namespace
 
 int run(int argc, const char* const* argv) {
@@ -82,7 +92,7 @@ int run(int argc, const char* const* argv) {
   try {
     app.parse(argc, const_cast<char**>(argv));
   } catch (const CLI::Success& success) {  // --help, --version
-    return app.exit(success);
+    return with_output_kept(app.exit(success));
   } catch (const CLI::ParseError& error) {
     return explain(app, error, argc, argv);
   }
@@ -91,7 +101,7 @@ int run(int argc, const char* const* argv) {
     const std::string chosen = app.get_subcommands().front()->get_name();
     const std::vector<std::string> names = command_names(app);
     for (size_t i = 0; i < names.size(); ++i) {
-      if (names[i] == chosen) return actions[i]();
+      if (names[i] == chosen) return with_output_kept(actions[i]());
     }
     return 1;
   } catch (const Error& error) {

@@ -75,6 +75,7 @@ class GenerateRun {
   int run() {
     make_job();
     for (int k : {0, job_.count - 1}) check_output(path_of(k));
+    trace_.check();
     const CancelToken stop = install_signal_handlers();
     view_.set_item(0, job_.count);
     Engine engine(engine_options());

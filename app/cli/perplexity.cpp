@@ -8,6 +8,7 @@
 #include "app/cli/interrupt.h"
 #include "app/cli/lm_options.h"
 #include "app/cli/options.h"
+#include "app/cli/trace_file.h"
 #include "core/safetensors.h"
 
 namespace linea::cli {
@@ -69,6 +70,7 @@ int perplexity(const PerplexityOptions& o) {
   const Device device = o.model.parsed_device();
   const std::optional<DType> dtype = o.model.parsed_dtype();
   const std::filesystem::path path = find_language_model(o.model.model);
+  TraceFile(o.trace).check();
   const std::string text = read_text(o.file);
   LoadedLanguageModel model(path, device, dtype);
   const int64_t vocabulary = model.folder().model->vocabulary_size();

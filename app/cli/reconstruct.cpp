@@ -36,6 +36,7 @@ int reconstruct(const ReconstructOptions& o) {
 
   ProgressView view(o.run.progress_style());
   TraceFile trace(o.trace);
+  trace.check();
   GenerateCallbacks callbacks;
   callbacks.cancel = install_signal_handlers();
   callbacks.progress = [&](const Progress& p) { view.show(p); };

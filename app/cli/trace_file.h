@@ -15,6 +15,7 @@ class TraceFile {
   explicit TraceFile(std::string folder) : folder_(std::move(folder)) {}
   bool enabled() const { return !folder_.empty(); }
   void add(const std::string& name, const Tensor& value);
+  void check() const;  // throws kUsage where write() could not; before any work
   void write() const;  // FOLDER/trace.safetensors; the folder is made if need be
 
  private:

@@ -31,7 +31,7 @@ class DenoisingPlaces {
     while (!changed_.wait_for(lock, kLook, [this] { return free_ > 0; })) cancel.throw_if_cancelled();
     --free_;
     return {this, [](DenoisingPlaces* places) {
-              const std::lock_guard lock(places->mutex_);
+              const std::lock_guard giving(places->mutex_);
               ++places->free_;
               places->changed_.notify_one();
             }};

@@ -104,7 +104,8 @@ ImageText to_image_text(const PictureSettings& s) {
 
 std::string to_command_line(const PictureSettings& s) {
   const PictureRequest& r = s.request;
-  std::string line = "linea generate " + shell_quote(r.prompt);
+  const bool like_an_option = r.prompt.starts_with('-');
+  std::string line = "linea generate" + (like_an_option ? std::string() : " " + shell_quote(r.prompt));
   const auto option = [&](const char* name, const std::string& value) { line += std::string(" ") + name + " " + shell_quote(value); };
   if (!s.model.empty()) option("--model", s.model);
   if (!r.negative.empty()) option("--negative", r.negative);
@@ -124,6 +125,7 @@ std::string to_command_line(const PictureSettings& s) {
   option("--device", s.device);
   if (!s.softcap) option("--softcap", "off");
   if (s.instruction_file) option("--instruction", *s.instruction_file);
+  if (like_an_option) line += " -- " + shell_quote(r.prompt);
   return line;
 }
 

@@ -101,7 +101,7 @@ class Denoising {
     const double unsaved = seconds_since(last_saved_);
     const bool stopping = task_.stop->load();
     if (!file_.empty() && !last && (unsaved >= hooks_.checkpoint_seconds || stopping)) write_checkpoint(step);
-    task_.unsaved_seconds->store(seconds_since(last_saved_));
+    task_.unsaved_seconds->store(last ? 0.0 : seconds_since(last_saved_));  // decoding keeps no checkpoint to be waited for
     if (stopping) throw Error(ErrorKind::kCancelled, "stopped");
     if (last || !hooks_.preview || !hooks_.previews || !hooks_.previews()) return;
     if (!map_) map_ = use_.preview_map(task_.cancel);

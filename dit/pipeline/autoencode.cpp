@@ -1,5 +1,6 @@
 // The pipeline's ways through the autoencoder: latents to a picture, and a picture to latents and back.
 #include <algorithm>
+#include <cmath>
 
 #include "core/layout.h"
 #include "dit/pipeline/pipeline.h"
@@ -58,9 +59,16 @@ void SanaPipeline::decode_into(const Tensor& latents, const GenerateCallbacks& c
   stage.report(1, 1);
 }
 
+void SanaPipeline::fail_decoded() const {
+  throw Error(ErrorKind::kModel, "the autoencoder of " + folder_.string() + " gave values that are not numbers",
+              "the checkpoint may be damaged");
+}
+
 Tensor SanaPipeline::decode_latents(const Tensor& latents, const GenerateCallbacks& callbacks) {
   Tensor values;
   decode_into(latents, callbacks, [&](Context& ctx, const Tensor& image) { values = download(ctx, image); });
+  const float* all = values.data<float>();
+  if (!std::all_of(all, all + values.elements(), [](float value) { return std::isfinite(value); })) fail_decoded();
   return values;
 }
 
@@ -69,7 +77,7 @@ Image SanaPipeline::decode_pixels(const Tensor& latents, const GenerateCallbacks
   decode_into(latents, callbacks, [&](Context& ctx, const Tensor& image) {
     // Its memory is asked for while a device is at work.
     if (!ctx.planning()) result = {image.dim(2), image.dim(1), 3, std::vector<uint8_t>(static_cast<size_t>(image.elements()))};
-    download_pixels(ctx, image, result.pixels);
+    if (!download_pixels(ctx, image, result.pixels)) fail_decoded();
   });
   return result;
 }

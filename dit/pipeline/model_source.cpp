@@ -41,6 +41,8 @@ std::string read_instruction(const fs::path& folder) {
 PictureModelSource folder_source(const fs::path& folder) {
   PictureModelSource source;
   source.folder = folder;
+  std::error_code error;  // its folders say what the model is made of; an index that is there should be whole all the same
+  if (fs::exists(folder / "model_index.json", error)) Config::read(folder / "model_index.json");
   const Config transformer = read_part_config(folder, "transformer", "config.json");
   source.transformer = SanaConfig::from(transformer);
   if (source.transformer.guidance_embeds)

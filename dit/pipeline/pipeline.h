@@ -148,6 +148,7 @@ class SanaPipeline {
   void decode_on(Context& ctx, const DcAutoencoder& vae, const Tensor& latents, int64_t strip_rows, const TakeImage& take) const;
   void decode_into(const Tensor& latents, const GenerateCallbacks& callbacks, const TakeImage& take);
   Image decode_pixels(const Tensor& latents, const GenerateCallbacks& callbacks);
+  [[noreturn]] void fail_decoded() const;
   int64_t strip_rows(int64_t width) const;  // of the plan, or what suits a picture of that width
   int64_t plan_denoise(const Denoising& job);
   int64_t plan_decode(const DcAutoencoder& vae, PictureSize latent, int64_t strip_rows, const TakeImage& take) const;

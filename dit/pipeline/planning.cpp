@@ -104,7 +104,7 @@ MemoryNeeds SanaPipeline::measure(const PictureRequest& request) {
     needs.kept_bytes *= 2;
   }
   const TakeImage take = [is_resized](Context& ctx, const Tensor& image) {
-    is_resized ? static_cast<void>(download(ctx, image)) : download_pixels(ctx, image, {});
+    is_resized ? static_cast<void>(download(ctx, image)) : static_cast<void>(download_pixels(ctx, image, {}));
   };
   const auto add_strips = [&](int64_t rows) {
     const int64_t work = handed_out + work_of(p.memory, [&] { return plan_decode(*p.decoder.model, latent, rows, take); });

@@ -188,6 +188,10 @@ TEST_F(Cli, OutputsThatCannotBeWritten) {
   expect_refused(run(generate({"-o", work_ / "missing/a.png"})), 2, "missing");
   expect_refused(run(generate({"-o", out("a.gif")})), 2, ".png");
   expect_refused(run(generate({"-q", "-o", "/dev/full"})), 1, "/dev/full");
+  expect_refused(run(generate({"-q", "-o", out(), "--trace", "/dev/full"})), 2, "--trace: /dev/full is not a folder");
+  const std::string told = work_ / "told";
+  EXPECT_EQ(WEXITSTATUS(std::system(("'" LINEA_PROGRAM "' --help > /dev/full 2> '" + told + "'").c_str())), 1);
+  EXPECT_THAT(test::read_file(told), HasSubstr("standard output: cannot write: No space left on device"));
   fs::create_directory(out("folder.png"));
   ASSERT_EQ(run(generate({"-q", "-o", out("folder.png")})).status, 0) << "a folder takes pictures";
 }
@@ -207,6 +211,10 @@ TEST_F(Cli, BrokenModels) {
   const std::string weights = work_ / "model/transformer/diffusion_pytorch_model.safetensors";
   const std::string valid = test::read_file(weights);
   const auto write = [&](const std::string& path, const std::string& content) { std::ofstream(path, std::ios::binary) << content; };
+
+  write(work_ / "model/model_index.json", "{\"_class_name\": ");
+  refused("model_index.json");
+  fs::remove(work_ / "model/model_index.json");
 
   fs::remove(weights);
   refused("transformer");

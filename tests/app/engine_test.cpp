@@ -56,6 +56,9 @@ TEST(PictureSettings, JsonKeepsEverything) {
   EXPECT_EQ(back.request.flow_shift, 0.1);
   EXPECT_EQ(to_command_line(back), to_command_line(s));
   EXPECT_NE(to_command_line(s).find("--joint-noise --count 3"), std::string::npos);
+  s.request.prompt = "--foo bar";  // not an option of the command
+  EXPECT_TRUE(to_command_line(s).ends_with(" -- '--foo bar'")) << to_command_line(s);
+  EXPECT_TRUE(to_command_line(s).starts_with("linea generate --model")) << to_command_line(s);
 }
 
 TEST(PictureSettings, BrokenJsonIsABadFile) {

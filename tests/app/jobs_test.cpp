@@ -348,6 +348,26 @@ TEST_F(Jobs, StepsOfOnePictureAtATimeWhileOthersAreReadAndDecoded) {
   EXPECT_EQ(changes, kPictures);
 }
 
+TEST_F(Jobs, AStopWhileDecodingDoesNotWaitForThePicture) {
+  EngineOptions o = options();
+  o.checkpoint_folder = work_ / "checkpoints";
+  o.checkpoint_seconds = 1e-6;  // a checkpoint after every step but the last
+  Engine engine(o);
+  PictureJob large = job(1, 1, 3);
+  large.settings.request.size = {1024, 1024};
+  const JobId id = engine.submit(large);
+  const auto decodes = [&] {
+    const std::vector<EngineEvent> all = events(Kind::kProgress);
+    return !all.empty() && all.back().progress.stage == "decode";
+  };
+  ASSERT_TRUE(wait_until(decodes));
+  ASSERT_EQ(events(Kind::kProgress).back().progress.step, 0) << "decoded before it could be stopped";
+  engine.stop();
+  EXPECT_EQ(engine.queue()->find(id)->state, JobState::kQueued);
+  EXPECT_TRUE(!fs::exists(work_ / "out") || fs::is_empty(work_ / "out"));
+  EXPECT_FALSE(fs::is_empty(work_ / "checkpoints"));
+}
+
 TEST_F(Jobs, WhoWaitsForItsStepsCanBeCancelled) {
   EngineOptions o = options();
   o.lanes = 2;

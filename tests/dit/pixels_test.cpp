@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
+#include <vector>
 
 #include "kernels/pixels.h"
 #include "tests/support/compare.h"
@@ -37,6 +39,29 @@ TEST(Pixels, AreTheSameFromEveryDevice) {
   test::TestContext ctx;
   download_pixels(*ctx, values.to(test::test_device()), actual);
   EXPECT_EQ(actual, expected);
+}
+
+TEST(Pixels, ValuesThatAreNoNumbersAreTold) {
+  constexpr int64_t kCount = (1 << 17) + 3;
+  const Tensor values({kCount}, DType::kF32);
+  std::fill_n(values.data<float>(), kCount, 0.25f);
+  std::vector<uint8_t> pixels(kCount);
+  test::TestContext ctx;
+  const auto are_numbers = [&] {
+    const bool on_device = download_pixels(*ctx, values.to(test::test_device()), pixels);
+    EXPECT_EQ(to_pixels({values.data<float>(), pixels.size()}, pixels), on_device);
+    return on_device;
+  };
+  EXPECT_TRUE(are_numbers());
+  values.data<float>()[3] = 3e38f;
+  EXPECT_TRUE(are_numbers());
+  for (const int64_t place : {int64_t{0}, kCount / 2, kCount - 1}) {
+    for (const float bad : {std::nanf(""), INFINITY, -INFINITY}) {
+      const float before = std::exchange(values.data<float>()[place], bad);
+      EXPECT_FALSE(are_numbers()) << place << " " << bad;
+      values.data<float>()[place] = before;
+    }
+  }
 }
 
 TEST(Pixels, OfAPictureComeBack) {
