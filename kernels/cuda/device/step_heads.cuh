@@ -120,7 +120,8 @@ template <class T> __device__ inline void take(const StepRecurrence& all, int he
   }
 }
 
-// A head's constants, which are asked for before its vectors are there: what weights have pushed out of the caches comes after microseconds.
+// A head's constants, which are asked for before its vectors are there: what weights have pushed out of the caches comes after
+// microseconds.
 struct HeadConstants {
   float bias, rate, skip;
 
