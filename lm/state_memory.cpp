@@ -32,7 +32,10 @@ Tensor fresh_block(int64_t floats) {
 class SparesOfHost : public std::enable_shared_from_this<SparesOfHost> {
  public:
   static std::shared_ptr<SparesOfHost> instance() {
-    static const auto spares = std::make_shared<SparesOfHost>();
+    static const auto spares = [] {
+      allocator_of(kCpuDevice);  // made first, so that it is there until the worker has ended
+      return std::make_shared<SparesOfHost>();
+    }();
     return spares;
   }
   SparesOfHost() = default;
