@@ -149,14 +149,12 @@ RenderedPicture render(PictureModels& models, const RenderTask& task, const Rend
   callbacks.cancel = task.cancel;
   callbacks.progress = hooks.progress;
   callbacks.warning = hooks.warning;
+  callbacks.begin_steps = hooks.begin_steps;
   if (task.picture == 0) callbacks.trace = hooks.trace;
   const auto start = Clock::now();
   const SanaPipeline::Text text = pipeline.encode(request, callbacks);
   Denoising denoising(use, task, hooks, result.settings);
-  const Tensor latents = [&] {
-    const std::shared_ptr<void> turn = hooks.begin_steps ? hooks.begin_steps() : nullptr;
-    return denoising.run(request, text, callbacks);
-  }();
+  const Tensor latents = denoising.run(request, text, callbacks);
   check_finite(latents, result.settings);
   Picture picture = pipeline.decode(request, latents, request.joint_noise ? task.picture : 0, callbacks);
   result.seconds = seconds_since(start);

@@ -186,6 +186,7 @@ Tensor SanaPipeline::denoise_on(Context& ctx, const Denoising& job, const Genera
     }
   }
 
+  const std::shared_ptr<void> turn = !ctx.planning() && callbacks.begin_steps ? callbacks.begin_steps() : nullptr;
   const int steps = ctx.planning() ? 1 : scheduler->steps();
   StageReport stage(callbacks, "denoise", first);
   if (!ctx.planning()) stage.report(first, steps);

@@ -72,6 +72,8 @@ struct DenoiseStep {
 
 struct GenerateCallbacks {
   ProgressCallback progress;
+  // Waits for a picture's turn to compute its steps, with all else of it ready; the turn ends with what it gives. May throw.
+  std::function<std::shared_ptr<void>()> begin_steps;
   std::function<void(const DenoiseStep&)> step;  // may throw, which ends the call
   std::function<void(Picture&&)> picture;        // called as soon as each picture is done
   std::function<void(const std::string& message)> warning;
