@@ -9,7 +9,6 @@
 #include "app/cli/lm_options.h"
 #include "app/cli/options.h"
 #include "app/cli/trace_file.h"
-#include "core/safetensors.h"
 
 namespace linea::cli {
 namespace {
@@ -70,7 +69,8 @@ int perplexity(const PerplexityOptions& o) {
   const Device device = o.model.parsed_device();
   const std::optional<DType> dtype = o.model.parsed_dtype();
   const std::filesystem::path path = find_language_model(o.model.model);
-  TraceFile(o.trace).check();
+  TraceFile trace(o.trace);
+  trace.check();
   const std::string text = read_text(o.file);
   LoadedLanguageModel model(path, device, dtype);
   const int64_t vocabulary = model.folder().model->vocabulary_size();
@@ -79,7 +79,7 @@ int perplexity(const PerplexityOptions& o) {
   if (ids.size() < (o.trace.empty() ? 2 : 1)) throw Error(ErrorKind::kBadFile, o.file + ": has fewer than two tokens");
 
   Tensor all;
-  if (!o.trace.empty()) all = Tensor({static_cast<int64_t>(ids.size()), vocabulary}, DType::kF32);
+  if (trace.enabled()) all = Tensor({static_cast<int64_t>(ids.size()), vocabulary}, DType::kF32);
   const Interruptible interruptible;
   Score score;
   int64_t done = 0;
@@ -96,12 +96,8 @@ int perplexity(const PerplexityOptions& o) {
         }
       },
       interruptible.token());
-  if (all.defined()) {
-    std::error_code error;
-    std::filesystem::create_directories(o.trace, error);
-    if (error) throw Error(ErrorKind::kIo, "--trace: " + o.trace + ": " + error.message());
-    write_safetensors(std::filesystem::path(o.trace) / "trace.safetensors", {{"logits", all}});
-  }
+  if (trace.enabled()) trace.keep("logits", all);
+  trace.write();
 
   const double per_token = score.count() > 0 ? score.loss() / static_cast<double>(score.count()) : 0;
   nlohmann::ordered_json result = {
