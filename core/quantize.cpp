@@ -9,6 +9,7 @@
 #include <cstring>
 #include <limits>
 
+#include "core/finite.h"
 #include "core/quantized.h"
 
 namespace linea {
@@ -275,7 +276,7 @@ bool can_quantize(DType type) { return encoder_of(type) != nullptr; }
 void quantize(DType type, const float* values, void* blocks, int64_t count) {
   const Encoder encode = encoder_of(type);
   LINEA_ASSERT(encode != nullptr && count % block_elements(type) == 0);
-  if (!std::all_of(values, values + count, [](float value) { return std::isfinite(value); })) {
+  if (!all_finite({values, static_cast<size_t>(count)})) {
     throw Error(ErrorKind::kModel, "a value that is not finite cannot become " + std::string(name_of(type)));
   }
   const int64_t unit = block_elements(type), bytes = block_bytes(type);

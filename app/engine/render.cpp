@@ -2,12 +2,12 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cmath>
 #include <optional>
 
 #include "app/engine/model_folders.h"
 #include "app/engine/sha256.h"
 #include "core/atomic_file.h"
+#include "core/finite.h"
 #include "core/memory_use.h"
 
 namespace linea {
@@ -59,8 +59,7 @@ std::string fingerprint_of(const PictureSettings& settings, const fs::path& mode
 }
 
 void check_finite(const Tensor& latents, const PictureSettings& settings) {
-  const float* values = latents.data<float>();
-  if (std::all_of(values, values + latents.elements(), [](float value) { return std::isfinite(value); })) return;
+  if (all_finite({latents.data<float>(), static_cast<size_t>(latents.elements())})) return;
   throw Error(ErrorKind::kModel, "the transformer of " + model_title(settings) + " gave values that are not numbers in " + settings.dtype,
               settings.dtype == "fp32" ? "the checkpoint may be damaged" : "try --dtype fp32");
 }

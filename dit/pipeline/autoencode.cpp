@@ -1,7 +1,7 @@
 // The pipeline's ways through the autoencoder: latents to a picture, and a picture to latents and back.
 #include <algorithm>
-#include <cmath>
 
+#include "core/finite.h"
 #include "core/layout.h"
 #include "dit/pipeline/pipeline.h"
 #include "dit/pipeline/pixels.h"
@@ -67,8 +67,7 @@ void SanaPipeline::fail_decoded() const {
 Tensor SanaPipeline::decode_latents(const Tensor& latents, const GenerateCallbacks& callbacks) {
   Tensor values;
   decode_into(latents, callbacks, [&](Context& ctx, const Tensor& image) { values = download(ctx, image); });
-  const float* all = values.data<float>();
-  if (!std::all_of(all, all + values.elements(), [](float value) { return std::isfinite(value); })) fail_decoded();
+  if (!all_finite({values.data<float>(), static_cast<size_t>(values.elements())})) fail_decoded();
   return values;
 }
 
