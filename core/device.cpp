@@ -1,5 +1,8 @@
 #include "core/device.h"
 
+#include <sys/mman.h>
+
+#include <algorithm>
 #include <charconv>
 #include <cstdlib>
 #include <cstring>
@@ -13,12 +16,26 @@
 namespace linea {
 namespace {
 
+constexpr int64_t kVector = 64;                    // bytes: a cache line, and the widest vector
+constexpr int64_t kLargePage = int64_t{2} << 20;   // where the system has them: a matrix then needs few entries of the tables of pages,
+constexpr int64_t kLargeBlock = int64_t{8} << 20;  // which rows that lie far apart would push out. Smaller blocks would waste too much
+
+// Null where there is no memory.
+void* allocate_pages(int64_t bytes) {
+  const int64_t alignment = bytes < kLargeBlock ? kVector : kLargePage;
+  const auto padded = static_cast<size_t>(std::max<int64_t>((bytes + kVector - 1) / kVector, 1) * kVector);
+  void* pointer = nullptr;
+  if (::posix_memalign(&pointer, static_cast<size_t>(alignment), padded) != 0) return nullptr;
+  if (alignment == kLargePage) {  // a hint: its failure changes nothing
+    ::madvise(pointer, padded / static_cast<size_t>(kLargePage) * static_cast<size_t>(kLargePage), MADV_HUGEPAGE);
+  }
+  return pointer;
+}
+
 class CpuAllocator final : public Allocator {
  public:
   void* allocate(int64_t bytes) override {
-    constexpr int64_t kAlignment = 64;  // a cache line, and the widest vector
-    const int64_t padded = (bytes + kAlignment - 1) / kAlignment * kAlignment;
-    void* pointer = meter_.refuses() ? nullptr : std::aligned_alloc(kAlignment, static_cast<size_t>(padded > 0 ? padded : kAlignment));
+    void* pointer = meter_.refuses() ? nullptr : allocate_pages(bytes);
     if (!pointer) throw Error(ErrorKind::kMemory, "out of memory: " + std::to_string(bytes >> 20) + " MiB on cpu");
     meter_.took(pointer, bytes);
     return pointer;

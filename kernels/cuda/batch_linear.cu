@@ -1,218 +1,304 @@
-// kernels/cuda/batch_linear.cu: products of matrices with 5 to 64 rows, several in one launch.
+// kernels/cuda/batch_linear.cu: products of 16-bit matrices with 5 to 64 rows, several in one launch, on sm_90a.
 //
 // Maths    y[r, o] = residual + f(bias[o] + Σ_i W[o, i] x[r, i])
-// Shape    64 texts of RWKV-7 7.2B: W of four low-rank products at once, 96 to 480 × 4096 and back; large matrices are left to the library
-// Tiles    a block takes 128 outputs of all rows and a share of the sum; the blocks of a cluster have the shares of one tile and add them
-// up
-//          in each other's shared memory, so that small matrices fill the machine too. W and x come in chunks of 64 channels through four
-//          stages of shared memory; eight warps multiply 32 outputs by 32 rows each on tensor cores.
-// Traffic  W once from memory; x, half of W's bytes, from the second-level cache.
-// Roofline bound by memory: 12 µs at 2.8 TB/s for 4096×4096, where 33 were measured and 17 for the library; by its latency for small ones.
+// Shape    64 texts of RWKV-7 7.2B: W of 4096×4096 three times and of 96 to 480 × 4096 at once, then 4096×4096, 16384×4096, 4096×16384.
+// Tiles    a block takes 80 to 136 outputs of all rows and a share of the sum, so that one wave of blocks has all (choose_tiles); the
+// blocks
+//          of a cluster have the shares of one tile and add them up in each other's shared memory. One thread asks the copy engine for W
+//          and x by chunks of 64 channels, as many ahead as shared memory holds (160 to 200 KB); the first of W before the kernel before
+//          has ended. A warpgroup multiplies.
+// Traffic  W once from memory; x, a third to two thirds of W's bytes, from the second-level cache.
+// Roofline bound by memory: 12 µs at 2.8 TB/s for 4096×4096, 48 for 16384×4096.
 // Accuracy f32, one rounding. The order of a sum depends on the shapes of the launch's matrices alone.
 #include "kernels/cuda/batch_linear.h"
 
+#include <algorithm>
+#include <map>
+#include <mutex>
+#include <utility>
+
 #include <cooperative_groups.h>
 
-#include "kernels/cuda/device/mma.cuh"
-#include "kernels/cuda/device/products.cuh"
+#include "kernels/cuda/device/batch_ending.cuh"
+#include "kernels/cuda/device/hopper.cuh"
+#include "kernels/cuda/device_facts.h"
+#include "kernels/cuda/tensor_map.h"
 
 namespace linea::cuda {
 namespace {
 
-constexpr int kOutputs = 128, kMostRows = 64, kChannels = 64, kStages = 4, kThreads = 256, kMostShares = 8;
-constexpr int kVectorElements = 8, kRowVectors = kChannels / kVectorElements;  // of a row of a stage
-constexpr int kPlaces = 264;                                                   // blocks that an H100 holds at once
-constexpr int kLeastChunks = 4;                                                // of a share
+constexpr int kMostRows = 64, kChannels = 64, kRowBytes = 2 * kChannels;  // of a chunk
+constexpr int kConsumers = 128, kThreads = kConsumers + 32;
+constexpr int kMostStages = 10, kStagesBytes = 200 << 10;
+constexpr int64_t kMostElements = int64_t{128} << 20;  // of a matrix; with larger ones the library comes near memory's rate too
 
-template <class T> struct Stage { T w[kOutputs][kChannels], x[kMostRows][kChannels]; };
+// A launch's products with the maps that they are copied by.
+struct Params {
+  CUtensorMap x[kMostProducts], w[kMostProducts];
+  Products all;
+};
 
-// The sums, by rows of x; the pitch keeps a warp's stores on different banks.
-constexpr int kSumPitch = kOutputs + 4;
-using Sums = float[kMostRows][kSumPitch];
+// Blocks that take kOutputs outputs. The sums take the stages' place in the end; their pitch keeps a warp's stores on different banks.
+template <int kOutputs> struct Form {
+  static constexpr int kXBytes = kMostRows * kRowBytes, kStageBytes = kXBytes + kOutputs * kRowBytes;
+  static constexpr int kStages = std::min(kMostStages, kStagesBytes / kStageBytes);
+  static constexpr int kSumPitch = kOutputs + (40 - kOutputs % 32) % 32;
+  static constexpr int kShared = 1024 + kStages * kStageBytes + 2 * kStages * static_cast<int>(sizeof(uint64_t));
+  static_assert(kStageBytes % 1024 == 0 && kMostRows * kSumPitch * 4 <= kStages * kStageBytes && kShared <= 227 << 10);
+};
 
-// Vectors of a row lie permuted, so that the eight rows of a matrix fragment meet different banks.
-template <class T> __device__ inline T* place(T* row, int index, int vector) { return row + (vector ^ index % 8) * kVectorElements; }
+#if LINEA_HOPPER_CODE
 
-template <class T> struct Loader {
-  const Product& p;
-  int first_output, rows;
+// What a block works on: outputs of a product, and chunks of the sum.
+struct Part {
+  int product, first_output, begin, end;
 
-  __device__ void load_w(Stage<T>& stage, int chunk) const {
-    const T* w = static_cast<const T*>(p.w);
-    const int in = p.vectors * kVectorElements, vector = static_cast<int>(threadIdx.x) % kRowVectors;
-    const int channel = chunk * kChannels + vector * kVectorElements;
-#pragma unroll
-    for (int i = 0; i < kOutputs * kRowVectors / kThreads; ++i) {
-      const int row = (static_cast<int>(threadIdx.x) + i * kThreads) / kRowVectors, output = first_output + row;
-      const bool valid = output < p.out && channel < in;
-      copy_async_16(place(stage.w[row], row, vector), valid ? w + static_cast<int64_t>(output) * in + channel : w, valid);
-    }
-  }
-  __device__ void load_x(Stage<T>& stage, int chunk) const {
-    const T* x = static_cast<const T*>(p.x);
-    const int in = p.vectors * kVectorElements, vector = static_cast<int>(threadIdx.x) % kRowVectors;
-    const int channel = chunk * kChannels + vector * kVectorElements;
-#pragma unroll
-    for (int i = 0; i < kMostRows * kRowVectors / kThreads; ++i) {
-      const int row = (static_cast<int>(threadIdx.x) + i * kThreads) / kRowVectors;
-      const bool valid = row < rows && channel < in;
-      copy_async_16(place(stage.x[row], row, vector), valid ? x + row * p.x_pitch + channel : x, valid);
-    }
+  __device__ Part(const Products& all, int outputs) {
+    product = all.count - 1;
+    while (static_cast<int>(blockIdx.x) < all.product[product].first_block) --product;
+    const Product& p = all.product[product];
+    const int chunks = p.vectors, shares = static_cast<int>(gridDim.y), share = (chunks + shares - 1) / shares;
+    first_output = (static_cast<int>(blockIdx.x) - p.first_block) * outputs;
+    begin = min(static_cast<int>(blockIdx.y) * share, chunks);
+    end = min(begin + share, chunks);
   }
 };
 
-// A warp's 32 outputs by 32 rows.
-struct Tile {
-  float sums[2][4][4] = {};  // 16 outputs by 8 rows each
+template <int kOutputs> struct Ring {
+  using F = Form<kOutputs>;
+  unsigned char* stages;
+  uint64_t *full, *empty;
+  int stage = 0, parity = 0;
 
-  template <class T> __device__ void add(Stage<T>& stage, int first_output, int first_row, int lane) {
-#pragma unroll
-    for (int k = 0; k < kChannels / 16; ++k) {
-      uint32_t a[2][4], b[2][4];
-#pragma unroll
-      for (int i = 0; i < 2; ++i) {  // of W: 16 outputs by 16 channels, in the order that the product wants
-        const int row = first_output + 16 * i + lane % 16;
-        load_matrices(a[i], place(stage.w[row], row, 2 * k + lane / 16));
-      }
-#pragma unroll
-      for (int i = 0; i < 2; ++i) {  // of x: two groups of 8 rows by 16 channels
-        const int row = first_row + 16 * i + lane / 16 * 8 + lane % 8;
-        load_matrices(b[i], place(stage.x[row], row, 2 * k + lane / 8 % 2));
-      }
-#pragma unroll
-      for (int i = 0; i < 2; ++i) {
-#pragma unroll
-        for (int j = 0; j < 4; ++j) multiply<T>(sums[i][j], a[i], b[j / 2][2 * (j % 2)], b[j / 2][2 * (j % 2) + 1]);
-      }
-    }
+  __device__ explicit Ring(unsigned char* bytes) {
+    stages = bytes + (1024 - shared_address(bytes) % 1024) % 1024;
+    full = reinterpret_cast<uint64_t*>(stages + F::kStages * F::kStageBytes);
+    empty = full + F::kStages;
   }
-
-  __device__ void store(Sums& to, int first_output, int first_row, int lane) const {
-#pragma unroll
-    for (int i = 0; i < 2; ++i) {
-#pragma unroll
-      for (int j = 0; j < 4; ++j) {
-#pragma unroll
-        for (int c = 0; c < 4; ++c)
-          to[first_row + 8 * j + 2 * (lane % 4) + c % 2][first_output + 16 * i + lane / 4 + c / 2 * 8] = sums[i][j][c];
-      }
+  __device__ void init_barriers() const {
+    for (int i = 0; i < F::kStages; ++i) {
+      init_barrier(full + i, 1);
+      init_barrier(empty + i, 1);
     }
+    publish_barriers();
+  }
+  __device__ unsigned char* bytes() const { return stages + stage * F::kStageBytes; }
+  __device__ void advance() {
+    if (++stage < F::kStages) return;
+    stage = 0;
+    parity ^= 1;
   }
 };
 
-// The sum over a cluster's shares, and what ends it, for this block's part of the outputs. A thread has one output; what it reads for
-// several rows is on its way together.
-__device__ inline void finish_tile(const Product& p, Sums& own, int first_output, int rows) {
-  namespace cg = cooperative_groups;
-  constexpr int kTogether = 8;
-  const cg::cluster_group cluster = cg::this_cluster();
-  const int shares = static_cast<int>(cluster.num_blocks()), part = kOutputs / shares, step = kThreads / part;
-  const int column = static_cast<int>(cluster.block_rank()) * part + static_cast<int>(threadIdx.x) % part, output = first_output + column;
-  if (output >= p.out) return;
-  for (int first = static_cast<int>(threadIdx.x) / part; first < rows; first += step * kTogether) {
-    float sums[kTogether] = {};
-    Ending endings[kTogether];
-#pragma unroll
-    for (int i = 0; i < kTogether; ++i) {
-      if (first + i * step < rows) endings[i].read(p, first + i * step, output);
-    }
-    for (int s = 0; s < shares; ++s) {
-      const float* parts = cluster.map_shared_rank(&own[0][0], static_cast<unsigned>(s)) + column;
-#pragma unroll
-      for (int i = 0; i < kTogether; ++i) sums[i] += parts[min(first + i * step, kMostRows - 1) * kSumPitch];
-    }
-#pragma unroll
-    for (int i = 0; i < kTogether; ++i) {
-      if (first + i * step < rows) endings[i].store(p, first + i * step, output, sums[i]);
-    }
+// By one thread. What the kernels before do not write, W, is asked for before they have ended.
+template <int kOutputs> __device__ void produce(const Params& p, const Part& part, Ring<kOutputs> ring) {
+  using F = Form<kOutputs>;
+  const CUtensorMap &x = p.x[part.product], &w = p.w[part.product];
+  const int first = min(part.end - part.begin, F::kStages);
+  for (int i = 0; i < first; ++i) {
+    arrive_expecting(ring.full + i, F::kStageBytes);
+    copy_box(ring.stages + i * F::kStageBytes + F::kXBytes, w, ring.full + i, (part.begin + i) * kChannels, part.first_output);
+  }
+  follow_previous();
+  for (int i = 0; i < first; ++i) copy_box(ring.stages + i * F::kStageBytes, x, ring.full + i, (part.begin + i) * kChannels, 0);
+  for (int chunk = part.begin + first; chunk < part.end; ++chunk) {
+    wait_phase(ring.empty + ring.stage, ring.parity);
+    uint64_t* full = ring.full + ring.stage;
+    arrive_expecting(full, F::kStageBytes);
+    copy_box(ring.bytes() + F::kXBytes, w, full, chunk * kChannels, part.first_output);
+    copy_box(ring.bytes(), x, full, chunk * kChannels, 0);
+    ring.advance();
   }
 }
 
-template <class T> __global__ void __launch_bounds__(kThreads, 2) batch_linear_kernel(const __grid_constant__ Products all) {
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
-  extern __shared__ __align__(128) char memory[];
-  auto* stages = reinterpret_cast<Stage<T>*>(memory);
-  const Product& p = product_of_block(all);
+// By a warpgroup.
+template <class T, int kOutputs> __device__ void multiply_part(const Part& part, Ring<kOutputs> ring, float (&sums)[kOutputs / 2]) {
+  int previous = -1;
+  for (int chunk = part.begin; chunk < part.end; ++chunk) {
+    wait_phase(ring.full + ring.stage, ring.parity);
+    const uint64_t x = matrix_descriptor(ring.bytes()), w = matrix_descriptor(ring.bytes() + Form<kOutputs>::kXBytes);
+    begin_products();
+#pragma unroll
+    for (int k = 0; k < kChannels / 16; ++k) multiply_group<T>(sums, x + 2 * k, w + 2 * k);
+    commit_products();
+    wait_products<1>();  // of the chunk before, whose stage may be filled again
+    if (previous >= 0 && threadIdx.x == 0) arrive(ring.empty + previous);
+    previous = ring.stage;
+    ring.advance();
+  }
+  wait_products<0>();
+}
+
+template <int kOutputs> __device__ inline void store_sums(float* to, const float (&sums)[kOutputs / 2]) {
+  constexpr int kPitch = Form<kOutputs>::kSumPitch;
   const int warp = static_cast<int>(threadIdx.x) / 32, lane = static_cast<int>(threadIdx.x) % 32;
-  const int first_output = (static_cast<int>(blockIdx.x) - p.first_block) * kOutputs, rows = static_cast<int>(all.rows);
-  const int chunks = (p.vectors * kVectorElements + kChannels - 1) / kChannels,
-            share = (chunks + static_cast<int>(gridDim.y) - 1) / static_cast<int>(gridDim.y);
-  const int begin = static_cast<int>(blockIdx.y) * share, end = min(begin + share, chunks);
-  const Loader<T> loader = {p, first_output, rows};
+  float* row = to + (16 * warp + lane / 4) * kPitch + 2 * (lane % 4);
 #pragma unroll
-  for (int s = 0; s < kStages - 1; ++s) {
-    if (begin + s < end) loader.load_w(stages[s], begin + s);
+  for (int j = 0; j < kOutputs / 8; ++j) {
+    *reinterpret_cast<float2*>(row + 8 * j) = {sums[4 * j], sums[4 * j + 1]};
+    *reinterpret_cast<float2*>(row + 8 * kPitch + 8 * j) = {sums[4 * j + 2], sums[4 * j + 3]};
   }
-  follow_previous();
+}
+
+// A thread's rows of this block's part of the outputs; false where it has none.
+template <int kOutputs> __device__ inline bool own_rows(const Product& p, float* own, int first_output, int rows, EndingRows& ending) {
+  constexpr int kPitch = Form<kOutputs>::kSumPitch;
+  const auto cluster = cooperative_groups::this_cluster();
+  const int shares = static_cast<int>(cluster.num_blocks()), columns = kOutputs / shares, vectors = columns / kEndingWidth;
+  const int row = static_cast<int>(threadIdx.x) / vectors;
+  const int column = static_cast<int>(cluster.block_rank()) * columns + static_cast<int>(threadIdx.x) % vectors * kEndingWidth;
+  ending.rows = rows;
+  ending.step = kThreads / vectors;
+  ending.sum_pitch = kPitch;
+  ending.share_count = shares;
 #pragma unroll
-  for (int s = 0; s < kStages - 1; ++s) {
-    if (begin + s < end) loader.load_x(stages[s], begin + s);
-    commit_copies();
+  for (int s = 0; s < kMostShares; ++s) {
+    ending.shares[s] = cluster.map_shared_rank(own, static_cast<unsigned>(min(s, shares - 1))) + row * kPitch + column;
   }
-  const int own_output = warp % 4 * 32, own_row = warp / 4 * 32;
-  Tile tile;
-  for (int chunk = begin; chunk < end; ++chunk) {
-    const int next = chunk + kStages - 1;
-    wait_copies<kStages - 2>();
-    __syncthreads();  // the chunk is there for all, and the stage of the one before may be filled anew
-    if (next < end) {
-      loader.load_w(stages[(next - begin) % kStages], next);
-      loader.load_x(stages[(next - begin) % kStages], next);
-    }
-    commit_copies();
-    if (own_row < rows) tile.add(stages[(chunk - begin) % kStages], own_output, own_row, lane);
-  }
-  wait_copies<0>();
+  if (row >= ending.step || first_output + column >= p.out) return false;
+  ending.prepare(p, row, first_output + column);
+  return true;
+}
+
+#endif
+
+template <class T, int kOutputs> __global__ void __launch_bounds__(kThreads, 1) batch_linear_kernel(const __grid_constant__ Params p) {
+#if LINEA_HOPPER_CODE
+  extern __shared__ unsigned char shared_bytes[];
+  const Ring<kOutputs> ring(shared_bytes);
+  if (threadIdx.x == 0) ring.init_barriers();
   __syncthreads();
-  auto& sums = *reinterpret_cast<Sums*>(memory);
-  tile.store(sums, own_output, own_row, lane);
+  const Part part(p.all, kOutputs);
+  auto* sums = reinterpret_cast<float*>(ring.stages);
+  if (threadIdx.x >= kConsumers) {
+    if (threadIdx.x == kConsumers) produce(p, part, ring);
+    follow_previous();
+  } else {
+    follow_previous();
+    float own[kOutputs / 2] = {};
+    multiply_part<T, kOutputs>(part, ring, own);
+    store_sums<kOutputs>(sums, own);
+  }
+  EndingRows ending;
+  const Product& product = p.all.product[part.product];
+  const bool ends = own_rows<kOutputs>(product, sums, part.first_output, static_cast<int>(p.all.rows), ending);
   cooperative_groups::this_cluster().sync();
-  finish_tile(p, sums, first_output, rows);
+  if (ends) finish_rows_of(ending, product);
   cooperative_groups::this_cluster().sync();  // others may still read this block's sums
 #endif
 }
 
-template <class T> void launch(const Products& all, int64_t blocks, int64_t shares, cudaStream_t stream) {
-  constexpr auto kKernel = batch_linear_kernel<T>;
-  constexpr size_t kBytes = std::max(kStages * sizeof(Stage<T>), sizeof(Sums));
-  allow_shared(kKernel, kBytes, "project");
-  const dim3 grid(static_cast<unsigned>(blocks), static_cast<unsigned>(shares));
-  launch_chained_clusters("project", kKernel, grid, kThreads, kBytes, stream, dim3(1, grid.y), all);
+CUtensorMap map_of(const Tensor& matrix, int64_t pitch, int box_rows) {
+  const int64_t dims[] = {matrix.dim(-1), matrix.rows()}, pitches[] = {pitch * bytes_of(matrix.dtype())};
+  const int box[] = {kChannels, box_rows};
+  return tensor_map("project", matrix.dtype(), matrix.raw(), dims, pitches, box);
 }
 
-// How many blocks share a sum: as many as the machine holds, while a share is worth a block.
-int64_t shares_of(int64_t blocks, int64_t fewest_chunks) {
-  int64_t shares = 1;
-  while (shares < kMostShares && blocks * shares * 2 <= kPlaces && fewest_chunks >= shares * 2 * kLeastChunks) shares *= 2;
-  return shares;
+template <class T, int kOutputs> void launch_form(std::span<const Projection> projections, int shares, cudaStream_t stream) {
+  Params p = {};
+  p.all.rows = projections[0].x.rows();
+  int64_t blocks = 0;
+  for (const Projection& projection : projections) {
+    const int index = p.all.count++;
+    Product& product = p.all.product[index];
+    product = product_base(projection.x, projection.w->data, projection.y, projection.bias, projection.residual);
+    product.vectors = static_cast<int>(ceil_div(projection.x.dim(1), kChannels));
+    product.function = projection.function;
+    product.first_block = static_cast<int>(blocks);
+    blocks += ceil_div(product.out, kOutputs);
+    p.x[index] = map_of(projection.x, projection.x.row_pitch(), kMostRows);
+    p.w[index] = map_of(projection.w->data, projection.x.dim(1), kOutputs);
+  }
+  constexpr auto kKernel = batch_linear_kernel<T, kOutputs>;
+  allow_shared(kKernel, Form<kOutputs>::kShared, "project");
+  const dim3 grid(static_cast<unsigned>(blocks), static_cast<unsigned>(shares));
+  launch_chained_clusters("project", kKernel, grid, kThreads, Form<kOutputs>::kShared, stream, dim3(1, grid.y), p);
 }
+
+// ---- How many outputs a block takes, and how many blocks share a sum ------------------------------------------------------------------
+
+struct Tiles {
+  int outputs, shares;
+};
+
+// Blocks that run at a time on a device, in clusters of so many; groups of multiprocessors hold whole clusters only.
+int places_of(int device, int shares) {
+  static std::mutex mutex;
+  static auto& known = *new std::map<std::pair<int, int>, int>;
+  const std::lock_guard lock(mutex);
+  const auto [place, is_new] = known.emplace(std::pair(device, shares), 0);
+  if (is_new) {
+    constexpr auto kKernel = batch_linear_kernel<__half, 128>;
+    allow_shared(kKernel, Form<128>::kShared, "project");
+    cudaLaunchAttribute cluster = {.id = cudaLaunchAttributeClusterDimension};
+    cluster.val.clusterDim = {1, static_cast<unsigned>(shares), 1};
+    cudaLaunchConfig_t config = {};
+    config.gridDim = dim3(1, static_cast<unsigned>(shares));
+    config.blockDim = kThreads;
+    config.dynamicSmemBytes = Form<128>::kShared;
+    config.attrs = &cluster;
+    config.numAttrs = 1;
+    int clusters = 0;
+    check(cudaOccupancyMaxActiveClusters(&clusters, kKernel, &config), "project", "cudaOccupancyMaxActiveClusters");
+    place->second = std::max(clusters, 1) * shares;
+  }
+  return place->second;
+}
+
+// Cycles that a launch would take: of memory, or of the blocks that a multiprocessor has in turn, each of which takes what the second-level
+// cache gives it, and what comes before and after its sums.
+double cycles_of(const Tiles& tiles, std::span<const Projection> projections, int places) {
+  constexpr double kMemoryBytes = 1500, kCacheBytes = 20;  // a cycle: of the machine, of a multiprocessor
+  constexpr double kBlockCycles = 4000, kShareCycles = 1500;
+  double bytes = 0;
+  int64_t blocks = 0, most_chunks = 0;
+  for (const Projection& p : projections) {
+    bytes += static_cast<double>(p.w->data.bytes());
+    blocks += ceil_div(p.y.dim(-1), tiles.outputs) * tiles.shares;
+    most_chunks = std::max(most_chunks, ceil_div(ceil_div(p.x.dim(1), kChannels), tiles.shares));
+  }
+  const double block = static_cast<double>(most_chunks * (tiles.outputs + kMostRows) * kRowBytes) / kCacheBytes + kBlockCycles +
+                       (tiles.shares > 1 ? kShareCycles : 0);
+  return std::max(bytes / kMemoryBytes, static_cast<double>(ceil_div(blocks, places)) * block);
+}
+
+template <int... kOutputs> struct Choices {
+  static Tiles choose(std::span<const Projection> projections, int device) {
+    Tiles best = {};
+    double fewest = 0;
+    for (const int outputs : {kOutputs...}) {
+      for (int shares = 1; shares <= kMostShares && outputs % (shares * kEndingWidth) == 0; shares *= 2) {
+        const Tiles tiles = {outputs, shares};
+        const double cycles = cycles_of(tiles, projections, places_of(device, shares));
+        if (best.outputs == 0 || cycles < fewest) best = tiles, fewest = cycles;
+      }
+    }
+    return best;
+  }
+  template <class T> static void launch(std::span<const Projection> projections, const Tiles& tiles, cudaStream_t stream) {
+    ((tiles.outputs == kOutputs && (launch_form<T, kOutputs>(projections, tiles.shares, stream), true)) || ...);
+  }
+};
+using Forms = Choices<128, 136, 104, 88, 80>;
 
 }  // namespace
 
 bool fits_batch(const Projection& p) {
   const DType type = p.x.dtype();
   const int64_t in = p.x.dim(1);
-  return (type == DType::kF16 || type == DType::kBF16) && p.w->data.dtype() == type && p.x.rows() <= kMostRows &&
-         in % kVectorElements == 0 && is_aligned(p.x.raw(), p.x.row_pitch() * bytes_of(type)) &&
-         is_aligned(p.w->data.raw(), in * bytes_of(type)) && chains_kernels();
+  return (type == DType::kF16 || type == DType::kBF16) && p.w->data.dtype() == type && p.x.rows() <= kMostRows && has_ending_vectors(p) &&
+         p.w->data.elements() <= kMostElements && is_aligned(p.x.raw(), p.x.row_pitch() * bytes_of(type)) &&
+         is_aligned(p.w->data.raw(), in * bytes_of(type)) && is_hopper(p.x.device().index) && has_tensor_maps();
 }
 
 void batch_projections(cudaStream_t stream, std::span<const Projection> projections) {
-  Products all = {.product = {}, .count = 0, .rows = projections[0].x.rows()};
-  int64_t blocks = 0, fewest_chunks = INT64_MAX;
   LINEA_ASSERT(projections.size() <= kMostProducts);
-  for (const Projection& p : projections) {
-    Product& product = all.product[all.count++];
-    product = product_base(p.x, p.w->data, p.y, p.bias, p.residual);
-    product.vectors = static_cast<int>(p.x.dim(1) / kVectorElements);
-    product.function = p.function;
-    product.first_block = static_cast<int>(blocks);
-    blocks += ceil_div(product.out, kOutputs);
-    fewest_chunks = std::min(fewest_chunks, ceil_div(p.x.dim(1), kChannels));
-  }
-  const int64_t shares = shares_of(blocks, fewest_chunks);
-  projections[0].x.dtype() == DType::kF16 ? launch<__half>(all, blocks, shares, stream)
-                                          : launch<__nv_bfloat16>(all, blocks, shares, stream);
+  const Tiles tiles = Forms::choose(projections, projections[0].x.device().index);
+  if (getenv("LINEA_TILES"))
+    fprintf(stderr, "tiles %d x %ld: %d outputs %d shares, places %d\n", (int)projections.size(), (long)projections[0].w->data.rows(),
+            tiles.outputs, tiles.shares, places_of(0, tiles.shares));
+  projections[0].x.dtype() == DType::kF16 ? Forms::launch<__half>(projections, tiles, stream)
+                                          : Forms::launch<__nv_bfloat16>(projections, tiles, stream);
 }
 
 }  // namespace linea::cuda

@@ -18,4 +18,9 @@ bool is_tiled_depthwise(const Tensor& x, const Tensor& w, const Tensor& y, const
 void tiled_depthwise(cudaStream_t stream, const Tensor& x, const Tensor& w, const Tensor& y, const DepthwiseArgs& args,
                      const DepthwiseInput& input);
 
+// The same for its gated 3×3 filters on maps of eight columns or more; tiled_depthwise calls it where it can. The bits are the same.
+bool is_window_depthwise(const Tensor& x, const Tensor& w, const Tensor& y, const DepthwiseArgs& args, const DepthwiseInput& input);
+void window_depthwise(cudaStream_t stream, const Tensor& x, const Tensor& w, const Tensor& y, const DepthwiseArgs& args,
+                      const DepthwiseInput& input);
+
 }  // namespace linea::cuda

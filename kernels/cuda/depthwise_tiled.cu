@@ -1,14 +1,14 @@
-// kernels/cuda/depthwise_tiled.cu: 3×3 and 5×5 depthwise convolutions of 16-bit types: GLUMBConv's, gated and with the activation before
-// it, and that of DC-AE's multi-scale attention.
+// kernels/cuda/depthwise_tiled.cu: 3×3 and 5×5 depthwise convolutions of 16-bit types: that of DC-AE's multi-scale attention, and
+// GLUMBConv's, gated and with the activation before it, on maps that are too narrow for depthwise_window.cu.
 //
 // Maths    a = x, or silu(x + b_in) rounded to the type; 0 outside the map;  y[h, w, c] = u[c], or gated u[c] · silu(u[C/2 + c]), with
 //          u[h, w, c] = bias[c] + Σ_{ky,kx} w[ky, kx, c] a[h + ky - top, w + kx - k/2, c]
-// Shape    SANA-1.6B at 1024²: 2 maps of 32×32 pixels, C = 11200, k = 3. DC-AE at 1024²: 128×128 pixels, C = 1536, k = 5.
+// Shape    DC-AE at 1024²: 128×128 pixels, C = 1536, k = 5. SANA: maps of fewer than 8 columns, C = 11200, k = 3.
 // Tiles    block = 16×16 pixels × 32 channels and, gated, the 32 that gate them. The pixels of a with their halo lie in shared memory, each
 //          activated once if need be: 41 KiB gated, 25 KiB for 5×5. A thread then walks down a column with 2 (+ 2) channels, filters in
 //          registers.
-// Traffic  x once and y once from memory: 46 + 23 MB; neighbours' halos (27 %) come from the second-level cache.
-// Roofline bound by memory: 24 µs at 2.8 TB/s; 49 µs measured with the activation, half of the instructions being the convolution's own.
+// Traffic  x once and y once from memory: 50 + 50 MB; neighbours' halos (56 %) come from the second-level cache.
+// Roofline bound by memory: 36 µs at 2.8 TB/s.
 // Accuracy f32; each sum runs over ky, and within one over kx, wherever the tile begins: strips equal the whole.
 #include "kernels/cuda/common.cuh"
 #include "kernels/cuda/depthwise.h"
@@ -202,6 +202,7 @@ bool is_tiled_depthwise(const Tensor& x, const Tensor& w, const Tensor& y, const
 
 void tiled_depthwise(cudaStream_t stream, const Tensor& x, const Tensor& w, const Tensor& y, const DepthwiseArgs& args,
                      const DepthwiseInput& input) {
+  if (is_window_depthwise(x, w, y, args, input)) return window_depthwise(stream, x, w, y, args, input);
   with_type(x.dtype(), "depthwise_conv2d", [&](auto tag) {
     using T = typename decltype(tag)::type;
     if constexpr (sizeof(T) == 2) {

@@ -6,7 +6,7 @@
 // Tiles    one to eight warps of a block share an output, so that small matrices fill the machine too and large ones keep long runs; where
 //          rows of W are short, a warp takes four outputs. A lane reads 16 bytes of W at a time, eight reads in flight, past the
 //          first-level cache; x comes from that cache. Projections with matrices of 8-bit floats go to quantized_mma.cu, and those of 5
-//          to 64 rows with small matrices to batch_linear.cu.
+//          to 64 rows to batch_linear.cu and batch_linear_f32.cu.
 // Traffic  W once: 14.4 GB a token of 7.2B in 16 bits.
 // Roofline bound by memory: 11 µs at 2.98 TB/s for 4096×4096.
 // Accuracy f32, one rounding. The order of a sum depends on the shape of W alone.
@@ -27,7 +27,6 @@ namespace cuda {
 namespace {
 
 constexpr int64_t kMostRows = 16, kMostMemberRows = 4;  // beyond, tensor cores read W fewer times
-constexpr int64_t kMostBatchRows = 64, kMostBatchFloats = 256, kMostBatchElements = int64_t{4} << 20;
 constexpr int64_t kBytesPiece = 32;  // elements that quantized_mma takes together
 constexpr int kWarps = 8, kAhead = 8;
 constexpr int64_t kEnoughWarps = 5120;       // half as much again as 132 processors hold
@@ -261,16 +260,11 @@ template <class Suits> std::vector<Projection> take(std::vector<Projection>& pro
   return taken;
 }
 
-// More rows: small matrices on tensor cores together, and short rows in f32, whose bytes are few. For large ones nothing beats a launch of
-// the library's own.
+// More rows: matrices in 16 bits on tensor cores together, and small ones in f32.
 void submit_batch(cudaStream_t stream, std::vector<Projection>& projections) {
-  const auto is_small = [](const Projection& p) { return p.w->shape.elements() <= kMostBatchElements && fits_batch(p); };
-  const auto is_short = [](const Projection& p) {
-    return p.x.rows() <= kMostBatchRows && p.x.dtype() == DType::kF32 && p.x.dim(1) <= kMostBatchFloats && has_vectors(p.x, p.w->data);
-  };
-  const std::vector<Projection> batch = take(projections, is_small), rest = take(projections, is_short);
+  const std::vector<Projection> batch = take(projections, fits_batch), floats = take(projections, fits_batch_f32);
+  if (!floats.empty()) batch_f32_projections(stream, floats);
   if (!batch.empty()) batch_projections(stream, batch);
-  if (!rest.empty()) submit(stream, rest);
 }
 
 // Matrices of 8-bit floats go to tensor cores too, where their conversion costs least.

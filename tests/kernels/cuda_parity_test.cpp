@@ -162,6 +162,34 @@ TEST_P(CudaParity, ExpandDepthwise) {
   }
 }
 
+// Maps of several strips of columns, chunks of rows and blocks of channels, the last half full.
+TEST_P(CudaParity, GatedDepthwiseOfWideMaps) {
+  const int64_t in = 48, channels = 320, height = 41, width = 70;
+  const std::array<Weight, 2> w = linear_weight(channels, in);
+  const Pair x = random({2, height, width, in}), bias = floats({channels}), filters = floats({3, 3, channels}, 0.3f),
+             last = floats({channels});
+  const Pair y = output({2, height, width, channels / 2});
+  run([&](Context& ctx, int side) {
+    expand_depthwise(ctx, x[side], w[static_cast<size_t>(side)], filters[side], y[side],
+                     {.bias = bias[side], .activation = Activation::kSilu, .depthwise = {.bias = last[side], .gated = true}});
+  });
+  expect_close(y, "expand_depthwise");
+
+  const Pair wide = random({2, height, width, channels});
+  run([&](Context& ctx, int side) { depthwise_conv2d(ctx, wide[side], filters[side], y[side], {.bias = last[side], .gated = true}); });
+  expect_close(y, "depthwise_conv2d");
+  Context ctx = context(1);
+  for (const int64_t member : {0, 1}) {
+    for (const auto& [first, end] : {std::array<int64_t, 2>{0, height}, {0, 19}, {19, 30}, {30, height}}) {
+      const int64_t above = std::max<int64_t>(first - 1, 0), below = std::min(end + 1, height);
+      const Tensor strip({1, end - first, width, channels / 2}, dtype(), kCuda);
+      depthwise_conv2d(ctx, wide[1].slice(0, member, 1).slice(1, above, below - above), filters[1], strip,
+                       {.bias = last[1], .gated = true, .pad_top = first == 0, .pad_bottom = end == height});
+      expect_same_bits(strip, y[1].slice(0, member, 1).slice(1, first, end - first), "depthwise_conv2d");
+    }
+  }
+}
+
 TEST_P(CudaParity, Depthwise) {
   for (const int64_t channels : {6, 64, 272}) {
     for (const int64_t kernel : {3, 5, 7}) {

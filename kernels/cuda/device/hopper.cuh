@@ -139,6 +139,13 @@ template <int kPending> __device__ inline void wait_products() {
   "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, " \
   "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, " \
   "%48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63"
+#define LINEA_PLACES_40                                                              \
+  "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "           \
+  "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, " \
+  "%32, %33, %34, %35, %36, %37, %38, %39"
+#define LINEA_PLACES_44 LINEA_PLACES_40 ", %40, %41, %42, %43"
+#define LINEA_PLACES_52 LINEA_PLACES_44 ", %44, %45, %46, %47, %48, %49, %50, %51"
+#define LINEA_PLACES_68 LINEA_PLACES_64 ", %64, %65, %66, %67"
 #define LINEA_PLACES_128                                                                         \
   LINEA_PLACES_64                                                                                \
   ", "                                                                                           \
@@ -151,6 +158,8 @@ template <int kPending> __device__ inline void wait_products() {
 #define LINEA_SUMS_64(i)                                                                                                                  \
   LINEA_SUMS_8(i), LINEA_SUMS_8((i) + 8), LINEA_SUMS_8((i) + 16), LINEA_SUMS_8((i) + 24), LINEA_SUMS_8((i) + 32), LINEA_SUMS_8((i) + 40), \
       LINEA_SUMS_8((i) + 48), LINEA_SUMS_8((i) + 56)
+#define LINEA_SUMS_40(i) LINEA_SUMS_8(i), LINEA_SUMS_8((i) + 8), LINEA_SUMS_8((i) + 16), LINEA_SUMS_8((i) + 24), LINEA_SUMS_8((i) + 32)
+#define LINEA_SUMS_4(i) "+f"(c[i]), "+f"(c[(i) + 1]), "+f"(c[(i) + 2]), "+f"(c[(i) + 3])
 #define LINEA_PRODUCT(shape, type, places, descriptors, ...)                                    \
   asm volatile(                                                                                 \
       "{\n"                                                                                     \
@@ -181,6 +190,36 @@ template <class T> __device__ inline void multiply_group(float (&c)[128], uint64
   }
 }
 
+// The same with 80, 88, 104 and 136 columns.
+template <class T> __device__ inline void multiply_group(float (&c)[40], uint64_t a, uint64_t b) {
+  if constexpr (std::is_same_v<T, __nv_bfloat16>) {
+    LINEA_PRODUCT("m64n80k16", "bf16", LINEA_PLACES_40, "%40, %41", LINEA_SUMS_40(0));
+  } else {
+    LINEA_PRODUCT("m64n80k16", "f16", LINEA_PLACES_40, "%40, %41", LINEA_SUMS_40(0));
+  }
+}
+template <class T> __device__ inline void multiply_group(float (&c)[44], uint64_t a, uint64_t b) {
+  if constexpr (std::is_same_v<T, __nv_bfloat16>) {
+    LINEA_PRODUCT("m64n88k16", "bf16", LINEA_PLACES_44, "%44, %45", LINEA_SUMS_40(0), LINEA_SUMS_4(40));
+  } else {
+    LINEA_PRODUCT("m64n88k16", "f16", LINEA_PLACES_44, "%44, %45", LINEA_SUMS_40(0), LINEA_SUMS_4(40));
+  }
+}
+template <class T> __device__ inline void multiply_group(float (&c)[52], uint64_t a, uint64_t b) {
+  if constexpr (std::is_same_v<T, __nv_bfloat16>) {
+    LINEA_PRODUCT("m64n104k16", "bf16", LINEA_PLACES_52, "%52, %53", LINEA_SUMS_40(0), LINEA_SUMS_8(40), LINEA_SUMS_4(48));
+  } else {
+    LINEA_PRODUCT("m64n104k16", "f16", LINEA_PLACES_52, "%52, %53", LINEA_SUMS_40(0), LINEA_SUMS_8(40), LINEA_SUMS_4(48));
+  }
+}
+template <class T> __device__ inline void multiply_group(float (&c)[68], uint64_t a, uint64_t b) {
+  if constexpr (std::is_same_v<T, __nv_bfloat16>) {
+    LINEA_PRODUCT("m64n136k16", "bf16", LINEA_PLACES_68, "%68, %69", LINEA_SUMS_64(0), LINEA_SUMS_4(64));
+  } else {
+    LINEA_PRODUCT("m64n136k16", "f16", LINEA_PLACES_68, "%68, %69", LINEA_SUMS_64(0), LINEA_SUMS_4(64));
+  }
+}
+
 // ---- Products of a warpgroup whose left side lies in registers: [64, 16] × [16, 8 kBlocks] ---------------------------------------------
 
 // A matrix [rows, n] whose rows are the product's depth, in column blocks of 64 elements (128 bytes, swizzled) that lie `block_bytes`
@@ -190,10 +229,6 @@ __device__ inline uint64_t transposed_descriptor(const void* tile, int block_byt
   return kSwizzle128 | (kEightRows >> 4) << 32 | static_cast<uint64_t>(block_bytes >> 4) << 16 | ((shared_address(tile) & 0x3ffff) >> 4);
 }
 
-#define LINEA_PLACES_40                                                              \
-  "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "           \
-  "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, " \
-  "%32, %33, %34, %35, %36, %37, %38, %39"
 #define LINEA_PLACES_56 \
   LINEA_PLACES_40       \
   ", %40, %41, %42, %43, %44, %45, %46, %47, %48, %49, %50, %51, %52, %53, %54, %55"
@@ -232,11 +267,16 @@ __device__ inline void multiply_registers(float (&c)[14][4], const uint32_t (&a)
 #undef LINEA_BLOCKS_10
 #undef LINEA_BLOCK
 #undef LINEA_PLACES_56
-#undef LINEA_PLACES_40
 #undef LINEA_PRODUCT
+#undef LINEA_SUMS_40
 #undef LINEA_SUMS_64
 #undef LINEA_SUMS_8
+#undef LINEA_SUMS_4
 #undef LINEA_PLACES_128
+#undef LINEA_PLACES_68
+#undef LINEA_PLACES_52
+#undef LINEA_PLACES_44
+#undef LINEA_PLACES_40
 #undef LINEA_PLACES_64
 
 // Four 8×8 matrices of sums, rounded and packed in pairs of a row, become columns in shared memory; lane i gives the address of column i
