@@ -16,9 +16,10 @@
 namespace linea {
 namespace {
 
-constexpr int64_t kVector = 64;                    // bytes: a cache line, and the widest vector
-constexpr int64_t kLargePage = int64_t{2} << 20;   // where the system has them: a matrix then needs few entries of the tables of pages,
-constexpr int64_t kLargeBlock = int64_t{8} << 20;  // which rows that lie far apart would push out. Smaller blocks would waste too much
+constexpr int64_t kVector = 64;  // bytes: a cache line, and the widest vector
+// Large pages where the system has them: a matrix then needs few entries of the tables of pages, which rows that lie far apart would push
+// out. Smaller blocks would waste too much.
+constexpr int64_t kLargePage = int64_t{2} << 20, kLargeBlock = int64_t{4} << 20;
 
 // Null where there is no memory.
 void* allocate_pages(int64_t bytes) {

@@ -1,7 +1,5 @@
 #include "lm/state_memory.h"
 
-#include <sys/mman.h>
-
 #include <condition_variable>
 #include <map>
 #include <memory>
@@ -16,18 +14,9 @@
 namespace linea {
 namespace {
 
-constexpr size_t kMostSpares = 2;                        // of a size
-constexpr int64_t kLargeFloats = int64_t{4} << 20;       // what is smaller is made faster than a thread is woken
-constexpr uintptr_t kPage = 4096, kLargePage = 1 << 21;  // bytes
-
-// New memory, in large pages where the system has them.
-Tensor fresh_block(int64_t floats) {
-  Tensor block({floats}, DType::kF32);
-  const uintptr_t begin = reinterpret_cast<uintptr_t>(block.raw()), end = begin + static_cast<uintptr_t>(block.bytes());
-  const uintptr_t first = (begin + kLargePage - 1) / kLargePage * kLargePage, last = end / kLargePage * kLargePage;
-  if (first < last) madvise(reinterpret_cast<void*>(first), last - first, MADV_HUGEPAGE);
-  return block;
-}
+constexpr size_t kMostSpares = 2;                   // of a size
+constexpr int64_t kLargeFloats = int64_t{4} << 20;  // what is smaller is made faster than a thread is woken
+constexpr uintptr_t kPage = 4096;                   // bytes
 
 class SparesOfHost : public std::enable_shared_from_this<SparesOfHost> {
  public:
@@ -47,7 +36,7 @@ class SparesOfHost : public std::enable_shared_from_this<SparesOfHost> {
 
   Tensor take(int64_t floats, bool more_will_follow) {
     Tensor block = take_spare(floats);
-    if (!block.defined()) block = fresh_block(floats);
+    if (!block.defined()) block = Tensor({floats}, DType::kF32);
     const auto give_back = [spares = shared_from_this(), block](const void*) { spares->keep(block, /*was_lent=*/true); };
     const Tensor lent(block.raw(), block.shape(), DType::kF32, kCpuDevice, std::shared_ptr<const void>(block.raw(), give_back));
     const std::lock_guard lock(mutex_);
@@ -102,7 +91,7 @@ class SparesOfHost : public std::enable_shared_from_this<SparesOfHost> {
 
   void make_ready(int64_t floats) {
     try {
-      const Tensor block = fresh_block(floats);
+      const Tensor block = Tensor({floats}, DType::kF32);
       auto* bytes = static_cast<volatile char*>(block.raw());
       for (int64_t at = 0; at < block.bytes(); at += static_cast<int64_t>(kPage)) bytes[at] = 0;
       keep(block, /*was_lent=*/false);

@@ -2,14 +2,12 @@
 //
 // Maths    y[r, o] = residual + f(bias[o] + Σ_i W[o, i] x[r, i])
 // Shape    64 texts of RWKV-7 7.2B: W of 4096×4096 three times and of 96 to 480 × 4096 at once, then 4096×4096, 16384×4096, 4096×16384.
-// Tiles    a block takes 80 to 136 outputs of all rows and a share of the sum, so that one wave of blocks has all (choose_tiles); the
-// blocks
-//          of a cluster have the shares of one tile and add them up in each other's shared memory. One thread asks the copy engine for W
-//          and x by chunks of 64 channels, as many ahead as shared memory holds (160 to 200 KB); the first of W before the kernel before
-//          has ended. A warpgroup multiplies.
+// Tiles    a block takes 80 to 144 outputs of all rows and a share of the sum, so that one wave of blocks has all; the blocks of a cluster
+//          have the shares of one tile and add them up in each other's shared memory. One thread asks the copy engine for W and x by
+//          chunks of 64 channels, as many ahead as 200 KB hold; the first of W before the kernel before has ended. A warpgroup multiplies.
 // Traffic  W once from memory; x, a third to two thirds of W's bytes, from the second-level cache.
-// Roofline bound by memory: 12 µs at 2.8 TB/s for 4096×4096, 48 for 16384×4096.
-// Accuracy f32, one rounding. The order of a sum depends on the shapes of the launch's matrices alone.
+// Roofline bound by memory: 12 µs at 2.8 TB/s for 4096×4096, 22 measured; 48 and 53 for 16384×4096; 40 and 44 for the seven together.
+// Accuracy f32, one rounding. The order of a sum depends on the shapes of the launch's matrices and the device alone.
 #include "kernels/cuda/batch_linear.h"
 
 #include <algorithm>
@@ -229,13 +227,15 @@ int places_of(int device, int shares) {
   const auto [place, is_new] = known.emplace(std::pair(device, shares), 0);
   if (is_new) {
     constexpr auto kKernel = batch_linear_kernel<__half, 128>;
-    allow_shared(kKernel, Form<128>::kShared, "project");
-    cudaLaunchAttribute cluster = {.id = cudaLaunchAttributeClusterDimension};
+    constexpr int kAlone = 200 << 10;  // bytes of a block that has a multiprocessor for itself
+    allow_shared(kKernel, kAlone, "project");
+    cudaLaunchAttribute cluster = {};
+    cluster.id = cudaLaunchAttributeClusterDimension;
     cluster.val.clusterDim = {1, static_cast<unsigned>(shares), 1};
     cudaLaunchConfig_t config = {};
     config.gridDim = dim3(1, static_cast<unsigned>(shares));
     config.blockDim = kThreads;
-    config.dynamicSmemBytes = Form<128>::kShared;
+    config.dynamicSmemBytes = kAlone;
     config.attrs = &cluster;
     config.numAttrs = 1;
     int clusters = 0;
@@ -279,7 +279,7 @@ template <int... kOutputs> struct Choices {
     ((tiles.outputs == kOutputs && (launch_form<T, kOutputs>(projections, tiles.shares, stream), true)) || ...);
   }
 };
-using Forms = Choices<128, 136, 104, 88, 80>;
+using Forms = Choices<128, 144, 104, 96, 80>;
 
 }  // namespace
 
@@ -294,9 +294,6 @@ bool fits_batch(const Projection& p) {
 void batch_projections(cudaStream_t stream, std::span<const Projection> projections) {
   LINEA_ASSERT(projections.size() <= kMostProducts);
   const Tiles tiles = Forms::choose(projections, projections[0].x.device().index);
-  if (getenv("LINEA_TILES"))
-    fprintf(stderr, "tiles %d x %ld: %d outputs %d shares, places %d\n", (int)projections.size(), (long)projections[0].w->data.rows(),
-            tiles.outputs, tiles.shares, places_of(0, tiles.shares));
   projections[0].x.dtype() == DType::kF16 ? Forms::launch<__half>(projections, tiles, stream)
                                           : Forms::launch<__nv_bfloat16>(projections, tiles, stream);
 }

@@ -9,6 +9,7 @@
 // Accuracy f32 between load and store, rounded where the tensors in between would be; sums in one fixed order.
 #include "kernels/cuda/device/recurrence.cuh"
 #include "kernels/cuda/device/rwkv7.cuh"
+#include "kernels/cuda/device_facts.h"
 #include "kernels/cuda/step_program.h"
 #include "kernels/recurrence_layout.h"
 
@@ -17,8 +18,8 @@ namespace linea {
 namespace cuda {
 namespace {
 
-constexpr int kMostChannels = 64;  // of a head in the one launch
-constexpr int kStepThreads = workers_of(kMostChannels);
+constexpr int kMostChannels = 64;                                         // of a head in the one launch
+constexpr int kStepThreads = workers_of(kMostChannels), kHeadBlocks = 4;  // on a multiprocessor
 
 // One token of heads of any size: the vectors pass through memory between the parts, as they do between the launches of more tokens, so
 // that bits are the same.
@@ -46,11 +47,12 @@ __global__ void __launch_bounds__(kStepThreads)
   if (thread < 32) out.template apply<1, 32>(sequence, head * out.size, nullptr);
 }
 
-// One token of heads of 64 channels, kept on the processor from the projections to the output.
+// One token of heads of 64 channels, kept on the processor from the projections to the output. Of many sequences, the state of the head
+// `ahead` blocks later is asked into the second-level cache.
 template <class T>
-__global__ void __launch_bounds__(kStepThreads)
+__global__ void __launch_bounds__(kStepThreads, kHeadBlocks)
     rwkv7_head_kernel(const __grid_constant__ Rwkv7InputsOp<T> in, const __grid_constant__ RecurrenceParams p,
-                      const __grid_constant__ Rwkv7OutputsOp<T> out) {
+                      const __grid_constant__ Rwkv7OutputsOp<T> out, int ahead) {
   __shared__ Stage<1, kMostChannels, kMostChannels, true> stage;
   __shared__ Parts<1, kMostChannels> parts;
   const int thread = static_cast<int>(threadIdx.x), lane = thread % kKeyLanes, column = thread / kKeyLanes * kThreadColumns;
@@ -63,6 +65,7 @@ __global__ void __launch_bounds__(kStepThreads)
     step.read_weights(in, out, first);
   }
   follow_previous();
+  if (thread == 32 && state_head + ahead < static_cast<int64_t>(gridDim.x) * gridDim.y) expect_state(p, state_head + ahead);
   Cells<kMostChannels> cells;
   cells.read(p, state_head, column, lane);
   if (leads) {
@@ -116,8 +119,11 @@ void CudaBackend::rwkv7_heads(Context& ctx, const Rwkv7Inputs& in, const Tensor&
   const bool pairs = size == kMostChannels && cuda::has_vectors(in) && cuda::has_vectors(out, y);
   with_type(y.dtype(), op, [&](auto tag) {
     using T = typename decltype(tag)::type;
-    const auto kernel = pairs ? rwkv7_head_kernel<T> : rwkv7_step_kernel<T>;
-    launch_chained(op, kernel, blocks, kStepThreads, 0, stream, inputs_op<T>(in), head_params(in, out, state, y), outputs_op<T>(out, y));
+    const RecurrenceParams p = head_params(in, out, state, y);
+    const Rwkv7InputsOp<T> before = inputs_op<T>(in);
+    const Rwkv7OutputsOp<T> after = outputs_op<T>(out, y);
+    pairs ? launch_chained(op, rwkv7_head_kernel<T>, blocks, kStepThreads, 0, stream, before, p, after, 2 * processors_of(device_.index))
+          : launch_chained(op, rwkv7_step_kernel<T>, blocks, kStepThreads, 0, stream, before, p, after);
   });
 }
 

@@ -27,7 +27,7 @@ namespace cuda {
 namespace {
 
 constexpr int64_t kMostRows = 16, kMostMemberRows = 4;  // beyond, tensor cores read W fewer times
-constexpr int64_t kBytesPiece = 32;  // elements that quantized_mma takes together
+constexpr int64_t kBytesPiece = 32;                     // elements that quantized_mma takes together
 constexpr int kWarps = 8, kAhead = 8;
 constexpr int64_t kEnoughWarps = 5120;       // half as much again as 132 processors hold
 constexpr int64_t kLeastVectorsOfAWarp = 4;  // a lane's share, below which splitting a sum further only adds work

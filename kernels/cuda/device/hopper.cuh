@@ -143,9 +143,9 @@ template <int kPending> __device__ inline void wait_products() {
   "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "           \
   "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, " \
   "%32, %33, %34, %35, %36, %37, %38, %39"
-#define LINEA_PLACES_44 LINEA_PLACES_40 ", %40, %41, %42, %43"
-#define LINEA_PLACES_52 LINEA_PLACES_44 ", %44, %45, %46, %47, %48, %49, %50, %51"
-#define LINEA_PLACES_68 LINEA_PLACES_64 ", %64, %65, %66, %67"
+#define LINEA_PLACES_48 LINEA_PLACES_40 ", %40, %41, %42, %43, %44, %45, %46, %47"
+#define LINEA_PLACES_52 LINEA_PLACES_48 ", %48, %49, %50, %51"
+#define LINEA_PLACES_72 LINEA_PLACES_64 ", %64, %65, %66, %67, %68, %69, %70, %71"
 #define LINEA_PLACES_128                                                                         \
   LINEA_PLACES_64                                                                                \
   ", "                                                                                           \
@@ -190,7 +190,7 @@ template <class T> __device__ inline void multiply_group(float (&c)[128], uint64
   }
 }
 
-// The same with 80, 88, 104 and 136 columns.
+// The same with 80, 96, 104 and 144 columns.
 template <class T> __device__ inline void multiply_group(float (&c)[40], uint64_t a, uint64_t b) {
   if constexpr (std::is_same_v<T, __nv_bfloat16>) {
     LINEA_PRODUCT("m64n80k16", "bf16", LINEA_PLACES_40, "%40, %41", LINEA_SUMS_40(0));
@@ -198,11 +198,11 @@ template <class T> __device__ inline void multiply_group(float (&c)[40], uint64_
     LINEA_PRODUCT("m64n80k16", "f16", LINEA_PLACES_40, "%40, %41", LINEA_SUMS_40(0));
   }
 }
-template <class T> __device__ inline void multiply_group(float (&c)[44], uint64_t a, uint64_t b) {
+template <class T> __device__ inline void multiply_group(float (&c)[48], uint64_t a, uint64_t b) {
   if constexpr (std::is_same_v<T, __nv_bfloat16>) {
-    LINEA_PRODUCT("m64n88k16", "bf16", LINEA_PLACES_44, "%44, %45", LINEA_SUMS_40(0), LINEA_SUMS_4(40));
+    LINEA_PRODUCT("m64n96k16", "bf16", LINEA_PLACES_48, "%48, %49", LINEA_SUMS_40(0), LINEA_SUMS_8(40));
   } else {
-    LINEA_PRODUCT("m64n88k16", "f16", LINEA_PLACES_44, "%44, %45", LINEA_SUMS_40(0), LINEA_SUMS_4(40));
+    LINEA_PRODUCT("m64n96k16", "f16", LINEA_PLACES_48, "%48, %49", LINEA_SUMS_40(0), LINEA_SUMS_8(40));
   }
 }
 template <class T> __device__ inline void multiply_group(float (&c)[52], uint64_t a, uint64_t b) {
@@ -212,11 +212,11 @@ template <class T> __device__ inline void multiply_group(float (&c)[52], uint64_
     LINEA_PRODUCT("m64n104k16", "f16", LINEA_PLACES_52, "%52, %53", LINEA_SUMS_40(0), LINEA_SUMS_8(40), LINEA_SUMS_4(48));
   }
 }
-template <class T> __device__ inline void multiply_group(float (&c)[68], uint64_t a, uint64_t b) {
+template <class T> __device__ inline void multiply_group(float (&c)[72], uint64_t a, uint64_t b) {
   if constexpr (std::is_same_v<T, __nv_bfloat16>) {
-    LINEA_PRODUCT("m64n136k16", "bf16", LINEA_PLACES_68, "%68, %69", LINEA_SUMS_64(0), LINEA_SUMS_4(64));
+    LINEA_PRODUCT("m64n144k16", "bf16", LINEA_PLACES_72, "%72, %73", LINEA_SUMS_64(0), LINEA_SUMS_8(64));
   } else {
-    LINEA_PRODUCT("m64n136k16", "f16", LINEA_PLACES_68, "%68, %69", LINEA_SUMS_64(0), LINEA_SUMS_4(64));
+    LINEA_PRODUCT("m64n144k16", "f16", LINEA_PLACES_72, "%72, %73", LINEA_SUMS_64(0), LINEA_SUMS_8(64));
   }
 }
 
@@ -273,9 +273,9 @@ __device__ inline void multiply_registers(float (&c)[14][4], const uint32_t (&a)
 #undef LINEA_SUMS_8
 #undef LINEA_SUMS_4
 #undef LINEA_PLACES_128
-#undef LINEA_PLACES_68
+#undef LINEA_PLACES_72
 #undef LINEA_PLACES_52
-#undef LINEA_PLACES_44
+#undef LINEA_PLACES_48
 #undef LINEA_PLACES_40
 #undef LINEA_PLACES_64
 
