@@ -265,7 +265,7 @@ struct Rwkv7Outputs {
 void rwkv7_outputs(Context& ctx, const Rwkv7Outputs& args, const Tensor& y);
 
 // All between RWKV-7's projections into its heads and the one out of them: rwkv7_inputs, linear_recurrence with a = kk and b = rate, and
-// rwkv7_outputs, whose k and v are the inputs'.   y [T, H·d]; state [H, d, d] f32
+// rwkv7_outputs, whose k and v are the inputs'. What rwkv7_inputs replaces may be replaced or not.   y [T, H·d]; state [H, d, d] f32
 void rwkv7_heads(Context& ctx, const Rwkv7Inputs& in, const Tensor& state, const Rwkv7Outputs& out, const Tensor& y);
 
 // All between Mamba-2's convolution and its gated norm: with s = softplus(step + step_bias), linear_recurrence with log_decay = s · rate

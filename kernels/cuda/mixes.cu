@@ -3,7 +3,8 @@
 // Maths    h = LN(x);   y_i = h_t + (h_{t-1} - h_t) ⊙ m_i
 // Shape    RWKV-7 7.2B: rows of 4096, six mixes in f16; one row a decode step, thousands a prefill.
 // Tiles    a block takes a row and norms the one before again rather than wait for another block. The block of row 0 alone reads the
-//          state, and replaces it by the norm of the last row.
+//          state, and replaces it by the norm of the last row. A step's only row of a sequence is several blocks', each of which norms
+//          all of it and has a thread for every channel of its own part.
 // Traffic  x twice, from memory and from the second-level cache; every mix once.
 // Roofline bound by memory for prefill: 4096 rows take 270 MB, 90 µs at 2.98 TB/s; by its latency, about 4 µs, for one row.
 // Accuracy f32 between load and store; sums in one fixed order. A row's bits depend on itself and the row before alone.
@@ -101,15 +102,19 @@ constexpr int kRowThreads = 512, kRowMixes = 6;
 struct Pair {
   float own, other;
 };
+__device__ inline Pair operator+(Pair a, Pair b) { return {a.own + b.own, a.other + b.other}; }
+__device__ inline float sum_of_warp(float v) { return sum_lanes(v); }
+__device__ inline Pair sum_of_warp(Pair v) { return {sum_lanes(v.own), sum_lanes(v.other)}; }
 
-// The sums over a block, the same for all threads; `shared` has a place for every warp and is used by one call alone.
-__device__ inline Pair sum_block(Pair v, Pair* shared) {
+// The sums over a block, the same for all threads, in the order of a butterfly; `shared` has a place for every warp that a block may have
+// and is used by one call alone.
+template <class V> __device__ inline V sum_block(V v, V (&shared)[kRowThreads / 32]) {
   const int warp = static_cast<int>(threadIdx.x) / 32, lane = static_cast<int>(threadIdx.x) % 32;
-  v = {sum_lanes(v.own), sum_lanes(v.other)};
+  v = sum_of_warp(v);
   if (lane == 0) shared[warp] = v;
   __syncthreads();
-  v = lane < static_cast<int>(blockDim.x) / 32 ? shared[lane] : Pair{0, 0};
-  return {sum_lanes(v.own), sum_lanes(v.other)};
+  v = lane < static_cast<int>(blockDim.x) / 32 ? shared[lane] : V{};
+  return sum_of_warp(v);
 }
 
 template <class X, class T> __global__ void __launch_bounds__(kRowThreads) mix_row_kernel(const __grid_constant__ MixParams<X, T> p) {
@@ -166,6 +171,59 @@ template <class X, class T> __global__ void __launch_bounds__(kRowThreads) mix_r
   }
 }
 
+// Keeps the compiler from computing an address where it is used, after the wait for the kernel before, instead of here.
+template <class T> __device__ inline void compute_now(T*& address) { asm volatile("" : "+l"(address)); }
+
+// One token of each sequence: blockIdx.y is its row, blockIdx.x the part of its channels. The sums are those of mix_row_kernel, to the bit.
+template <class X, class T> __global__ void __launch_bounds__(kRowThreads, 2) mix_step_kernel(const __grid_constant__ MixParams<X, T> p) {
+  __shared__ float sums[kRowThreads / 32], squares[kRowThreads / 32];
+  const int64_t row = blockIdx.y;
+  const int i = static_cast<int>(threadIdx.x) * kVector, c = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
+  const bool valid = i < p.dim, exists = c < p.dim;
+  const X* x = p.x + row * p.x_pitch;
+  float* kept = p.state + row * p.dim + c;
+  float m[kRowMixes], w = 0, bias = 0;
+  T* to[kRowMixes];
+  if (exists) {
+    w = p.w[c];
+    bias = p.bias[c];
+#pragma unroll
+    for (int n = 0; n < kRowMixes; ++n) {
+      if (n < p.mixes) m[n] = p.m[n][c];
+    }
+  }
+#pragma unroll
+  for (int n = 0; n < kRowMixes; ++n) {
+    to[n] = p.y[n] + row * p.y_pitch[n] + c;
+    compute_now(to[n]);
+  }
+  compute_now(kept);
+  follow_previous();
+  float v[kVector] = {}, h = 0, previous = 0;
+  if (valid) load(x + i, v);
+  if (exists) {
+    h = to_float(x[c]);
+    previous = *kept;
+  }
+  float sum = 0, square = 0;
+#pragma unroll
+  for (int j = 0; j < kVector; ++j) sum += v[j];
+  const float count = static_cast<float>(p.dim), mean = sum_block(sum, sums) / count;
+#pragma unroll
+  for (int j = 0; j < kVector; ++j) {
+    v[j] = valid ? v[j] - mean : 0.0f;
+    square = fmaf(v[j], v[j], square);
+  }
+  const float factor = 1.0f / sqrtf(sum_block(square, squares) / count + p.eps);
+  if (!exists) return;
+  h = fmaf((h - mean) * factor, w, bias);
+  *kept = h;
+#pragma unroll
+  for (int n = 0; n < kRowMixes; ++n) {
+    if (n < p.mixes) *to[n] = from_float<T>(fmaf(previous - h, m[n], h));
+  }
+}
+
 template <class X, class T>
 void launch_mixes(cudaStream_t stream, const Tensor& x, const Tensor& w, const Tensor& bias, const Tensor& state,
                   std::span<const Mix> mixes) {
@@ -190,7 +248,11 @@ void launch_mixes(cudaStream_t stream, const Tensor& x, const Tensor& w, const T
     vectorised = vectorised && has_vectors(p.dim, {&mixes[i].m, &mixes[i].y});
   }
   const auto blocks = static_cast<unsigned>(x.dim(0));
-  if (vectorised && p.dim <= kRowThreads * kVector && p.mixes <= kRowMixes) {
+  constexpr unsigned kMostRows = 65535;
+  if (vectorised && p.tokens == 1 && blocks <= kMostRows && p.dim <= kRowThreads * kVector && p.mixes <= kRowMixes) {
+    const auto threads = static_cast<unsigned>(ceil_div(p.dim, 32 * kVector) * 32), parts = static_cast<unsigned>(ceil_div(p.dim, threads));
+    launch_chained(op, mix_step_kernel<X, T>, dim3(parts, blocks), threads, 0, stream, p);
+  } else if (vectorised && p.dim <= kRowThreads * kVector && p.mixes <= kRowMixes) {
     const auto threads = static_cast<unsigned>(ceil_div(p.dim, 32 * kVector) * 32);
     launch_chained(op, mix_row_kernel<X, T>, blocks, threads, 0, stream, p);
   } else if (vectorised) {

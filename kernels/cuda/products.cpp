@@ -331,7 +331,7 @@ void CudaBackend::project(Context& ctx, std::span<const Projection> projections)
   for (const Projection& p : projections) {
     (is_quantized(p.w->data.dtype()) && few_rows_fit(p.x.rows()) ? blocks : whole).push_back(p);
   }
-  if (!blocks.empty()) quantized_projections("project", enter(), blocks);
+  if (!blocks.empty()) quantized_projections("project", enter(), blocks, {}, &whole);
   if (whole.empty() || small_projections(enter(), whole)) return;
   for (const Projection& p : whole) {
     if (!project_into_f32(p)) Backend::project(ctx, {&p, 1});

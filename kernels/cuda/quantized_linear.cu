@@ -2,7 +2,7 @@
 //
 // Maths    y[r, o] = residual + gate ⊙ f(act(bias[o] + Σ_i W[o, i] x[r, i])),  W = s (code - bias) - o  in pieces of 32 (device/blocks.cuh)
 // Shape    as small_linear.cu's; 7.7 GB a token of RWKV-7 7.2B in Q8_0, 4.1 GB in Q4_0 or Q4_K. Rows in 16 bits go to quantized_mma.cu,
-//          unless they are too long for shared memory.
+//          unless they are too long for shared memory or without 16-byte vectors.
 // Tiles    a warp takes an output, a lane a piece of it at a time with several pieces on their way. x is widened to f32 in shared memory,
 //          4096 elements at a time, in rows of 36 floats a piece, so that neighbouring lanes meet different banks.
 // Traffic  W once, x once a block of 8 outputs.
@@ -177,7 +177,8 @@ __global__ void dequantize_kernel(const void* w, int first_row, int pieces_of_ro
 
 bool few_rows_fit(int64_t rows) { return rows <= kFewRows; }
 
-void quantized_projections(const char* op, cudaStream_t stream, std::span<const Projection> projections, const LinearArgs& args) {
+void quantized_projections(const char* op, cudaStream_t stream, std::span<const Projection> projections, const LinearArgs& args,
+                           std::vector<Projection>* beside) {
   std::array<bool, kMostProducts> done = {};
   LINEA_ASSERT(projections.size() <= done.size());
   for (size_t i = 0; i < projections.size(); ++i) {
@@ -194,7 +195,7 @@ void quantized_projections(const char* op, cudaStream_t stream, std::span<const 
       set_ending(product, args, all.rows);
       done[j] = true;
     }
-    if (!quantized_mma(op, stream, type, all)) launch(op, type, all, stream);
+    if (!quantized_mma(op, stream, type, all, beside)) launch(op, type, all, stream);
   }
 }
 

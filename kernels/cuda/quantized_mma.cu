@@ -5,9 +5,12 @@
 // Tiles    a block takes 16 outputs; its warps take turns in their pieces, four of a row at a time, a lane one piece of each of two rows.
 //          Codes become 16-bit numbers, exactly, and the left operand of 16×8×16 products. Lane t's piece meets its part of x in column t
 //          of the right operand and zeros in the others, so that the sums of four pieces stay apart for their scales; a second row of x
-//          has the other four columns. Offsets multiply the sums of x, found by a left operand of ones.
+//          has the other four columns. Offsets multiply the sums of x, found by a left operand of ones. A warp copies the parts of x that
+//          its pieces meet and waits for them alone; the first pieces are asked for before the kernel before has ended.
+//          Blocks for plain matrices of the same step may stand beside these (device/plain_products.cuh), with the bits of their own
+//          launch.
 // Traffic  W once, x once a block of 16 outputs into shared memory.
-// Roofline bound by memory; about 55 instructions for the 18 bytes of a piece of Q4_0, where plain products need 130.
+// Roofline bound by memory; about 65 instructions for the 18 bytes of a piece of Q4_0, where plain products need 130.
 // Accuracy products are exact, sums in f32; one rounding at the end. The order depends on W's shape.
 #include "kernels/cuda/quantized_mma.h"
 
@@ -15,6 +18,7 @@
 
 #include "kernels/cuda/device/blocks.cuh"
 #include "kernels/cuda/device/mma.cuh"
+#include "kernels/cuda/device/plain_products.cuh"
 
 namespace linea::cuda {
 namespace {
@@ -22,33 +26,76 @@ namespace {
 constexpr int kWarps = 8, kThreads = kWarps * 32, kOutputs = 16, kRows = 2, kStepPieces = 4;
 constexpr int64_t kMostBytes = 96 << 10;  // of x in shared memory, so that two blocks fit a processor
 
-// Pieces of 8-bit floats in rows, whose scales are a row's and come at the end.
+constexpr int kStepElements = kStepPieces * kPiece;
+
+// Pieces of 8-bit floats in rows, whose scales are a row's and come at the end. A lane's piece is 16 elements and 16 that lie 64 further,
+// so that the lanes of a row read neighbouring bytes.
 struct Bytes {
-  static constexpr int kAhead = 4, kScales = 1;
+  static constexpr int kScales = 1;
   static constexpr bool kOffsets = false;
   uint4 codes[2];
-  __device__ void fetch_codes(const uint8_t* from, int) {
-    codes[0] = streamed<uint4>(from);
-    codes[1] = streamed<uint4>(from + 16);
-  }
-  __device__ void fetch_scales(const uint8_t*, int) {}
   __device__ uint32_t word(int i) const {
     const uint4& half = codes[i / 4];
     return i % 4 == 0 ? half.x : i % 4 == 1 ? half.y : i % 4 == 2 ? half.z : half.w;
   }
 };
+template <class B> constexpr bool kIsBytes = std::is_same_v<B, Bytes>;
 
-template <class B> __device__ inline PlaceOfPiece find(const Product& p, int row, int piece) {
-  if constexpr (std::is_same_v<B, Bytes>) {
-    return {static_cast<const uint8_t*>(p.w) + (static_cast<int64_t>(row) * p.vectors + piece) * kPiece, 0};
-  } else {
-    return place_of<B>(p.w, row, piece, p.vectors);
+// Elements from a lane's piece to the next lane's, and from the first half of a piece to the second.
+template <class B> constexpr int kLaneElements = kIsBytes<B> ? kPiece / 2 : kPiece;
+template <class B> constexpr int kHalfElements = kIsBytes<B> ? kStepElements / 2 : kPiece / 2;
+
+// Where the pieces of a lane lie, one of each of two outputs 8 apart, in the warp's steps, which are kWarps apart. What is read of outputs
+// that do not exist is not stored; pieces that do not exist are zeros of a tile, or bytes that meet zeros of x.
+template <class B> class Places {
+ public:
+  __device__ Places(const Product& p, int first_output, unsigned warp, unsigned lane) {
+    const int column = static_cast<int>(lane / 4);
+#pragma unroll
+    for (int i = 0; i < 2; ++i) {
+      if constexpr (kIsBytes<B>) {
+        at_[i] =
+            static_cast<const uint8_t*>(p.w) + static_cast<int64_t>(min(first_output + column + 8 * i, p.out - 1)) * p.vectors * kPiece;
+      } else {
+        static_assert(kTileRows == 8 && 2 * kStepElements == kTileColumns && kWarps % 2 == 0);
+        const int across = (p.vectors + 2 * kStepPieces - 1) / (2 * kStepPieces);
+        const int tile = min(first_output / kTileRows + i, (p.out - 1) / kTileRows) * across + static_cast<int>(warp / 2);
+        at_[i] = static_cast<const uint8_t*>(p.w) + static_cast<int64_t>(tile) * B::kTileBytes;
+      }
+    }
+    if constexpr (kIsBytes<B>) {
+      place_ = warp * kStepElements + lane % 4 * kLaneElements<B>;
+      last_ = static_cast<unsigned>((p.vectors - 1) * kPiece + kPiece / 2);
+    } else {
+      place_ = static_cast<unsigned>(place_in_tile(column, static_cast<int>(warp % 2 * kStepPieces + lane % 4)));
+      scale_place_ = (place_ & ~3) + (2 * place_ & 2);
+    }
   }
-}
+
+  // The pieces of the next step. The scales are those of the two pieces whose sums the lane gets (add_pieces).
+  __device__ void fetch(B (&raw)[2]) {
+#pragma unroll
+    for (int i = 0; i < 2; ++i) {
+      if constexpr (kIsBytes<B>) {
+        raw[i].codes[0] = streamed<uint4>(at_[i] + min(place_, last_));
+        raw[i].codes[1] = streamed<uint4>(at_[i] + min(place_ + kHalfElements<B>, last_));
+      } else {
+        raw[i].fetch_codes(at_[i], static_cast<int>(place_));
+        raw[i].fetch_scales(at_[i], static_cast<int>(scale_place_));
+        at_[i] += kWarps / 2 * B::kTileBytes;
+      }
+    }
+    if constexpr (kIsBytes<B>) place_ += kWarps * kStepElements;
+  }
+
+ private:
+  const uint8_t* at_[2];
+  unsigned place_, scale_place_ = 0, last_ = 0;
+};
 
 // Codes 2q and 2q + 1, less their bias.
 template <class B, class T> __device__ inline uint32_t codes_in(const B& raw, int q) {
-  if constexpr (std::is_same_v<B, Bytes>) {
+  if constexpr (kIsBytes<B>) {
     const uint32_t word = raw.word(q / 2);
     const auto pair = static_cast<__nv_fp8x2_storage_t>(q % 2 == 1 ? word >> 16 : word & 0xffff);
     const __half2 v = __half2(__nv_cvt_fp8x2_to_halfraw2(pair, __NV_E4M3));
@@ -60,27 +107,27 @@ template <class B, class T> __device__ inline uint32_t codes_in(const B& raw, in
   }
 }
 
-// A lane's part of x: its piece where the lane's column is the piece's, else zeros.
-struct Inputs {
-  uint32_t pairs[kPiece / 2] = {};
+// A lane's part of x in the steps of a warp: its pieces where the lane's column is the piece's, else zeros.
+template <class B, class T> struct Inputs {
+  const T* from;
+  int stride;
+  uint32_t pairs[kPiece / 2];
 
-  __device__ void read(const uint4* from) {
+  __device__ void read() {
 #pragma unroll
     for (int i = 0; i < kPiece / 8; ++i) {
-      const uint4 raw = from[i];
+      const uint4 raw = reinterpret_cast<const uint4*>(from + i / 2 * kHalfElements<B>)[i % 2];
       pairs[4 * i] = raw.x, pairs[4 * i + 1] = raw.y, pairs[4 * i + 2] = raw.z, pairs[4 * i + 3] = raw.w;
     }
+    from += stride;
   }
 };
 
 // Adds four pieces of 16 outputs. A lane has a piece of outputs lane / 4 and that plus 8; it gets the sums of these two outputs for two of
-// the pieces and one row of x. Steps begin at a row's even pieces.
-template <class B, class T> __device__ inline void add_pieces(const B (&raw)[2], const Inputs& x, int lane, float (&sums)[2]) {
+// the pieces, 2 lane mod 4 and the next, and one row of x. Steps begin at a row's even pieces.
+template <class B, class T> __device__ inline void add_pieces(const B (&raw)[2], const uint32_t (&x)[kPiece / 2], float (&sums)[2]) {
   constexpr int kWords = kPiece / 4, kHalfWords = kWords / B::kScales;
   constexpr uint32_t kOnes = std::is_same_v<T, __half> ? 0x3c003c00u : 0x3f803f80u;
-  Affine own[2] = {};
-  if constexpr (!std::is_same_v<B, Bytes>) own[0] = raw[0].scales.of(lane % 2), own[1] = raw[1].scales.of(lane % 2);
-  const int first = (lane & ~3) + 2 * lane % 4;  // the lanes whose pieces this one sums
 #pragma unroll
   for (int half = 0; half < B::kScales; ++half) {
     float products[4] = {}, totals[4] = {};
@@ -88,85 +135,105 @@ template <class B, class T> __device__ inline void add_pieces(const B (&raw)[2],
     for (int word = half * kHalfWords; word < (half + 1) * kHalfWords; ++word) {
       const uint32_t codes[4] = {codes_in<B, T>(raw[0], 2 * word), codes_in<B, T>(raw[1], 2 * word), codes_in<B, T>(raw[0], 2 * word + 1),
                                  codes_in<B, T>(raw[1], 2 * word + 1)};
-      multiply<T>(products, codes, x.pairs[2 * word], x.pairs[2 * word + 1]);
-      if constexpr (B::kOffsets) multiply<T>(totals, {kOnes, kOnes, kOnes, kOnes}, x.pairs[2 * word], x.pairs[2 * word + 1]);
+      multiply<T>(products, codes, x[2 * word], x[2 * word + 1]);
+      if constexpr (B::kOffsets) multiply<T>(totals, {kOnes, kOnes, kOnes, kOnes}, x[2 * word], x[2 * word + 1]);
     }
 #pragma unroll
     for (int i = 0; i < 2; ++i) {
 #pragma unroll
       for (int j = 0; j < 2; ++j) {
-        if constexpr (std::is_same_v<B, Bytes>) {
+        if constexpr (kIsBytes<B>) {
           sums[i] += products[2 * i + j];
-          continue;
+        } else {
+          const Affine own = raw[i].scales.of(j);
+          sums[i] = fmaf(own.scale[half], products[2 * i + j], sums[i]);
+          if constexpr (B::kOffsets) sums[i] = fmaf(-own.offset[half], totals[j], sums[i]);
         }
-        sums[i] = fmaf(__shfl_sync(0xffffffffu, own[i].scale[half], first + j), products[2 * i + j], sums[i]);
-        if constexpr (B::kOffsets) sums[i] = fmaf(-__shfl_sync(0xffffffffu, own[i].offset[half], first + j), totals[j], sums[i]);
       }
     }
   }
 }
 
-// Rows of x, side by side.
-template <class T> __device__ inline void copy_rows(const Product& p, int64_t first_row, int rows, int in, T* to) {
-  for (int r = 0; r < rows; ++r) {
-    const T* from = static_cast<const T*>(p.x) + (first_row + r) * p.x_pitch;
-    const bool whole = reinterpret_cast<uintptr_t>(from) % 16 == 0;
-    for (int i = static_cast<int>(threadIdx.x) * 8; i < in; i += kThreads * 8) {
-      if (whole) {
-        *reinterpret_cast<uint4*>(to + r * in + i) = *reinterpret_cast<const uint4*>(from + i);
-      } else {
-        for (int j = 0; j < 8; ++j) to[r * in + i + j] = from[i + j];
-      }
+// Asks for the parts of x that a warp's steps meet, in rows of whole steps, zeros beyond the last element: those of the first kEarly steps
+// or a few more as one group of copies, and the rest as another.
+template <int kEarly, class T> __device__ inline void copy_inputs(const T* x, int64_t pitch, int rows, int in, int steps, T* to) {
+  constexpr int kLanesOfStep = kStepElements / 8, kTogether = 32 / kLanesOfStep;
+  constexpr int kEarlyElements = (kEarly + kTogether - 1) / kTogether * kTogether * kWarps * kStepElements;
+  const unsigned warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+  const int all = steps * kStepElements;
+  int i = static_cast<int>((warp + lane / kLanesOfStep * kWarps) * kStepElements + lane % kLanesOfStep * 8);
+#pragma unroll 1
+  for (int end = min(kEarlyElements, all);; end = all) {
+#pragma unroll 1
+    for (; i < end; i += kTogether * kWarps * kStepElements) {
+      const int from = i < in ? i : 0;
+      copy_async_16(to + i, x + from, i < in);
+      if (rows > 1) copy_async_16(to + all + i, x + pitch + from, i < in);
     }
+    commit_copies();
+    if (end == all) break;
   }
+  if (all <= kEarlyElements) commit_copies();  // nothing, so that groups are two
 }
 
-template <class B, class T> __global__ void __launch_bounds__(kThreads, 2) quantized_mma_kernel(const __grid_constant__ Products all) {
-  constexpr int kAhead = B::kAhead > 2 ? 3 : 2;  // steps on their way
+// Blocks with one scale a piece need few registers: three of their thread blocks fit a processor, two steps ahead each. Of the others two
+// fit, three steps ahead.
+template <class B> constexpr bool kIsLight = kIsBytes<B> || (!B::kOffsets && B::kScales == 1);
+template <class B> constexpr int kBlocksOfProcessor = kIsLight<B> ? 3 : 2;
+template <class B> constexpr int kAheadOf = kIsLight<B> ? 2 : 3;
+
+template <class B, class T>
+__global__ void __launch_bounds__(kThreads, kBlocksOfProcessor<B>) quantized_mma_kernel(const __grid_constant__ Products all) {
+  constexpr int kAhead = kAheadOf<B>;
   extern __shared__ __align__(16) char memory[];
+  __shared__ __align__(16) T zeros[kHalfElements<B> + kPiece / 2];
   __shared__ float parts[kWarps][kRows][kOutputs];
   T* inputs = reinterpret_cast<T*>(memory);
   const Product& p = product_of_block(all);
-  const int warp = static_cast<int>(threadIdx.x) / 32, lane = static_cast<int>(threadIdx.x) % 32, column = lane / 4;
-  const int first_output = (static_cast<int>(blockIdx.x) - p.first_block) * kOutputs, in = p.vectors * kPiece;
+  if (p.w_type == p.type) {
+    __shared__ float plain_parts[kPlainWarps][1];
+    return multiply_plain<1>(all, p, plain_parts,
+                             [&](const WarpShare& own, float(&sums)[1], Ending& ending) { accumulate<1, T, T>(p, own, sums, ending); });
+  }
+  const int warp = static_cast<int>(threadIdx.x / 32), lane = static_cast<int>(threadIdx.x % 32),
+            column = static_cast<int>(threadIdx.x % 32 / 4);
+  const int first_output = (static_cast<int>(blockIdx.x) - p.first_block) * kOutputs;
   const int steps = (p.vectors + kStepPieces - 1) / kStepPieces;
   const int64_t first_row = static_cast<int64_t>(blockIdx.y) * kRows;
   const int rows = static_cast<int>(min(static_cast<int64_t>(kRows), all.rows - first_row));
-  // What is read of outputs and pieces that do not exist meets zeros or is not stored.
-  const auto fetch = [&](B& raw, int i, int step) {
-    const PlaceOfPiece at = find<B>(p, min(first_output + column + 8 * i, p.out - 1), min(step * kStepPieces + lane % 4, p.vectors - 1));
-    raw.fetch_codes(at.tile, at.place);
-    raw.fetch_scales(at.tile, at.place);
-  };
+  Places<B> places(p, first_output, warp, lane);
   B raw[kAhead][2];
 #pragma unroll
   for (int a = 0; a < kAhead; ++a) {
-#pragma unroll
-    for (int i = 0; i < 2; ++i) {
-      if (warp + a * kWarps < steps) fetch(raw[a][i], i, warp + a * kWarps);
-    }
+    if (warp + a * kWarps < steps) places.fetch(raw[a]);
   }
-  follow_previous();
-  copy_rows(p, first_row, rows, in, inputs);
-  const int own_row = static_cast<int>(threadIdx.x) / kOutputs, own_output = first_output + static_cast<int>(threadIdx.x) % kOutputs;
+  const int own_row = static_cast<int>(threadIdx.x / kOutputs), own_output = first_output + static_cast<int>(threadIdx.x % kOutputs);
   const bool ends = own_row < rows && own_output < p.out;
   Ending ending;
-  if (ends) ending.read(p, first_row + own_row, own_output);
-  __syncthreads();
+  if (ends) ending.read_weights(p, own_output);
+  for (int i = lane; i < static_cast<int>(sizeof(zeros) / sizeof(uint4)); i += 32) reinterpret_cast<uint4*>(zeros)[i] = uint4{};
   const bool has_inputs = column % 4 == lane % 4 && column / 4 < rows;
+  Inputs<B, T> x;
+  x.from = has_inputs ? inputs + column / 4 * steps * kStepElements + warp * kStepElements + lane % 4 * kLaneElements<B> : zeros;
+  x.stride = has_inputs ? kWarps * kStepElements : 0;
+  const T* from = static_cast<const T*>(p.x) + first_row * p.x_pitch;
+  follow_previous();
+  copy_inputs<kAhead>(from, p.x_pitch, rows, p.vectors * kPiece, steps, inputs);
+  if (ends) ending.read_rows(p, first_row + own_row, own_output);
+  wait_copies<1>();
+  __syncwarp();
   float sums[2] = {};
   for (int first = warp; first < steps; first += kWarps * kAhead) {
+    if (first > warp) {
+      wait_copies<0>();
+      __syncwarp();
+    }
 #pragma unroll
     for (int a = 0; a < kAhead; ++a) {
-      const int step = first + a * kWarps, next = step + kAhead * kWarps, piece = step * kStepPieces + lane % 4;
-      if (step >= steps) break;
-      Inputs x;
-      if (has_inputs && piece < p.vectors) x.read(reinterpret_cast<const uint4*>(inputs + column / 4 * in + piece * kPiece));
-      add_pieces<B, T>(raw[a], x, lane, sums);
-      if (next < steps) {
-#pragma unroll
-        for (int i = 0; i < 2; ++i) fetch(raw[a][i], i, next);
-      }
+      if (first + a * kWarps >= steps) break;
+      x.read();
+      add_pieces<B, T>(raw[a], x.pairs, sums);
+      if (first + (a + kAhead) * kWarps < steps) places.fetch(raw[a]);
     }
   }
 #pragma unroll
@@ -192,21 +259,42 @@ template <class T> void launch(const char* op, DType type, const Products& all, 
   type == DType::kF8E4M3 ? launch_form(Bytes{}) : with_blocks(type, launch_form);
 }
 
+// Adds plain products of one row to the launch, and takes them from `beside`.
+void take_plain(Products& all, std::vector<Projection>& beside) {
+  std::vector<Projection> rest;
+  const DType own = all.product[0].type;
+  for (const Projection& p : beside) {
+    const bool joins = all.count < kMostProducts && p.x.rows() == all.rows && p.w->data.dtype() == own && p.x.dtype() == own &&
+                       suits_plain(p.x, p.w->data);
+    if (!joins) {
+      rest.push_back(p);
+      continue;
+    }
+    Product& product = all.product[all.count++];
+    product = plain_product(p.x, *p.w, p.y, p.bias, p.residual);
+    product.function = p.function;
+  }
+  beside = std::move(rest);
+}
+
 }  // namespace
 
-bool quantized_mma(const char* op, cudaStream_t stream, DType type, Products& all) {
+bool quantized_mma(const char* op, cudaStream_t stream, DType type, Products& all, std::vector<Projection>* beside) {
   const Product* begin = all.product;
   const int longest =
       std::max_element(begin, begin + all.count, [](const Product& a, const Product& b) { return a.vectors < b.vectors; })->vectors;
   const DType own = begin->type;
-  const int64_t bytes = int64_t{longest} * kPiece * bytes_of(own) * std::min<int64_t>(all.rows, kRows);
-  const bool suits =
-      own != DType::kF32 && bytes <= kMostBytes && std::all_of(begin, begin + all.count, [&](const Product& p) { return p.type == own; });
+  const int64_t bytes = ceil_div(longest, kStepPieces) * kStepElements * bytes_of(own) * std::min<int64_t>(all.rows, kRows);
+  const bool suits = own != DType::kF32 && bytes <= kMostBytes && std::all_of(begin, begin + all.count, [&](const Product& p) {
+                       return p.type == own && is_aligned(p.x, p.x_pitch * bytes_of(own));
+                     });
   if (!suits) return false;
+  if (beside && all.rows == 1) take_plain(all, *beside);
   int64_t blocks = 0;
   for (int i = 0; i < all.count; ++i) {
-    all.product[i].first_block = static_cast<int>(blocks);
-    blocks += ceil_div(all.product[i].out, kOutputs);
+    Product& p = all.product[i];
+    p.first_block = static_cast<int>(blocks);
+    blocks += p.w_type == own ? plain_blocks(p) : ceil_div(p.out, kOutputs);
   }
   const auto shared = static_cast<size_t>(bytes);
   own == DType::kF16 ? launch<__half>(op, type, all, blocks, shared, stream) : launch<__nv_bfloat16>(op, type, all, blocks, shared, stream);

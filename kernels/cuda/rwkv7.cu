@@ -47,8 +47,21 @@ __global__ void __launch_bounds__(kStepThreads)
   if (thread < 32) out.template apply<1, 32>(sequence, head * out.size, nullptr);
 }
 
-// One token of heads of 64 channels, kept on the processor from the projections to the output. Of many sequences, the state of the head
-// `ahead` blocks later is asked into the second-level cache.
+// Calls move(pointer to two cells of the state, their registers) for those that a thread holds of a whole head (Cells), which lie at
+// constant distances from the first.
+template <class Move>
+__device__ inline void for_whole_rows(const RecurrenceParams& p, Cells<kMostChannels>& cells, int64_t head, int column, int lane,
+                                      Move move) {
+  float* first = p.state + (head * kMostChannels + lane * kKeyGroup) * kMostChannels + column;
+#pragma unroll
+  for (int i = 0; i < Cells<kMostChannels>::kGroups; ++i) {
+#pragma unroll
+    for (int j = 0; j < kKeyGroup; ++j) move(first + (i * kKeyLanes * kKeyGroup + j) * kMostChannels, cells.s[i][j]);
+  }
+}
+
+// One token of heads of 64 channels, kept on the processor from the projections to the output. What rwkv7_inputs would replace stays as it
+// was. Of many sequences, the state of the head `ahead` blocks later is asked into the second-level cache.
 template <class T>
 __global__ void __launch_bounds__(kStepThreads, kHeadBlocks)
     rwkv7_head_kernel(const __grid_constant__ Rwkv7InputsOp<T> in, const __grid_constant__ RecurrenceParams p,
@@ -67,14 +80,12 @@ __global__ void __launch_bounds__(kStepThreads, kHeadBlocks)
   follow_previous();
   if (thread == 32 && state_head + ahead < static_cast<int64_t>(gridDim.x) * gridDim.y) expect_state(p, state_head + ahead);
   Cells<kMostChannels> cells;
-  cells.read(p, state_head, column, lane);
-  if (leads) {
-    step.read(in, out, sequence, first);
-    step.enter(in, sequence, first, stage, /*keeps=*/true);
-  }
+  if (leads) step.read(in, out, sequence, first);
+  for_whole_rows(p, cells, state_head, column, lane, [](const float* from, float(&to)[kThreadColumns]) { load(from, to); });
+  if (leads) step.enter(in, sequence, first, stage, /*keeps=*/false);
   __syncthreads();
   advance_all<false>(cells, stage, 1, column, lane, parts);
-  cells.write(p, state_head, column, lane);
+  for_whole_rows(p, cells, state_head, column, lane, [](float* to, float(&from)[kThreadColumns]) { store(to, from); });
   __syncthreads();
   if (!leads) return;
   float y[2] = {parts.sum(0, 2 * thread), parts.sum(0, 2 * thread + 1)};
@@ -116,7 +127,7 @@ void CudaBackend::rwkv7_heads(Context& ctx, const Rwkv7Inputs& in, const Tensor&
   }
   const cudaStream_t stream = enter();
   const dim3 blocks(static_cast<unsigned>(in.heads), static_cast<unsigned>(sequences));
-  const bool pairs = size == kMostChannels && cuda::has_vectors(in) && cuda::has_vectors(out, y);
+  const bool pairs = size == kMostChannels && cuda::has_vectors(in) && cuda::has_vectors(out, y) && is_aligned(state.raw(), 0);
   with_type(y.dtype(), op, [&](auto tag) {
     using T = typename decltype(tag)::type;
     const RecurrenceParams p = head_params(in, out, state, y);

@@ -121,6 +121,32 @@ TEST_P(CudaQuantizedParity, Projections) {
   }
 }
 
+// A few rows of plain matrices go into the launch of blocks, those of one row at least.
+TEST_P(CudaQuantizedParity, PlainMatricesBesideBlocks) {
+  Context ctx = context(1);
+  for (const int64_t in : {512, 2560, 4096}) {
+    const std::array<Weight, 2> a = blocks(DType::kQ4_0, 72, in), b = blocks(DType::kQ4_K, 40, in);
+    const Weight plain = prepare_linear(ctx, random_tensor({99, in}, 11, dtype(), 1 / std::sqrt(static_cast<float>(in))));
+    for (const int64_t rows : {1, 2, 4}) {
+      const Pair x = random({rows, in}), z = random({rows, in}), bias = floats({99});
+      const std::array<Pair, 3> alone = {output({rows, 72}), output({rows, 40}), output({rows, 99})};
+      const std::array<Pair, 3> together = {output({rows, 72}), output({rows, 40}), output({rows, 99})};
+      const Pair sums = output({rows, 99}, DType::kF32), sums_together = output({rows, 99}, DType::kF32);
+      const auto all = [&](const std::array<Pair, 3>& y, const Pair& f32) {
+        return std::vector<Projection>{{.x = z[1], .w = &plain, .y = y[2][1], .bias = bias[1], .function = Function::kTanh},
+                                       {.x = x[1], .w = &a[1], .y = y[0][1]},
+                                       {.x = x[1], .w = &b[1], .y = y[1][1], .function = Function::kSigmoid},
+                                       {.x = x[1], .w = &plain, .y = f32[1]}};
+      };
+      for (const Projection& p : all(alone, sums)) project(ctx, {&p, 1});
+      project(ctx, all(together, sums_together));
+      const std::string what = " of " + std::to_string(rows) + " rows of " + std::to_string(in);
+      for (size_t i = 0; i < alone.size(); ++i) expect_same_bits(together[i][1], alone[i][1], "projection " + std::to_string(i) + what);
+      expect_same_bits(sums_together[1], sums[1], "f32" + what);
+    }
+  }
+}
+
 // Matrices of 8-bit floats with a scale a row: a few rows of x stay as they are, more are rounded like the matrix.
 TEST_P(CudaQuantizedParity, Fp8Rows) {
   constexpr int64_t kOut = 512;
@@ -147,6 +173,10 @@ TEST_P(CudaQuantizedParity, Fp8Rows) {
       project(narrow, all);
       const double unit = dtype() == DType::kBF16 ? 0x1p-8 : 0x1p-11;
       EXPECT_LE(relative_l2(projected[1].to(kCpuDevice), y[1].to(kCpuDevice)), 2 * unit) << rows;
+      const Pair alone_biased = output({rows, kOut});
+      const Projection biased_alone[] = {{.x = x[1], .w = &whole, .y = alone_biased[1], .bias = bias[1]}};
+      project(plain, biased_alone);
+      expect_same_bits(biased[1], alone_biased[1], "a plain matrix beside 8-bit ones, rows " + std::to_string(rows));
       const Projection alone[] = {{.x = x[1], .w = &whole, .y = plain_sum[1], .bias = bias[1], .residual = plain_sum[1]}};
       project(plain, alone);
       EXPECT_LE(relative_l2(sum[1].to(kCpuDevice), plain_sum[1].to(kCpuDevice)), 0.05) << rows;

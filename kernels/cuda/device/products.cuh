@@ -50,19 +50,29 @@ __device__ inline void store_element(void* row, DType type, int64_t i, float val
   }
 }
 
-// What ends a sum, read while the sum is still being made.
+// What ends a sum, read while the sum is still being made: what no kernel writes, perhaps before the wait for the kernel before, and the
+// rest.
 struct Ending {
   float scale = 1, bias = 0, gate = 1, residual = 0;
 
-  __device__ void read(const Product& p, int64_t row, int output) {
+  __device__ void read_weights(const Product& p, int output) {
     if (p.w_scales) scale = p.w_scales[output];
     if (p.bias) bias = p.bias[output];
-    if (p.gate) gate = p.gate[row / p.rows_per_gate * p.gate_pitch + output];
+  }
+  __device__ void read_rows(const Product& p, int64_t row, int output) {
+    // Rows are few: their division fits 32 bits.
+    if (p.gate) gate = p.gate[static_cast<uint32_t>(row) / static_cast<uint32_t>(p.rows_per_gate) * p.gate_pitch + output];
     if (p.residual) residual = element_of(p.residual, p.y_type, row * p.residual_pitch + output);
   }
+  __device__ void read(const Product& p, int64_t row, int output) {
+    read_weights(p, output);
+    read_rows(p, row, output);
+  }
   __device__ void store(const Product& p, int64_t row, int output, float sum) const {
-    const float value = evaluate(activate(fmaf(sum, scale, bias), p.activation), p.function) * gate + residual;
-    store_element(p.y, p.y_type, row * p.y_pitch + output, value);
+    float value = fmaf(sum, scale, bias);
+    if (p.activation != Activation::kNone) value = activate(value, p.activation);
+    if (p.function != Function::kIdentity) value = evaluate(value, p.function);
+    store_element(p.y, p.y_type, row * p.y_pitch + output, value * gate + residual);
   }
 };
 

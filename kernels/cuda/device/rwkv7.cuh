@@ -186,6 +186,7 @@ template <class T> struct HeadStep {
 
   // y becomes what is stored.
   __device__ void leave(const Rwkv7OutputsOp<T>& out, float (&y)[2]) const {
+    constexpr float kChannels = 64;
     float sum = 0, score = 0, squares = 0;
 #pragma unroll
     for (int j = 0; j < 2; ++j) {
@@ -193,11 +194,11 @@ template <class T> struct HeadStep {
       sum += y[j];
       score = fmaf(q[j] * k[j], u[j], score);
     }
-    const float mean = sum_lanes(sum) / static_cast<float>(out.size);
+    const float mean = sum_lanes(sum) / kChannels;
     score = sum_lanes(score);
 #pragma unroll
     for (int j = 0; j < 2; ++j) squares = fmaf(y[j] - mean, y[j] - mean, squares);
-    const float factor = 1.0f / sqrtf(sum_lanes(squares) / static_cast<float>(out.size) + out.eps);
+    const float factor = 1.0f / sqrtf(sum_lanes(squares) / kChannels + out.eps);
 #pragma unroll
     for (int j = 0; j < 2; ++j) y[j] = fmaf(v[j], score, fmaf((y[j] - mean) * factor, norm_w[j], norm_bias[j])) * g[j];
   }
