@@ -248,8 +248,8 @@ void launch_mixes(cudaStream_t stream, const Tensor& x, const Tensor& w, const T
     vectorised = vectorised && has_vectors(p.dim, {&mixes[i].m, &mixes[i].y});
   }
   const auto blocks = static_cast<unsigned>(x.dim(0));
-  constexpr unsigned kMostRows = 65535;
-  if (vectorised && p.tokens == 1 && blocks <= kMostRows && p.dim <= kRowThreads * kVector && p.mixes <= kRowMixes) {
+  constexpr unsigned kFewRows = 16;  // beyond, a block a row fills half the machine
+  if (vectorised && p.tokens == 1 && blocks <= kFewRows && p.dim <= kRowThreads * kVector && p.mixes <= kRowMixes) {
     const auto threads = static_cast<unsigned>(ceil_div(p.dim, 32 * kVector) * 32), parts = static_cast<unsigned>(ceil_div(p.dim, threads));
     launch_chained(op, mix_step_kernel<X, T>, dim3(parts, blocks), threads, 0, stream, p);
   } else if (vectorised && p.dim <= kRowThreads * kVector && p.mixes <= kRowMixes) {
