@@ -171,54 +171,23 @@ template <int kPending> __device__ inline void wait_products() {
       : __VA_ARGS__                                                                             \
       : "l"(a), "l"(b))
 
-// c += a bᵀ. A thread holds of c, for each 8 columns j: rows 16·(warp mod 4) + lane / 4 (c[4j], c[4j+1]) and 8 more (c[4j+2], c[4j+3]),
-// columns 8j + 2·(lane mod 4) and the next.
-template <class T> __device__ inline void multiply_group(float (&c)[64], uint64_t a, uint64_t b) {
-  if constexpr (std::is_same_v<T, __nv_bfloat16>) {
-    LINEA_PRODUCT("m64n128k16", "bf16", LINEA_PLACES_64, "%64, %65", LINEA_SUMS_64(0));
-  } else {
-    LINEA_PRODUCT("m64n128k16", "f16", LINEA_PLACES_64, "%64, %65", LINEA_SUMS_64(0));
+#define LINEA_GROUP_PRODUCT(count, columns, places, descriptors, ...)                                  \
+  template <class T> __device__ inline void multiply_group(float(&c)[count], uint64_t a, uint64_t b) { \
+    if constexpr (std::is_same_v<T, __nv_bfloat16>) {                                                  \
+      LINEA_PRODUCT("m64n" columns "k16", "bf16", places, descriptors, __VA_ARGS__);                   \
+    } else {                                                                                           \
+      LINEA_PRODUCT("m64n" columns "k16", "f16", places, descriptors, __VA_ARGS__);                    \
+    }                                                                                                  \
   }
-}
 
-// The same with 256 columns.
-template <class T> __device__ inline void multiply_group(float (&c)[128], uint64_t a, uint64_t b) {
-  if constexpr (std::is_same_v<T, __nv_bfloat16>) {
-    LINEA_PRODUCT("m64n256k16", "bf16", LINEA_PLACES_128, "%128, %129", LINEA_SUMS_64(0), LINEA_SUMS_64(64));
-  } else {
-    LINEA_PRODUCT("m64n256k16", "f16", LINEA_PLACES_128, "%128, %129", LINEA_SUMS_64(0), LINEA_SUMS_64(64));
-  }
-}
-
-// The same with 80, 96, 104 and 144 columns.
-template <class T> __device__ inline void multiply_group(float (&c)[40], uint64_t a, uint64_t b) {
-  if constexpr (std::is_same_v<T, __nv_bfloat16>) {
-    LINEA_PRODUCT("m64n80k16", "bf16", LINEA_PLACES_40, "%40, %41", LINEA_SUMS_40(0));
-  } else {
-    LINEA_PRODUCT("m64n80k16", "f16", LINEA_PLACES_40, "%40, %41", LINEA_SUMS_40(0));
-  }
-}
-template <class T> __device__ inline void multiply_group(float (&c)[48], uint64_t a, uint64_t b) {
-  if constexpr (std::is_same_v<T, __nv_bfloat16>) {
-    LINEA_PRODUCT("m64n96k16", "bf16", LINEA_PLACES_48, "%48, %49", LINEA_SUMS_40(0), LINEA_SUMS_8(40));
-  } else {
-    LINEA_PRODUCT("m64n96k16", "f16", LINEA_PLACES_48, "%48, %49", LINEA_SUMS_40(0), LINEA_SUMS_8(40));
-  }
-}
-template <class T> __device__ inline void multiply_group(float (&c)[52], uint64_t a, uint64_t b) {
-  if constexpr (std::is_same_v<T, __nv_bfloat16>) {
-    LINEA_PRODUCT("m64n104k16", "bf16", LINEA_PLACES_52, "%52, %53", LINEA_SUMS_40(0), LINEA_SUMS_8(40), LINEA_SUMS_4(48));
-  } else {
-    LINEA_PRODUCT("m64n104k16", "f16", LINEA_PLACES_52, "%52, %53", LINEA_SUMS_40(0), LINEA_SUMS_8(40), LINEA_SUMS_4(48));
-  }
-}
-template <class T> __device__ inline void multiply_group(float (&c)[72], uint64_t a, uint64_t b) {
-  if constexpr (std::is_same_v<T, __nv_bfloat16>) {
-    LINEA_PRODUCT("m64n144k16", "bf16", LINEA_PLACES_72, "%72, %73", LINEA_SUMS_64(0), LINEA_SUMS_8(64));
-  } else {
-    LINEA_PRODUCT("m64n144k16", "f16", LINEA_PLACES_72, "%72, %73", LINEA_SUMS_64(0), LINEA_SUMS_8(64));
-  }
-}
+// c += a bᵀ with 80 to 256 columns, twice as many as a thread has sums. It holds of c, for each 8 columns j: rows 16·(warp mod 4) + lane /
+// 4 (c[4j], c[4j+1]) and 8 more (c[4j+2], c[4j+3]), columns 8j + 2·(lane mod 4) and the next.
+LINEA_GROUP_PRODUCT(40, "80", LINEA_PLACES_40, "%40, %41", LINEA_SUMS_40(0))
+LINEA_GROUP_PRODUCT(48, "96", LINEA_PLACES_48, "%48, %49", LINEA_SUMS_40(0), LINEA_SUMS_8(40))
+LINEA_GROUP_PRODUCT(52, "104", LINEA_PLACES_52, "%52, %53", LINEA_SUMS_40(0), LINEA_SUMS_8(40), LINEA_SUMS_4(48))
+LINEA_GROUP_PRODUCT(64, "128", LINEA_PLACES_64, "%64, %65", LINEA_SUMS_64(0))
+LINEA_GROUP_PRODUCT(72, "144", LINEA_PLACES_72, "%72, %73", LINEA_SUMS_64(0), LINEA_SUMS_8(64))
+LINEA_GROUP_PRODUCT(128, "256", LINEA_PLACES_128, "%128, %129", LINEA_SUMS_64(0), LINEA_SUMS_64(64))
 
 // ---- Products of a warpgroup whose left side lies in registers: [64, 16] × [16, 8 kBlocks] ---------------------------------------------
 
@@ -267,6 +236,7 @@ __device__ inline void multiply_registers(float (&c)[14][4], const uint32_t (&a)
 #undef LINEA_BLOCKS_10
 #undef LINEA_BLOCK
 #undef LINEA_PLACES_56
+#undef LINEA_GROUP_PRODUCT
 #undef LINEA_PRODUCT
 #undef LINEA_SUMS_40
 #undef LINEA_SUMS_64
