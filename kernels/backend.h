@@ -66,13 +66,14 @@ class Backend {
   // scratch
   virtual void conv2d(Context&, const Tensor& x, const Weight& w, const Tensor& y, const Conv2dArgs&) = 0;
   virtual void depthwise_conv2d(Context&, const Tensor& x, const Tensor& w, const Tensor& y, const DepthwiseArgs&) = 0;
-  // scratch. A device that gains nothing by doing both at once keeps this.
-  virtual void expand_depthwise(Context& ctx, const Tensor& x, const Weight& w, const Tensor& filters, const Tensor& y,
+  // scratch. A device that gains nothing by doing both at once, and makes no e4m3 rows, keeps this.
+  virtual void expand_depthwise(Context& ctx, const Tensor& x, const Weight& w, const Tensor& filters, const ProductRows& y,
                                 const ExpandArgs& args) {
+    LINEA_ASSERT(!y.scales.defined());
     const Arena::Scope scope(*ctx.arena);
     const Tensor wide = ctx.allocate({x.dim(0), x.dim(1), x.dim(2), w.shape[0]});
     linea::linear(ctx, x, w, wide, {.bias = args.bias, .activation = args.activation, .x_scales = args.x_scales});
-    linea::depthwise_conv2d(ctx, wide, filters, y, args.depthwise);
+    linea::depthwise_conv2d(ctx, wide, filters, y.values, args.depthwise);
   }
   virtual void modulated_layer_norm(Context&, const Tensor& x, const Tensor& scale, const Tensor& shift, const ProductRows& y,
                                     float eps) = 0;

@@ -20,7 +20,7 @@ void glu_mbconv(Context& ctx, const GluMbConv& w, const ProductRows& x, const Te
 
   // Rows [first, end) of the hidden map's gated half of some members, from the
   // input's same rows and one more on either side where there is one.
-  const auto expand = [&](int64_t member, int64_t members, int64_t first, int64_t end, const Tensor& v) {
+  const auto expand = [&](int64_t member, int64_t members, int64_t first, int64_t end, const ProductRows& v) {
     const int64_t above = std::max<int64_t>(first - 1, 0), below = std::min(end + 1, height);
     const ProductRows input = x.slice(0, member, members).slice(1, above, below - above);
     expand_depthwise(ctx, input.values, w.inverted, w.depthwise, v,
@@ -32,10 +32,12 @@ void glu_mbconv(Context& ctx, const GluMbConv& w, const ProductRows& x, const Te
   const int64_t row_bytes = width * 2 * hidden * bytes_of(y.dtype()), member_bytes = height * row_bytes;
   const Arena::Scope scope(*ctx.arena);
   if (member_bytes <= kStripBytes) {
-    const Tensor v = ctx.allocate({batch, height, width, hidden});
+    const ProductRows v = rows_for(w.point, ctx.allocate({batch, height, width, hidden}));
     const int64_t together = batch * member_bytes <= kStripBytes ? batch : 1;
     for (int64_t b = 0; b < batch; b += together) expand(b, together, 0, height, v.slice(0, b, together));
-    return linear(ctx, v, w.point, y, last);
+    LinearArgs args = last;
+    args.x_scales = v.scales;
+    return linear(ctx, v.values, w.point, y, args);
   }
   const int64_t strip = std::max<int64_t>(kStripBytes / row_bytes, 1);
   for (int64_t b = 0; b < batch; ++b) {
@@ -43,12 +45,13 @@ void glu_mbconv(Context& ctx, const GluMbConv& w, const ProductRows& x, const Te
       const Arena::Scope strip_scope(*ctx.arena);
       const int64_t count = std::min(strip, height - first);
       const auto rows = [&](const Tensor& t) { return t.slice(0, b, 1).slice(1, first, count); };
-      const Tensor v = ctx.allocate({1, count, width, hidden});
+      const ProductRows v = rows_for(w.point, ctx.allocate({1, count, width, hidden}));
       expand(b, 1, first, first + count, v);
       LinearArgs args = last;
+      args.x_scales = v.scales;
       if (last.residual.defined()) args.residual = rows(last.residual);
       if (last.gate.defined() && last.gate.dim(0) > 1) args.gate = last.gate.slice(0, b, 1);
-      linear(ctx, v, w.point, rows(y), args);
+      linear(ctx, v.values, w.point, rows(y), args);
     }
   }
 }

@@ -145,9 +145,12 @@ void depthwise_conv2d(Context& ctx, const Tensor& x, const Tensor& w, const Tens
   if (!ctx.planning()) ctx.backend->depthwise_conv2d(ctx, x, w, y, args);
 }
 
-void expand_depthwise(Context& ctx, const Tensor& x, const Weight& w, const Tensor& filters, const Tensor& y, const ExpandArgs& args) {
-  if (x.rank() != 4 || x.dim(3) != w.shape[1] || filters.rank() != 3 || filters.dim(2) != w.shape[0] || !x.has_row_pitch() ||
-      !is_product_rows(x, args.x_scales, w, y) || !is_optional_vector(args.bias, w.shape[0])) {
+void expand_depthwise(Context& ctx, const Tensor& x, const Weight& w, const Tensor& filters, const ProductRows& y, const ExpandArgs& args) {
+  const bool narrow = y.scales.defined();
+  const bool fits = narrow ? y.values.dtype() == DType::kF8E4M3 && y.values.is_contiguous() && is_vector(y.scales, y.values.rows())
+                           : is_product_rows(x, args.x_scales, w, y.values);
+  if (x.rank() != 4 || x.dim(3) != w.shape[1] || filters.rank() != 3 || filters.dim(2) != w.shape[0] || !x.has_row_pitch() || !fits ||
+      !is_optional_vector(args.bias, w.shape[0])) {
     fail("expand_depthwise", "x [B, H, W, D], w [C, D], filters [k, k, C], bias [C] f32", x, w.data, filters, args.bias);
   }
   ctx.backend->expand_depthwise(ctx, x, w, filters, y, args);

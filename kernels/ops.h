@@ -91,14 +91,14 @@ struct DepthwiseArgs {
 void depthwise_conv2d(Context& ctx, const Tensor& x, const Tensor& w, const Tensor& y, const DepthwiseArgs& args = {});
 
 // y = depthwise_conv2d( act(x Wᵀ + bias) ), the wide map between the two being the widest of a model.
-// x [B, H, W, D]; w [C, D]; filters [k, k, C] f32; y as depthwise_conv2d's.
+// x [B, H, W, D]; w [C, D]; filters [k, k, C] f32; y as depthwise_conv2d's, or ProductRows.
 struct ExpandArgs {
   Tensor bias{};  // [C] f32
   Activation activation = Activation::kNone;
   Tensor x_scales{};  // of ProductRows: x is e4m3
   DepthwiseArgs depthwise{};
 };
-void expand_depthwise(Context& ctx, const Tensor& x, const Weight& w, const Tensor& filters, const Tensor& y, const ExpandArgs& args);
+void expand_depthwise(Context& ctx, const Tensor& x, const Weight& w, const Tensor& filters, const ProductRows& y, const ExpandArgs& args);
 
 // ---- Norms ---------------------------------------------------------------------------------------------------------------------
 

@@ -96,12 +96,12 @@ void ProfilingBackend::depthwise_conv2d(Context& ctx, const Tensor& x, const Ten
         [&] { inner_.depthwise_conv2d(ctx, x, w, y, args); });
 }
 
-void ProfilingBackend::expand_depthwise(Context& ctx, const Tensor& x, const Weight& w, const Tensor& filters, const Tensor& y,
+void ProfilingBackend::expand_depthwise(Context& ctx, const Tensor& x, const Weight& w, const Tensor& filters, const ProductRows& y,
                                         const ExpandArgs& args) {
-  const double wide = number(y.rows() * w.shape[0]);
+  const double wide = number(y.values.rows() * w.shape[0]);
   timed(ctx,
-        {"activated depthwise " + std::to_string(filters.dim(0)) + "²" + text(y), 2 * number(filters.dim(0) * filters.dim(1)) * wide,
-         wide * number(bytes_of(y.dtype())) + bytes_of_all({&y}), true},
+        {"activated depthwise " + std::to_string(filters.dim(0)) + "²" + text(y.values), 2 * number(filters.dim(0) * filters.dim(1)) * wide,
+         wide * number(bytes_of(ctx.dtype)) + bytes_of_all({&y.values}), true},
         [&] { inner_.expand_depthwise(ctx, x, w, filters, y, args); });
 }
 

@@ -46,7 +46,8 @@ class ProfilingBackend final : public Backend {
   void grouped_linear(Context&, const Tensor& x, const Tensor& w, const Tensor& y) override;
   void conv2d(Context&, const Tensor& x, const Weight& w, const Tensor& y, const Conv2dArgs&) override;
   void depthwise_conv2d(Context&, const Tensor& x, const Tensor& w, const Tensor& y, const DepthwiseArgs&) override;
-  void expand_depthwise(Context&, const Tensor& x, const Weight& w, const Tensor& filters, const Tensor& y, const ExpandArgs&) override;
+  void expand_depthwise(Context&, const Tensor& x, const Weight& w, const Tensor& filters, const ProductRows& y,
+                        const ExpandArgs&) override;
   void modulated_layer_norm(Context&, const Tensor& x, const Tensor& scale, const Tensor& shift, const ProductRows& y, float eps) override;
   void rms_norm(Context&, const Tensor& x, const Tensor& w, const Tensor& y, const RmsNormArgs&) override;
   void relu_linear_attention(Context&, const Tensor& q, const Tensor& k, const Tensor& v, const ProductRows& y, float eps) override;

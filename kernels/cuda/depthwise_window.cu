@@ -10,8 +10,16 @@
 // Traffic  x once and y once from memory: 367 + 184 MB at 4096²; neighbours' edges (25 %) and chunks' (12 %) from the second-level cache.
 // Roofline bound by memory: 197 µs at 4096² and 2.8 TB/s, 218 measured; 25 and 31 at 1024². 41 instructions an output, 18 of them the
 //          convolution's own: 132 µs of issue at 4096².
+// e4m3     A product that takes rows of e4m3 wants one scale for each, and no warp sees a row. So a warp scales its 64 channels of a pixel
+//          by one of the powers 2^(8e-4), which puts the largest between 1 and 256, and notes e; a second kernel looks at a row's exponents
+//          and rewrites those 64 channels that have another one than the row's largest: few, as what networks have lies around 1, the
+//          middle of a step. e4m3 is precise from 2^-6 on. A warp turns a row of
+//          outputs in shared memory, so that four threads have a pixel: the largest of all eight pixels takes two exchanges, and a row is
+//          stored 16 bytes a thread. Bytes: 164 µs at 4096².
 // Accuracy f32; each sum runs over ky, and within one over kx, wherever strip and chunk begin: strips equal the whole, and the bits are
 //          those of depthwise_tiled.cu.
+#include <cuda_fp8.h>
+
 #include "kernels/cuda/common.cuh"
 #include "kernels/cuda/depthwise.h"
 #include "kernels/cuda/device/math.cuh"
@@ -21,16 +29,18 @@
 namespace linea::cuda {
 namespace {
 
+constexpr const char* kOp = "depthwise_conv2d";
 constexpr int kWarps = 4, kBlocks = 3;  // blocks on a multiprocessor
 constexpr int kColumns = 8, kChannels = 64, kPixels = kColumns + 2;
 constexpr int kStages = 3, kChunk = 8, kChunks = kChannels / kChunk;  // 16-byte copies of a pixel's plane
 constexpr int kPlane = kPixels * kChannels, kStage = 2 * kPlane, kCopies = kStage / kChunk / 32;
-constexpr int kMostRows = 16, kFewestRows = 8;  // of a chunk
+constexpr int kFewestRows = 8;  // of a chunk
 
 template <class T> struct WindowParams {
   const T* x;
   const float *w, *bias, *input_bias;  // biases may be null
-  T* y;
+  void* y;                             // T, or e4m3
+  int8_t* exponents;                   // for e4m3: [rows of the map, strips, blocks of channels, kColumns]
   int channels, out_channels;
   int height, width, out_height, pad_top, column_blocks, chunk_rows;
 };
@@ -175,7 +185,108 @@ __device__ void add_row(const Filters& f, Sums& sums, const Place& at, const T* 
   }
 }
 
-template <bool kActivates, class T>
+// ---- Where outputs go: put() a column's pair of this thread, then, where the row ends, end_row() --------------------------------------
+
+template <class T> class PlainOutput {
+ public:
+  static constexpr int kMostRows = 16;  // of a chunk
+  __device__ PlainOutput(const WindowParams<T>& p, const Place& at, int channel, bool works)
+      : pixel_(p.out_channels), pitch_(static_cast<int64_t>(p.width) * p.out_channels), works_(works) {
+    y_ = static_cast<T*>(p.y) + first_pixel(p, at) * pixel_ + channel;
+  }
+  __device__ void put(int column, uint32_t pair, bool ends) {
+    if (ends && works_) *reinterpret_cast<uint32_t*>(y_ + column * pixel_) = pair;
+  }
+  __device__ void end_row() { y_ += pitch_; }
+
+  __device__ static int64_t first_pixel(const WindowParams<T>& p, const Place& at) {
+    return (static_cast<int64_t>(at.member) * p.out_height + at.first_row) * p.width + at.column;
+  }
+
+ private:
+  T* y_;
+  int64_t pixel_, pitch_;
+  bool works_;
+};
+
+constexpr int kExponentStep = 8, kExponentOrigin = 4, kNoExponent = 127;  // the last: all values are 0
+constexpr int kLeastExponent = -14, kMostExponent = 15;                   // factors are normal numbers
+
+// 2^(kExponentStep · exponent - origin)
+__device__ inline float power(int exponent, int origin) { return __int_as_float((127 + kExponentStep * exponent - origin) << 23); }
+
+// A row of the warp's outputs is turned in shared memory, so that kPixelLanes threads have a pixel.
+template <class T> class ScaledOutput {
+ public:
+  static constexpr int kMostRows = 32;
+  __device__ ScaledOutput(const WindowParams<T>& p, const Place& at, int, bool)
+      : column_(static_cast<int>(threadIdx.x) % 32 / kPixelLanes), within_(static_cast<int>(threadIdx.x) % kPixelLanes * kLaneChannels) {
+    __shared__ __align__(16) T turned[kWarps][kColumns * kPitch];
+    T* own = turned[threadIdx.x / 32];
+    mine_ = own + threadIdx.x % 32 * 2;
+    turned_ = reinterpret_cast<const uint4*>(own + column_ * kPitch + within_);
+    const int blocks = static_cast<int>(gridDim.x), block = static_cast<int>(blockIdx.x), strips = (p.width + kColumns - 1) / kColumns;
+    works_ = block * kChannels + within_ < p.out_channels;
+    y_ = static_cast<uint8_t*>(p.y) + (PlainOutput<T>::first_pixel(p, at) + column_) * p.out_channels + block * kChannels + within_;
+    pitch_ = static_cast<int64_t>(p.width) * p.out_channels;
+    const int64_t row = static_cast<int64_t>(at.member) * p.out_height + at.first_row, strip = (at.column + kColumns - 1) / kColumns;
+    exponents_ = p.exponents + ((row * strips + strip) * blocks + block) * kColumns + column_;
+    exponents_pitch_ = strips * blocks * kColumns;
+  }
+  __device__ void put(int column, uint32_t pair, bool) { *reinterpret_cast<uint32_t*>(mine_ + column * kPitch) = pair; }
+  __device__ void end_row() {
+    uint32_t pairs[kLaneChannels / 2], words[kLaneChannels / 4];
+    const uint32_t largest = __float_as_uint(take_row(pairs));
+    const int binary = static_cast<int>(largest >> 23) - 127;
+    const int exponent = max(min((7 + kExponentOrigin - binary) >> 3, kMostExponent), kLeastExponent);
+    const float factor = power(exponent, kExponentOrigin);
+#pragma unroll
+    for (int i = 0; i < kLaneChannels / 4; ++i) words[i] = scaled(pairs[2 * i], factor) | scaled(pairs[2 * i + 1], factor) << 16;
+    if (works_) *reinterpret_cast<uint4*>(y_) = {words[0], words[1], words[2], words[3]};
+    if (within_ == 0) *exponents_ = static_cast<int8_t>(largest == 0 ? kNoExponent : exponent);
+    y_ += pitch_;
+    exponents_ += exponents_pitch_;
+  }
+
+ private:
+  using Pair = std::conditional_t<std::is_same_v<T, __half>, __half2, __nv_bfloat162>;
+  static constexpr int kPixelLanes = 32 / kColumns, kLaneChannels = kChannels / kPixelLanes;
+  static constexpr int kPitch = kChannels + 8;  // the 16-byte reads of eight threads, two pixels, lie in different banks
+
+  // This thread's channels of the row, and the largest of its pixel's; NaN only where nothing else is there.
+  __device__ float take_row(uint32_t (&pairs)[kLaneChannels / 2]) const {
+    __syncwarp();
+#pragma unroll
+    for (int i = 0; i < 2; ++i) {
+      const uint4 part = works_ ? turned_[i] : uint4();
+      pairs[4 * i] = part.x, pairs[4 * i + 1] = part.y, pairs[4 * i + 2] = part.z, pairs[4 * i + 3] = part.w;
+    }
+    const auto size = [](uint32_t bits) { return __habs2(*reinterpret_cast<const Pair*>(&bits)); };
+    Pair most = size(pairs[0]);
+#pragma unroll
+    for (int i = 1; i < kLaneChannels / 2; ++i) most = __hmax2(most, size(pairs[i]));
+#pragma unroll
+    for (int offset = 1; offset < kPixelLanes; offset *= 2) most = __hmax2(most, __shfl_xor_sync(0xffffffffu, most, offset));
+    __syncwarp();  // the next row may be put
+    return to_float(__hmax(most.x, most.y));
+  }
+  __device__ static uint32_t scaled(uint32_t pair, float factor) {
+    float a, b;
+    unpack_pair<T>(pair, a, b);
+    return __nv_cvt_float2_to_fp8x2({a * factor, b * factor}, __NV_SATFINITE, __NV_E4M3);
+  }
+
+  const int column_, within_;  // of this thread when a row ends: its pixel, its first channel
+  T* mine_;                    // where it puts its pairs
+  const uint4* turned_;        // and the kLaneChannels of one pixel that it takes
+  uint8_t* y_;
+  int8_t* exponents_;
+  int64_t pitch_;
+  int exponents_pitch_;
+  bool works_;
+};
+
+template <bool kActivates, class T, template <class> class Output>
 __global__ void __launch_bounds__(32 * kWarps, kBlocks) window_depthwise_kernel(const __grid_constant__ WindowParams<T> p) {
   __shared__ __align__(128) T shared[kWarps][kStages * kStage];
   const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32;
@@ -193,9 +304,7 @@ __global__ void __launch_bounds__(32 * kWarps, kBlocks) window_depthwise_kernel(
   }
 
   Sums sums(filters);
-  T* y = p.y + ((static_cast<int64_t>(at.member) * p.out_height + at.first_row) * p.width + at.column) * p.out_channels + channel;
-  const int64_t pitch = static_cast<int64_t>(p.width) * p.out_channels;
-  const auto put = [&](int c, uint32_t pair) { *reinterpret_cast<uint32_t*>(y + static_cast<int64_t>(c) * p.out_channels) = pair; };
+  Output<T> output(p, at, channel, works);
   int stage = 0;
 #pragma unroll 1
   for (int row = at.begin_row; row < at.end_row; ++row) {
@@ -203,16 +312,92 @@ __global__ void __launch_bounds__(32 * kWarps, kBlocks) window_depthwise_kernel(
     __syncwarp();  // the row is there for all lanes, and none still reads the one before, whose place the next takes
     if (row + kStages - 1 < at.end_row) copies.request(stage == 0 ? kStages - 1 : stage - 1);
     commit_copies();
-    const bool ends = row >= at.top + 2, emits = ends && works;
-    add_row<kActivates>(filters, sums, at, shared[warp] + stage * kStage + lane * 2, [&](int c, uint32_t pair) {
-      if (emits) put(c, pair);
-    });
-    if (ends) y += pitch;
+    const bool ends = row >= at.top + 2;
+    add_row<kActivates>(filters, sums, at, shared[warp] + stage * kStage + lane * 2,
+                        [&](int c, uint32_t pair) { output.put(c, pair, ends); });
+    if (ends) output.end_row();
     stage = stage == kStages - 1 ? 0 : stage + 1;
   }
-  if (!at.ends_below || !works) return;
+  if (!at.ends_below) return;
 #pragma unroll
-  for (int c = 0; c < kColumns; ++c) put(c, gated<T>(sums.ending[0][c], sums.ending[1][c]));
+  for (int c = 0; c < kColumns; ++c) output.put(c, gated<T>(sums.ending[0][c], sums.ending[1][c]), true);
+  output.end_row();
+}
+
+// ---- One scale for a row ---------------------------------------------------------------------------------------------------------------
+
+constexpr int kMostExponentBlocks = 32 * 4;  // four of a lane
+
+struct RowParams {
+  uint8_t* y;
+  const int8_t* exponents;  // [rows of the map, strips, blocks, kColumns]
+  float* scales;
+  int width, strips, channels, blocks;
+};
+
+// Sixteen e4m3 values times a power of two; results may lose digits below 2^-6.
+__device__ inline uint4 multiplied(uint4 bits, __half2 factor) {
+  uint32_t* words = &bits.x;
+#pragma unroll
+  for (int i = 0; i < 4; ++i) {
+    uint32_t word = 0;
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      const auto pair = static_cast<__nv_fp8x2_storage_t>(words[i] >> 16 * half & 0xffff);
+      const __half2 v = __hmul2(__half2(__nv_cvt_fp8x2_to_halfraw2(pair, __NV_E4M3)), factor);
+      word |= static_cast<uint32_t>(__nv_cvt_halfraw2_to_fp8x2(v, __NV_SATFINITE, __NV_E4M3)) << 16 * half;
+    }
+    words[i] = word;
+  }
+  return bits;
+}
+
+// 2^(kExponentStep · difference), which is negative; below the least half nothing is left of e4m3.
+__device__ inline __half2 half_power(int difference) {
+  const int binary = kExponentStep * difference;
+  return __float2half2_rn(binary < -24 ? 0.0f : __int_as_float((127 + binary) << 23));
+}
+
+// A block has a strip's row, a warp a pixel, and four lanes rewrite 64 channels. Most warps leave after their first load; the others have
+// the bytes of kTogether loads a lane under way.
+__global__ void __launch_bounds__(32 * kColumns) one_scale_kernel(const __grid_constant__ RowParams p) {
+  constexpr int kBlockLanes = 4, kLaneBytes = kChannels / kBlockLanes, kLoadBlocks = 32 / kBlockLanes, kTogether = 32 / kLoadBlocks;
+  follow_previous();
+  const int lane = static_cast<int>(threadIdx.x) % 32, place = static_cast<int>(threadIdx.x) / 32;
+  const unsigned map_row = blockIdx.x / static_cast<unsigned>(p.strips);
+  const int strip = static_cast<int>(blockIdx.x) - static_cast<int>(map_row) * p.strips;
+  const int column = min(strip * kColumns, p.width - kColumns) + place;
+  if (column < strip * kColumns) return;  // the last strip begins within the one before, which has this pixel
+  const int64_t row = static_cast<int64_t>(map_row) * p.width + column;
+  const int8_t* from = p.exponents + static_cast<int64_t>(blockIdx.x) * p.blocks * kColumns + place;
+  int exponents[kMostExponentBlocks / 32], smallest = kNoExponent;
+#pragma unroll
+  for (int i = 0; i < kMostExponentBlocks / 32; ++i) {
+    const int block = i * 32 + lane;
+    exponents[i] = block < p.blocks ? from[block * kColumns] : kNoExponent;
+    smallest = min(smallest, exponents[i]);
+  }
+  smallest = __reduce_min_sync(0xffffffffu, smallest);
+  if (lane == 0) p.scales[row] = smallest == kNoExponent ? 0.0f : power(-smallest, -kExponentOrigin);
+#pragma unroll
+  for (int i = 0; i < kMostExponentBlocks / 32; ++i) {
+    if (!__any_sync(0xffffffffu, exponents[i] != smallest && exponents[i] != kNoExponent)) continue;
+    uint8_t* at = p.y + row * p.channels + (i * 32 + lane / kBlockLanes) * kChannels + lane % kBlockLanes * kLaneBytes;
+    uint4 bits[kTogether];
+    int differences[kTogether];
+#pragma unroll
+    for (int j = 0; j < kTogether; ++j) {
+      const int block = j * kLoadBlocks + lane / kBlockLanes, exponent = __shfl_sync(0xffffffffu, exponents[i], block);
+      const bool ends = (i * 32 + block) * kChannels + lane % kBlockLanes * kLaneBytes >= p.channels;
+      differences[j] = ends || exponent == kNoExponent ? 0 : smallest - exponent;
+      if (differences[j] != 0) bits[j] = *reinterpret_cast<const uint4*>(at + j * kLoadBlocks * kChannels);
+    }
+#pragma unroll
+    for (int j = 0; j < kTogether; ++j) {
+      if (differences[j] == 0) continue;
+      *reinterpret_cast<uint4*>(at + j * kLoadBlocks * kChannels) = multiplied(bits[j], half_power(differences[j]));
+    }
+  }
 }
 
 }  // namespace
@@ -221,26 +406,34 @@ bool is_window_depthwise(const Tensor& x, const Tensor& w, const Tensor& y, cons
   constexpr int64_t kMostOffset = 1 << 30;  // of a row's copies, in elements
   const int64_t top = args.pad_top < 0 ? 1 : args.pad_top, bottom = y.dim(1) + 2 - x.dim(1) - top;
   return is_tiled_depthwise(x, w, y, args, input) && args.gated && w.dim(0) == 3 && top <= 1 && bottom <= 1 && x.dim(2) >= kColumns &&
-         kPixels * x.dim(3) < kMostOffset;
+         kPixels * x.dim(3) < kMostOffset && y.dim(3) <= kMostExponentBlocks * kChannels;
 }
 
-void window_depthwise(cudaStream_t stream, const Tensor& x, const Tensor& w, const Tensor& y, const DepthwiseArgs& args,
-                      const DepthwiseInput& input) {
+int64_t exponent_bytes(const Tensor& y) {
+  return y.dim(0) * y.dim(1) * ceil_div(y.dim(2), kColumns) * kColumns * ceil_div(y.dim(3), kChannels);
+}
+
+namespace {
+
+template <template <class> class Output>
+void launch_window(cudaStream_t stream, const Tensor& x, const Tensor& w, const Tensor& y, const Tensor& exponents,
+                   const DepthwiseArgs& args, const DepthwiseInput& input) {
   const int64_t channel_blocks = ceil_div(y.dim(3), kChannels), column_blocks = ceil_div(y.dim(2), kColumns * kWarps);
   int device = 0;
-  check(cudaGetDevice(&device), "depthwise_conv2d", "cudaGetDevice");
+  check(cudaGetDevice(&device), kOp, "cudaGetDevice");
   // Chunks of fewer rows where many multiprocessors would have one block alone.
-  int rows = kMostRows;
+  int rows = Output<__half>::kMostRows;
   const auto blocks = [&] { return channel_blocks * column_blocks * ceil_div(y.dim(1), rows) * y.dim(0); };
   while (rows > kFewestRows && blocks() < 2 * processors_of(device)) rows /= 2;
-  with_type(x.dtype(), "depthwise_conv2d", [&](auto tag) {
+  with_type(x.dtype(), kOp, [&](auto tag) {
     using T = typename decltype(tag)::type;
     if constexpr (sizeof(T) == 2) {
       const WindowParams<T> p = {.x = pointer<T>(x),
                                  .w = floats(w),
                                  .bias = floats(args.bias),
                                  .input_bias = floats(input.bias),
-                                 .y = pointer<T>(y),
+                                 .y = y.raw(),
+                                 .exponents = static_cast<int8_t*>(exponents.raw()),
                                  .channels = static_cast<int>(x.dim(3)),
                                  .out_channels = static_cast<int>(y.dim(3)),
                                  .height = static_cast<int>(x.dim(1)),
@@ -251,10 +444,33 @@ void window_depthwise(cudaStream_t stream, const Tensor& x, const Tensor& w, con
                                  .chunk_rows = rows};
       const dim3 grid(static_cast<unsigned>(channel_blocks), static_cast<unsigned>(column_blocks * ceil_div(y.dim(1), rows)),
                       static_cast<unsigned>(y.dim(0)));
-      const auto launch = [&](auto kernel) { launch_chained("depthwise_conv2d", kernel, grid, 32 * kWarps, 0, stream, p); };
-      input.activation == Activation::kSilu ? launch(window_depthwise_kernel<true, T>) : launch(window_depthwise_kernel<false, T>);
+      const auto launch = [&](auto kernel) { launch_chained(kOp, kernel, grid, 32 * kWarps, 0, stream, p); };
+      input.activation == Activation::kSilu ? launch(window_depthwise_kernel<true, T, Output>)
+                                            : launch(window_depthwise_kernel<false, T, Output>);
     }
   });
+}
+
+}  // namespace
+
+void window_depthwise(cudaStream_t stream, const Tensor& x, const Tensor& w, const Tensor& y, const DepthwiseArgs& args,
+                      const DepthwiseInput& input) {
+  launch_window<PlainOutput>(stream, x, w, y, Tensor(), args, input);
+}
+
+void window_depthwise_rows(cudaStream_t stream, const Tensor& x, const Tensor& w, const ProductRows& y, const Tensor& exponents,
+                           const DepthwiseArgs& args, const DepthwiseInput& input) {
+  launch_window<ScaledOutput>(stream, x, w, y.values, exponents, args, input);
+  const Tensor& values = y.values;
+  const RowParams p = {.y = pointer<uint8_t>(values),
+                       .exponents = static_cast<const int8_t*>(exponents.raw()),
+                       .scales = y.scales.data<float>(),
+                       .width = static_cast<int>(values.dim(2)),
+                       .strips = static_cast<int>(ceil_div(values.dim(2), kColumns)),
+                       .channels = static_cast<int>(values.dim(3)),
+                       .blocks = static_cast<int>(ceil_div(values.dim(3), kChannels))};
+  const auto blocks = static_cast<unsigned>(values.dim(0) * values.dim(1) * p.strips);
+  launch_chained(kOp, one_scale_kernel, blocks, 32 * kColumns, 0, stream, p);
 }
 
 }  // namespace linea::cuda

@@ -339,14 +339,27 @@ void CudaBackend::project(Context& ctx, std::span<const Projection> projections)
 }
 
 // SiLU is not among the library's epilogues, so the convolution activates what it loads.
-void CudaBackend::expand_depthwise(Context& ctx, const Tensor& x, const Weight& w, const Tensor& filters, const Tensor& y,
+void CudaBackend::expand_depthwise(Context& ctx, const Tensor& x, const Weight& w, const Tensor& filters, const ProductRows& y,
                                    const ExpandArgs& args) {
   const Arena::Scope scope(*ctx.arena);
   const Tensor wide = ctx.allocate({x.dim(0), x.dim(1), x.dim(2), w.shape[0]});
   const DepthwiseInput input = {args.bias, args.activation};
-  if (!is_tiled_depthwise(wide, filters, y, args.depthwise, input)) return Backend::expand_depthwise(ctx, x, w, filters, y, args);
+  const Tensor plain(y.values.raw(), y.values.shape(), wide.dtype(), device_, y.values.owner());
+  const bool narrow = y.scales.defined(), windows = narrow && is_window_depthwise(wide, filters, plain, args.depthwise, input);
+  if (narrow && !windows) {
+    const Tensor rows = ctx.allocate(plain.shape());
+    expand_depthwise(ctx, x, w, filters, rows, args);
+    if (!ctx.planning()) quantize_rows(enter(), rows, y.values, y.scales);
+    return;
+  }
+  if (!narrow && !is_tiled_depthwise(wide, filters, plain, args.depthwise, input)) {
+    return Backend::expand_depthwise(ctx, x, w, filters, y, args);
+  }
   linea::linear(ctx, x, w, wide, {.x_scales = args.x_scales});
-  if (!ctx.planning() && y.elements() > 0) tiled_depthwise(enter(), wide, filters, y, args.depthwise, input);
+  const Tensor exponents = narrow ? ctx.allocate({exponent_bytes(plain)}, DType::kI8) : Tensor();
+  if (ctx.planning() || plain.elements() == 0) return;
+  if (!narrow) return tiled_depthwise(enter(), wide, filters, plain, args.depthwise, input);
+  window_depthwise_rows(enter(), wide, filters, y, exponents, args.depthwise, input);
 }
 
 void CudaBackend::conv2d(Context& ctx, const Tensor& x, const Weight& w, const Tensor& y, const Conv2dArgs& args) {

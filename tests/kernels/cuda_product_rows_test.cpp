@@ -140,6 +140,66 @@ TEST_P(CudaProductRows, CrossAttentionWritesThem) {
   }
 }
 
+float value_of_e4m3(uint8_t bits) {
+  const int exponent = bits >> 3 & 15, digits = bits & 7;
+  const float size = exponent == 0 ? std::ldexp(static_cast<float>(digits), -9) : std::ldexp(static_cast<float>(8 + digits), exponent - 10);
+  return bits & 0x80 ? -size : size;
+}
+
+// Blocks of channels of very different sizes in one row, and in other rows one size for all; a member of zeros; the last block half full.
+TEST_P(CudaProductRows, DepthwiseConvolutionWritesThem) {
+  constexpr int64_t kHeight = 21, kWidth = 37, kIn = 512, kHidden = 544;
+  Context ctx = fp8_context();
+  const Weight w = fp8_weight(2 * kHidden, kIn), last = fp8_weight(1040, kHidden);
+  const Tensor filters = random_tensor({3, 3, 2 * kHidden}, 82, DType::kF32, 0.3f),
+               input = random_tensor({2, kHeight, kWidth, kIn}, 83, dtype());
+  for (int64_t tap = 0; tap < 9; ++tap) {
+    for (int64_t c = 0; c < kHidden; ++c)
+      filters.data<float>()[tap * 2 * kHidden + c] *= std::ldexp(1.0f, static_cast<int>(c / 64 * 5 % 19) - 9);
+  }
+  std::memset(input.slice(0, 1, 1).raw(), 0, static_cast<size_t>(input.bytes() / 2));
+  const Pair x = both_devices(input), taps = both_devices(filters), space = output({2, kHeight, kWidth, kHidden}),
+             plain = output({2, kHeight, kWidth, kHidden});
+  const ExpandArgs args = {.activation = Activation::kSilu, .depthwise = {.gated = true}};
+  const auto run = [&](const Tensor& from, const ProductRows& to, const ExpandArgs& how) {
+    Arena plan = Arena::planning(kCuda);
+    ctx.arena = &plan;
+    expand_depthwise(ctx, from, w, taps[1], to, how);
+    Arena exact(kCuda, plan.peak());
+    ctx.arena = &exact;
+    expand_depthwise(ctx, from, w, taps[1], to, how);
+    ctx.backend->synchronize();
+  };
+  const ProductRows narrow = rows_for(last, space[1]);
+  ASSERT_TRUE(narrow.scales.defined());
+  run(x[1], plain[1], args);
+  run(x[1], narrow, args);
+
+  const Tensor bytes = narrow.values.to(kCpuDevice), scales = narrow.scales.to(kCpuDevice), exact = plain[1].to(kCpuDevice).to(DType::kF32);
+  for (int64_t row = 0; row < scales.elements(); ++row) {
+    const float scale = scales.data<float>()[row], *expected = exact.data<float>() + row * kHidden;
+    const float largest =
+        std::abs(*std::max_element(expected, expected + kHidden, [](float a, float b) { return std::abs(a) < std::abs(b); }));
+    ASSERT_EQ(scale == 0, largest == 0) << "row " << row;
+    if (scale == 0) continue;
+    ASSERT_GE(largest / scale, 1) << "row " << row;
+    ASSERT_LT(largest / scale, 256) << "row " << row;
+    for (int64_t c = 0; c < kHidden; ++c) {  // half a unit of the last digit, twice where a block is scaled again
+      const float found = scale * value_of_e4m3(static_cast<const uint8_t*>(bytes.raw())[row * kHidden + c]);
+      ASSERT_NEAR(found, expected[c], std::max(std::abs(expected[c]) / 16, scale / 512)) << "row " << row << ", channel " << c;
+    }
+  }
+
+  const Pair part = output({1, 10, kWidth, kHidden});  // rows 5 to 15 of the first member, from the rows that they take
+  const ProductRows strip = rows_for(last, part[1]);
+  ExpandArgs inner = args;
+  inner.depthwise.pad_top = inner.depthwise.pad_bottom = 0;
+  run(x[1].slice(0, 0, 1).slice(1, 4, 12), strip, inner);
+  const ProductRows whole = narrow.slice(0, 0, 1).slice(1, 5, 10);
+  EXPECT_TRUE(same_bits(strip.values.to(kCpuDevice), whole.values.to(kCpuDevice)));
+  EXPECT_TRUE(same_bits(strip.scales.to(kCpuDevice), whole.scales.to(kCpuDevice)));
+}
+
 INSTANTIATE_TEST_SUITE_P(Types, CudaProductRows, ::testing::Values(DType::kBF16, DType::kF16), name_of_type);
 
 }  // namespace
