@@ -174,6 +174,7 @@ void CudaBackend::relu_linear_attention(Context& ctx, const Tensor& q, const Ten
                                          .bounds = bounds.data<float>()};
   const int members = static_cast<int>(batch);
   if (on_tensor_cores) {
+    if (is_cluster_attention(p, device_.index)) return linear_attention_cluster_bf16(stream, p, members);
     linear_attention_state_bf16(stream, p, members);
     bytes ? linear_attention_bounds_bf16(stream, p, members) : reduce(stream, p, members);
     linear_attention_apply_bf16(stream, p, members);

@@ -24,4 +24,8 @@ void linear_attention_bounds_bf16(cudaStream_t stream, const LinearAttentionPara
 void linear_attention_state_bf16(cudaStream_t stream, const LinearAttentionParams& p, int members);
 void linear_attention_apply_bf16(cudaStream_t stream, const LinearAttentionParams& p, int members);
 
+// All of it, in the same bits, where a cluster of blocks can hold the tokens.
+bool is_cluster_attention(const LinearAttentionParams& p, int device);
+void linear_attention_cluster_bf16(cudaStream_t stream, const LinearAttentionParams& p, int members);
+
 }  // namespace linea::cuda

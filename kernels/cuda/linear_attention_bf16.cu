@@ -1,9 +1,11 @@
-// kernels/cuda/linear_attention_bf16.cu: ReLU linear attention of bf16 heads of 32 channels on tensor cores, without shared memory.
+// kernels/cuda/linear_attention_bf16.cu: ReLU linear attention of bf16 heads of 32 channels on tensor cores.
 //
 // Maths    M = Σ_n k_n⁺ v_nᵀ ∈ R^{32×32},  z = Σ_n k_n⁺;   y_n = (Mᵀ q_n⁺) / (z·q_n⁺ + eps)
 // Shape    SANA-1.6B at 1024²: B = 2, N = 1024 tokens, H = 70 heads. DC-AE: 16 to 64 heads of interleaved q, k, v.
 // Tiles    a warp takes one head; the four warps of a block take neighbouring heads, so that a token's 256 bytes are read together.
 //          state: a warp sums a block of tokens, 16 an mma. apply: a warp holds M and z as fragments and takes 16 tokens at a time.
+//          Up to eight blocks of tokens are a cluster (Hopper), whose blocks add up their states in each other's shared memory, a share
+//          each, and then apply the sums to queries that have arrived meanwhile: one launch in place of three.
 // Order    an mma does not care which of its rows is which channel or token as long as both sides agree, so the rows are dealt such that
 //          every thread's elements lie together in memory: state, row g of half m is channel 4g + 2m (4g + 2m + 1 for the lower rows) and
 //          column g of tile j is channel 4g + j; apply, the inner index runs over channels 8t + … and column 2t + e of tile j is channel
@@ -14,17 +16,21 @@
 //          sums of fixed token blocks are added in order: bits do not depend on other members or the device.
 // e4m3     y_i is a mean of the M_ji / z_j with the weights z_j q_j, all of them positive, so the largest |M_ji| / z_j of all heads bounds
 //          what a member's tokens have, and is near it: its scale serves all of them. e4m3 is precise over 2^15.
+#include <cooperative_groups.h>
+
 #include "kernels/cuda/common.cuh"
 #include "kernels/cuda/device/e4m3_rows.cuh"
+#include "kernels/cuda/device/hopper.cuh"
 #include "kernels/cuda/device/math.cuh"
 #include "kernels/cuda/device/mma.cuh"
+#include "kernels/cuda/device_facts.h"
 #include "kernels/cuda/linear_attention.h"
 
 namespace linea::cuda {
 namespace {
 
 using T = __nv_bfloat16;
-constexpr int kDim = 32, kState = (kDim + 1) * kDim, kWarps = 4, kApplyTokens = 128;
+constexpr int kDim = 32, kState = (kDim + 1) * kDim, kWarps = 4, kApplyTokens = 128, kTokenBytes = 2 * kDim;
 constexpr uint32_t kOnes = 0x3f803f80;
 
 __device__ uint32_t relu(uint32_t pair) {
@@ -34,6 +40,14 @@ __device__ uint32_t relu(uint32_t pair) {
 
 __device__ uint32_t low_halves(uint32_t a, uint32_t b) { return __byte_perm(a, b, 0x5410); }
 __device__ uint32_t high_halves(uint32_t a, uint32_t b) { return __byte_perm(a, b, 0x7632); }
+
+// Channels [4g, 4g + 4) of two neighbouring tokens, channel by channel.
+__device__ void pair_up(const uint2 (&v)[2], uint32_t (&pairs)[4]) {
+  pairs[0] = low_halves(v[0].x, v[1].x);
+  pairs[1] = high_halves(v[0].x, v[1].x);
+  pairs[2] = low_halves(v[0].y, v[1].y);
+  pairs[3] = high_halves(v[0].y, v[1].y);
+}
 
 // Channels [4g, 4g + 4) of 16 tokens: pairs[half][i] holds channel 4g + i of the tokens 2t, 2t + 1 (half 0) and 2t + 8, 2t + 9 (half 1).
 // Tokens from `count` on are zeros.
@@ -48,30 +62,69 @@ template <bool kRelu> __device__ void load_pairs(const T* from, int64_t pitch, i
       v[i] = token < count ? *reinterpret_cast<const uint2*>(from + token * pitch + 4 * g) : uint2{0, 0};
       if (kRelu) v[i] = {relu(v[i].x), relu(v[i].y)};
     }
-    pairs[half][0] = low_halves(v[0].x, v[1].x);
-    pairs[half][1] = high_halves(v[0].x, v[1].x);
-    pairs[half][2] = low_halves(v[0].y, v[1].y);
-    pairs[half][3] = high_halves(v[0].y, v[1].y);
+    pair_up(v, pairs[half]);
   }
 }
 
-// blockIdx: x = token block, y = group of heads, z = member; a warp a head
-__global__ void __launch_bounds__(kWarps * 32) state_kernel(const __grid_constant__ LinearAttentionParams p) {
-  follow_previous();
-  // The last tokens first: what the product before wrote last is still in the second-level cache.
-  const int block = static_cast<int>(gridDim.x - 1 - blockIdx.x), member = static_cast<int>(gridDim.z - 1 - blockIdx.z),
-            head = static_cast<int>(blockIdx.y) * kWarps + static_cast<int>(threadIdx.y);
-  if (head >= p.heads) return;
-  const int begin = block * p.block_tokens, end = min(begin + p.block_tokens, p.tokens);
-  const T* k = static_cast<const T*>(p.k) + member * p.k_batch + head * p.k_head;
-  const T* v = static_cast<const T*>(p.v) + member * p.v_batch + head * p.v_head;
+// The same of 16 tokens that copy_tokens brought.
+template <bool kRelu> __device__ void take_pairs(const T* from, uint32_t (&pairs)[2][4]) {
+  const int lane = static_cast<int>(threadIdx.x), g = lane / 4, t = lane % 4;
+#pragma unroll
+  for (int half = 0; half < 2; ++half) {
+    uint2 v[2];
+#pragma unroll
+    for (int i = 0; i < 2; ++i) {
+      const char* place = reinterpret_cast<const char*>(from) + (8 * half + 2 * t) * kTokenBytes + ((4 * i + g / 2) ^ (2 * t)) * 16;
+      v[i] = *reinterpret_cast<const uint2*>(place + g % 2 * 8);
+      if (kRelu) v[i] = {relu(v[i].x), relu(v[i].y)};
+    }
+    pair_up(v, pairs[half]);
+  }
+}
 
+// By a warp: kApplyTokens tokens of a head into shared memory, zeros from `count` on. Two tokens share 128 bytes, whose 16-byte pieces lie
+// such that take_pairs meets all banks.
+__device__ inline void copy_tokens(T* to, const T* from, int64_t pitch, int count) {
+  const int lane = static_cast<int>(threadIdx.x), token = lane / 4, piece = token % 2 * 4 + lane % 4, line = token / 2;
+  char* place = reinterpret_cast<char*>(to) + line * 2 * kTokenBytes + (piece ^ (2 * line)) * 16;
+  const T* source = from + token * pitch + lane % 4 * 8;
+#pragma unroll 1
+  for (int n = token; n < kApplyTokens; n += 8) {
+    copy_async_16(place, n < count ? source : from, n < count);
+    place += 8 * kTokenBytes;
+    source += 8 * pitch;
+  }
+}
+
+// What a warp sums of a head's tokens: row g of half m and column t of tile j, as an mma deals them.
+struct StateSums {
   float sums[2][4][4] = {}, norm[2][4] = {};
+
+  // Tokens [begin, end).
+  __device__ void add(const LinearAttentionParams& p, int member, int head, int begin, int end) {
+    const T* k = static_cast<const T*>(p.k) + member * p.k_batch + head * p.k_head;
+    const T* v = static_cast<const T*>(p.v) + member * p.v_batch + head * p.v_head;
 #pragma unroll 4
-  for (int n = begin; n < end; n += 16) {
-    uint32_t keys[2][4], values[2][4];
-    load_pairs<true>(k + n * p.k_token, p.k_token, end - n, keys);
-    load_pairs<false>(v + n * p.v_token, p.v_token, end - n, values);
+    for (int n = begin; n < end; n += 16) {
+      uint32_t keys[2][4], values[2][4];
+      load_pairs<true>(k + n * p.k_token, p.k_token, end - n, keys);
+      load_pairs<false>(v + n * p.v_token, p.v_token, end - n, values);
+      add(keys, values);
+    }
+  }
+
+  // The first `count` tokens that copy_tokens brought.
+  __device__ void add(const T* k, const T* v, int count) {
+#pragma unroll 2
+    for (int n = 0; n < count; n += 16) {
+      uint32_t keys[2][4], values[2][4];
+      take_pairs<true>(k + n * kDim, keys);
+      take_pairs<false>(v + n * kDim, values);
+      add(keys, values);
+    }
+  }
+
+  __device__ void add(const uint32_t (&keys)[2][4], const uint32_t (&values)[2][4]) {
 #pragma unroll
     for (int m = 0; m < 2; ++m) {
       const uint32_t a[4] = {keys[0][2 * m], keys[0][2 * m + 1], keys[1][2 * m], keys[1][2 * m + 1]};
@@ -81,19 +134,32 @@ __global__ void __launch_bounds__(kWarps * 32) state_kernel(const __grid_constan
     }
   }
 
-  const int lane = static_cast<int>(threadIdx.x), g = lane / 4, t = lane % 4;
-  float* state = p.states + ((static_cast<int64_t>(member) * p.heads + head) * p.blocks + block) * kState;
+  __device__ void store_to(float* state) const {
+    const int lane = static_cast<int>(threadIdx.x), g = lane / 4, t = lane % 4;
 #pragma unroll
-  for (int m = 0; m < 2; ++m) {
+    for (int m = 0; m < 2; ++m) {
 #pragma unroll
-    for (int r = 0; r < 2; ++r) {
-      const int channel = 4 * g + 2 * m + r;
-      float4* row = reinterpret_cast<float4*>(state + channel * kDim + 8 * t);
-      row[0] = {sums[m][0][2 * r], sums[m][1][2 * r], sums[m][2][2 * r], sums[m][3][2 * r]};
-      row[1] = {sums[m][0][2 * r + 1], sums[m][1][2 * r + 1], sums[m][2][2 * r + 1], sums[m][3][2 * r + 1]};
-      if (t == 0) state[kDim * kDim + channel] = norm[m][2 * r];
+      for (int r = 0; r < 2; ++r) {
+        const int channel = 4 * g + 2 * m + r;
+        float4* row = reinterpret_cast<float4*>(state + channel * kDim + 8 * t);
+        row[0] = {sums[m][0][2 * r], sums[m][1][2 * r], sums[m][2][2 * r], sums[m][3][2 * r]};
+        row[1] = {sums[m][0][2 * r + 1], sums[m][1][2 * r + 1], sums[m][2][2 * r + 1], sums[m][3][2 * r + 1]};
+        if (t == 0) state[kDim * kDim + channel] = norm[m][2 * r];
+      }
     }
   }
+};
+
+// blockIdx: x = token block, y = group of heads, z = member; a warp a head
+__global__ void __launch_bounds__(kWarps * 32) state_kernel(const __grid_constant__ LinearAttentionParams p) {
+  follow_previous();
+  // The last tokens first: what the product before wrote last is still in the second-level cache.
+  const int block = static_cast<int>(gridDim.x - 1 - blockIdx.x), member = static_cast<int>(gridDim.z - 1 - blockIdx.z),
+            head = static_cast<int>(blockIdx.y) * kWarps + static_cast<int>(threadIdx.y);
+  if (head >= p.heads) return;
+  StateSums state;
+  state.add(p, member, head, block * p.block_tokens, min((block + 1) * p.block_tokens, p.tokens));
+  state.store_to(p.states + ((static_cast<int64_t>(member) * p.heads + head) * p.blocks + block) * kState);
 }
 
 // A head's first state becomes the sum of all, in order, and its bound is found. blockIdx.x = member · heads + head
@@ -133,48 +199,31 @@ struct Split {
   }
 };
 
-// blockIdx: x = token block of kApplyTokens, y = group of heads, z = member; a warp a head
-template <bool kBytes> __global__ void __launch_bounds__(kWarps * 32) apply_kernel(const __grid_constant__ LinearAttentionParams p) {
-  follow_previous();
-  const int head = static_cast<int>(blockIdx.y) * kWarps + static_cast<int>(threadIdx.y), member = static_cast<int>(blockIdx.z);
-  if (head >= p.heads) return;
-  const int lane = static_cast<int>(threadIdx.x), g = lane / 4, t = lane % 4;
-  const float* state = p.states + (static_cast<int64_t>(member) * p.heads + head) * p.blocks * kState;
+// M and z as the right side of the products with queries.
+struct StateSides {
   uint32_t high[5][4], low[5][4];  // [tile, the last is z][inner index in steps of 8]
+
+  __device__ explicit StateSides(const float* state) {
+    const int lane = static_cast<int>(threadIdx.x), g = lane / 4, t = lane % 4;
 #pragma unroll
-  for (int j = 0; j < 5; ++j) {
+    for (int j = 0; j < 5; ++j) {
 #pragma unroll
-    for (int i = 0; i < 4; ++i) {
-      const int inner = 8 * t + 2 * i;  // step i / 2, half i mod 2
-      const float* from = j < 4 ? state + inner * kDim + 8 * (g / 2) + 2 * j + g % 2 : state + kDim * kDim + inner;
-      const Split split(from[0], from[j < 4 ? kDim : 1]);
-      high[j][i] = split.high;
-      low[j][i] = split.low;
+      for (int i = 0; i < 4; ++i) {
+        const int inner = 8 * t + 2 * i;  // step i / 2, half i mod 2
+        const float* from = j < 4 ? state + inner * kDim + 8 * (g / 2) + 2 * j + g % 2 : state + kDim * kDim + inner;
+        const Split split(from[0], from[j < 4 ? kDim : 1]);
+        high[j][i] = split.high;
+        low[j][i] = split.low;
+      }
     }
   }
-  const int begin = static_cast<int>(blockIdx.x) * kApplyTokens, end = min(begin + kApplyTokens, p.tokens);
-  const T* q = static_cast<const T*>(p.q) + member * p.q_batch + head * p.q_head + 8 * t;
-  const int64_t first = member * p.y_batch + head * p.y_head + 8 * t;  // in y
-  float bound = 0;
-  if constexpr (kBytes) {
-    for (int h = lane; h < p.heads; h += 32) bound = fmaxf(bound, p.bounds[member * p.heads + h]);
-    bound = max_lanes(bound);
-    if (head == 0) {
-      for (int n = begin + lane; n < end; n += 32) p.scales[static_cast<int64_t>(member) * p.tokens + n] = e4m3_scale(bound);
-    }
-  }
-#pragma unroll 2
-  for (int n = begin; n < end; n += 16) {
-    uint4 queries[2];
+
+  // Sums of 16 tokens: this thread's channels of the tokens g (queries[0]) and g + 8.
+  __device__ void multiply_queries(uint4 (&queries)[2], float (&sums)[5][4]) const {
 #pragma unroll
-    for (int r = 0; r < 2; ++r) {
-      const int token = n + g + 8 * r;
-      queries[r] = token < end ? *reinterpret_cast<const uint4*>(q + token * p.q_token) : uint4{0, 0, 0, 0};
-      queries[r] = {relu(queries[r].x), relu(queries[r].y), relu(queries[r].z), relu(queries[r].w)};
-    }
+    for (uint4& q : queries) q = {relu(q.x), relu(q.y), relu(q.z), relu(q.w)};
     const uint32_t a[2][4] = {{queries[0].x, queries[1].x, queries[0].y, queries[1].y},
                               {queries[0].z, queries[1].z, queries[0].w, queries[1].w}};
-    float sums[5][4] = {};
 #pragma unroll
     for (int j = 0; j < 5; ++j) {
 #pragma unroll
@@ -183,17 +232,53 @@ template <bool kBytes> __global__ void __launch_bounds__(kWarps * 32) apply_kern
         multiply<T>(sums[j], a[s], high[j][2 * s], high[j][2 * s + 1]);
       }
     }
+  }
+};
+
+// The results of token g + 8 r from its sums.
+__device__ inline void divide(const float (&sums)[5][4], int r, float eps, float (&v)[8]) {
+  const float scale = 1.0f / (sums[4][2 * r] + eps);
+#pragma unroll
+  for (int j = 0; j < 4; ++j) {
+    v[2 * j] = sums[j][2 * r] * scale;
+    v[2 * j + 1] = sums[j][2 * r + 1] * scale;
+  }
+}
+
+// A warp's queries into shared memory, [kApplyTokens, 32].
+__device__ inline void ask_for_queries(const LinearAttentionParams& p, int member, int head, int begin, int end, T* to) {
+  const int lane = static_cast<int>(threadIdx.x), t = lane % 4;
+  const T* q = static_cast<const T*>(p.q) + member * p.q_batch + head * p.q_head + 8 * t;
+#pragma unroll 1
+  for (int n = lane / 4; n < kApplyTokens; n += 8) {
+    const bool valid = begin + n < end;
+    copy_async_16(to + n * kDim + 8 * t, valid ? q + (begin + n) * p.q_token : q, valid);
+  }
+  commit_copies();
+}
+
+// y of the queries that were asked for; with e4m3 times the factor of `bound`.
+template <bool kBytes>
+__device__ void apply_to_queries(const LinearAttentionParams& p, int member, int head, int begin, int end, const T* queries,
+                                 const float* state, float bound) {
+  const int lane = static_cast<int>(threadIdx.x), g = lane / 4, t = lane % 4;
+  const StateSides sides(state);
+  const int64_t first = member * p.y_batch + head * p.y_head + 8 * t;  // in y
+  wait_copies<0>();
+  __syncwarp();
+#pragma unroll 1
+  for (int n = 0; begin + n < end; n += 16) {
+    uint4 pair[2];
+#pragma unroll
+    for (int r = 0; r < 2; ++r) pair[r] = *reinterpret_cast<const uint4*>(queries + (n + g + 8 * r) * kDim + 8 * t);
+    float sums[5][4] = {};
+    sides.multiply_queries(pair, sums);
 #pragma unroll
     for (int r = 0; r < 2; ++r) {
-      const int token = n + g + 8 * r;
-      if (token >= end) continue;
-      const float scale = 1.0f / (sums[4][2 * r] + p.eps);
+      const int token = begin + n + g + 8 * r;
       float v[8];
-#pragma unroll
-      for (int j = 0; j < 4; ++j) {
-        v[2 * j] = sums[j][2 * r] * scale;
-        v[2 * j + 1] = sums[j][2 * r + 1] * scale;
-      }
+      divide(sums, r, p.eps, v);
+      if (token >= end) continue;
       if constexpr (kBytes) {
         store_e4m3(static_cast<uint8_t*>(p.y) + first + token * p.y_token, v, e4m3_factor(bound));
       } else {
@@ -201,6 +286,139 @@ template <bool kBytes> __global__ void __launch_bounds__(kWarps * 32) apply_kern
       }
     }
   }
+}
+
+// blockIdx: x = token block of kApplyTokens, y = group of heads, z = member; a warp a head
+template <bool kBytes> __global__ void __launch_bounds__(kWarps * 32) apply_kernel(const __grid_constant__ LinearAttentionParams p) {
+  __shared__ __align__(16) T queries[kWarps][kApplyTokens * kDim];
+  const int head = static_cast<int>(blockIdx.y) * kWarps + static_cast<int>(threadIdx.y), member = static_cast<int>(blockIdx.z);
+  const int lane = static_cast<int>(threadIdx.x);
+  const int begin = static_cast<int>(blockIdx.x) * kApplyTokens, end = min(begin + kApplyTokens, p.tokens);
+  follow_previous();
+  if (head >= p.heads) return;
+  ask_for_queries(p, member, head, begin, end, queries[threadIdx.y]);
+  float bound = 0;
+  if constexpr (kBytes) {
+#pragma unroll 1
+    for (int h = lane; h < p.heads; h += 32) bound = fmaxf(bound, p.bounds[member * p.heads + h]);
+    bound = max_lanes(bound);
+    if (head == 0) {
+#pragma unroll 1
+      for (int n = begin + lane; n < end; n += 32) p.scales[static_cast<int64_t>(member) * p.tokens + n] = e4m3_scale(bound);
+    }
+  }
+  const float* state = p.states + (static_cast<int64_t>(member) * p.heads + head) * p.blocks * kState;
+  apply_to_queries<kBytes>(p, member, head, begin, end, queries[threadIdx.y], state, bound);
+}
+
+// ---- A cluster's blocks together have a head's tokens ----------------------------------------------------------------------------------
+
+constexpr int kMostShares = 8;    // blocks of a cluster, as every device can hold together
+constexpr int kClusterWarps = 2;  // heads of a block: few, so that the blocks spread evenly
+constexpr int kClusterThreads = kClusterWarps * 32;
+
+// A block's own states, and the sums of all blocks' states.
+struct ClusterStates {
+  float own[kClusterWarps][kState], sums[kClusterWarps][kState];
+};
+
+// What lies in shared memory: first each warp's keys and values, then states and queries.
+using Tokens = T[kClusterWarps][kApplyTokens * kDim];
+union ClusterShared {
+  struct {
+    Tokens keys, values;
+  } of_state;
+  struct {
+    ClusterStates states;
+    Tokens queries;
+  } of_apply;
+};
+
+#if LINEA_HOPPER_CODE
+
+// Each block adds up its share of the states, in the blocks' order, and gives it to all.
+__device__ inline void sum_states(ClusterStates& states) {
+  constexpr int kVectors = kClusterWarps * kState / 4;
+  const auto cluster = cooperative_groups::this_cluster();
+  const int shares = static_cast<int>(cluster.num_blocks()), share = (kVectors + shares - 1) / shares,
+            first = static_cast<int>(cluster.block_rank()) * share, thread = static_cast<int>(threadIdx.y * 32 + threadIdx.x);
+  float4 *own = reinterpret_cast<float4*>(states.own), *sums = reinterpret_cast<float4*>(states.sums);
+  cluster.sync();
+#pragma unroll 1
+  for (int i = first + thread; i < min(first + share, kVectors); i += kClusterThreads) {
+    // Rank r has the block of tokens shares - 1 - r.
+    float4 parts[kMostShares];
+#pragma unroll
+    for (int b = 0; b < kMostShares; ++b) {
+      if (b < shares) parts[b] = cluster.map_shared_rank(own, static_cast<unsigned>(shares - 1 - b))[i];
+    }
+    float4 sum = parts[0];
+#pragma unroll
+    for (int b = 1; b < kMostShares; ++b) {
+      if (b < shares) sum = {sum.x + parts[b].x, sum.y + parts[b].y, sum.z + parts[b].z, sum.w + parts[b].w};
+    }
+#pragma unroll
+    for (int b = 0; b < kMostShares; ++b) {
+      if (b < shares) cluster.map_shared_rank(sums, static_cast<unsigned>(b))[i] = sum;
+    }
+  }
+  cluster.sync();
+}
+
+// A warp's head: its state where the apply kernel looks for it, and the bound of its results.
+__device__ inline void store_bound(const LinearAttentionParams& p, int64_t member_head, const float* sums) {
+  const int lane = static_cast<int>(threadIdx.x);
+  float4* to = reinterpret_cast<float4*>(p.states + member_head * p.blocks * kState);
+  float largest = 0;
+#pragma unroll 1
+  for (int i = lane; i < kState / 4; i += 32) {
+    const float4 v = reinterpret_cast<const float4*>(sums)[i];
+    to[i] = v;
+    const float norm = i < kDim * kDim / 4 ? sums[kDim * kDim + 4 * i / kDim] : 0;
+    if (norm > 0) largest = fmaxf(largest, fmaxf(fmaxf(fabsf(v.x), fabsf(v.y)), fmaxf(fabsf(v.z), fabsf(v.w))) / norm);
+  }
+  largest = max_lanes(largest);
+  if (lane == 0) p.bounds[member_head] = largest;
+}
+
+#endif
+
+// blockIdx: x = token block of kApplyTokens, all of them a cluster, y = group of heads, z = member; a warp a head. y, or (kBytes) the first
+// of the states and the bounds.
+template <bool kBytes> __global__ void __launch_bounds__(kClusterThreads) cluster_kernel(const __grid_constant__ LinearAttentionParams p) {
+#if LINEA_HOPPER_CODE
+  __shared__ __align__(128) unsigned char shared_bytes[sizeof(ClusterShared)];
+  ClusterShared& shared = *reinterpret_cast<ClusterShared*>(shared_bytes);
+  const int block = static_cast<int>(gridDim.x - 1 - blockIdx.x), member = static_cast<int>(gridDim.z - 1 - blockIdx.z),
+            warp = static_cast<int>(threadIdx.y), head = static_cast<int>(blockIdx.y) * kClusterWarps + warp;
+  const int begin = block * kApplyTokens, end = min(begin + kApplyTokens, p.tokens);
+  const bool has_head = head < p.heads;
+  ClusterStates& states = shared.of_apply.states;
+  T* queries = shared.of_apply.queries[warp];
+  follow_previous();
+  StateSums state;
+  if (has_head) {
+    T *keys = shared.of_state.keys[warp], *values = shared.of_state.values[warp];
+    copy_tokens(keys, static_cast<const T*>(p.k) + member * p.k_batch + head * p.k_head + begin * p.k_token, p.k_token, end - begin);
+    copy_tokens(values, static_cast<const T*>(p.v) + member * p.v_batch + head * p.v_head + begin * p.v_token, p.v_token, end - begin);
+    commit_copies();
+    wait_copies<0>();
+    __syncwarp();
+    state.add(keys, values, end - begin);
+  }
+  __syncthreads();  // everyone has read keys and values
+  if (has_head) {
+    if constexpr (!kBytes) ask_for_queries(p, member, head, begin, end, queries);
+    state.store_to(states.own[warp]);
+  }
+  sum_states(states);
+  if (!has_head) return;
+  if constexpr (kBytes) {
+    if (blockIdx.x == 0) store_bound(p, static_cast<int64_t>(member) * p.heads + head, states.sums[warp]);
+  } else {
+    apply_to_queries<false>(p, member, head, begin, end, queries, states.sums[warp], 0);
+  }
+#endif
 }
 
 }  // namespace
@@ -220,6 +438,18 @@ void linear_attention_apply_bf16(cudaStream_t stream, const LinearAttentionParam
   const auto blocks = static_cast<unsigned>(ceil_div(p.tokens, kApplyTokens));
   const dim3 grid(blocks, groups, static_cast<unsigned>(members)), threads(32, kWarps);
   launch_chained("relu_linear_attention", p.scales ? apply_kernel<true> : apply_kernel<false>, grid, threads, 0, stream, p);
+}
+
+bool is_cluster_attention(const LinearAttentionParams& p, int device) {
+  return p.blocks <= kMostShares && p.block_tokens == kApplyTokens && is_hopper(device);
+}
+
+void linear_attention_cluster_bf16(cudaStream_t stream, const LinearAttentionParams& p, int members) {
+  const auto groups = static_cast<unsigned>(ceil_div(p.heads, kClusterWarps)), blocks = static_cast<unsigned>(p.blocks);
+  const dim3 grid(blocks, groups, static_cast<unsigned>(members)), threads(32, kClusterWarps);
+  launch_chained_clusters("relu_linear_attention", p.scales ? cluster_kernel<true> : cluster_kernel<false>, grid, threads, 0, stream,
+                          dim3(blocks), p);
+  if (p.scales) linear_attention_apply_bf16(stream, p, members);
 }
 
 }  // namespace linea::cuda

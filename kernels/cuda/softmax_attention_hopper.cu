@@ -45,6 +45,7 @@ constexpr int kRowThreads = 16;
 template <int kWidth, class T> __device__ void copy_matrix(char* to, const T* from, int64_t pitch, int rows, int d) {
   const int padded = (rows + kKeyTile - 1) / kKeyTile * kKeyTile, chunk = static_cast<int>(threadIdx.x) % kRowThreads;
   if (chunk >= kWidth / 8) return;
+#pragma unroll 1  // code that runs once comes slower than what it asks for
   for (int row = static_cast<int>(threadIdx.x) / kRowThreads; row < padded; row += kThreads / kRowThreads) {
     const bool valid = row < rows && chunk * 8 < d;
     char* place = to + chunk / 8 * kBlockBytes + row * kRowBytes + ((chunk % 8) ^ (row % 8)) * 16;
@@ -55,7 +56,7 @@ template <int kWidth, class T> __device__ void copy_matrix(char* to, const T* fr
 template <int kWidth, class T> __device__ void copy_queries(T* to, const T* from, int64_t pitch, int rows, int d) {
   const int thread = static_cast<int>(threadIdx.x) % kGroupThreads, c = thread % kRowThreads * 8;
   if (c >= kWidth) return;
-#pragma unroll
+#pragma unroll 1
   for (int row = thread / kRowThreads; row < kQueries; row += kGroupThreads / kRowThreads) {
     const bool valid = row < rows && c < d;
     copy_async_16(to + row * Layout<kWidth>::kQueryPitch + c, valid ? from + row * pitch + c : from, valid);
@@ -180,7 +181,7 @@ __device__ void stage_narrow_results(char* to, const float (&sums)[kWidth / 8][4
 __device__ inline void store_results(char* y, int64_t pitch, int count, int row_bytes, const char* from, int from_pitch) {
   const int thread = static_cast<int>(threadIdx.x) % kGroupThreads, c = thread % kRowThreads * 16;
   if (c >= row_bytes) return;
-#pragma unroll
+#pragma unroll 2
   for (int row = thread / kRowThreads; row < kQueries; row += kGroupThreads / kRowThreads) {
     if (row >= count) return;
     const uint4 zeros = {0, 0, 0, 0};
@@ -285,22 +286,24 @@ __global__ void __launch_bounds__(kThreads, 1) hopper_attention_kernel(const __g
   const int64_t segment = p.key_offsets[member];
   const int first_tile = static_cast<int>(blockIdx.x) * tiles_of_block,
             last_tile = min(first_tile + tiles_of_block, (p.queries + kQueries - 1) / kQueries);
-  const Walk<T> walk = {.p = p,
-                        .q = static_cast<const T*>(p.q) + member * p.q_batch + head * p.q_head,
-                        .y = static_cast<char*>(p.y) + (member * p.y_batch + head * p.y_head) * (p.scales ? 1 : 2),
-                        .queries = rows + group * kQueries * L::kQueryPitch,
-                        .results = rows + (kGroups + group) * kQueries * L::kQueryPitch,
-                        .keys = keys,
-                        .values = values,
-                        .first_tile = first_tile,
-                        .last_tile = last_tile,
-                        .rounds = (last_tile - first_tile + kGroups - 1) / kGroups,
-                        .group = group,
-                        .key_count = static_cast<int>(p.key_offsets[member + 1] - segment),
-                        .factor = find_factor(p, member, head, first_tile * kQueries, min(last_tile * kQueries, p.queries))};
-  copy_matrix<kWidth>(keys, static_cast<const T*>(p.k) + segment * p.k_token + key_head * p.k_head, p.k_token, walk.key_count, p.d);
-  copy_matrix<kWidth>(values, static_cast<const T*>(p.v) + segment * p.v_token + key_head * p.v_head, p.v_token, walk.key_count, p.d);
+  const int key_count = static_cast<int>(p.key_offsets[member + 1] - segment);
+  copy_matrix<kWidth>(keys, static_cast<const T*>(p.k) + segment * p.k_token + key_head * p.k_head, p.k_token, key_count, p.d);
+  copy_matrix<kWidth>(values, static_cast<const T*>(p.v) + segment * p.v_token + key_head * p.v_head, p.v_token, key_count, p.d);
+  Walk<T> walk = {.p = p,
+                  .q = static_cast<const T*>(p.q) + member * p.q_batch + head * p.q_head,
+                  .y = static_cast<char*>(p.y) + (member * p.y_batch + head * p.y_head) * (p.scales ? 1 : 2),
+                  .queries = rows + group * kQueries * L::kQueryPitch,
+                  .results = rows + (kGroups + group) * kQueries * L::kQueryPitch,
+                  .keys = keys,
+                  .values = values,
+                  .first_tile = first_tile,
+                  .last_tile = last_tile,
+                  .rounds = (last_tile - first_tile + kGroups - 1) / kGroups,
+                  .group = group,
+                  .key_count = key_count,
+                  .factor = 0};
   walk.template ask_for_queries<kWidth>(0);
+  walk.factor = find_factor(p, member, head, first_tile * kQueries, min(last_tile * kQueries, p.queries));
   wait_copies<0>();
   publish_shared();
   __syncthreads();
