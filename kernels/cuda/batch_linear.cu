@@ -200,7 +200,7 @@ template <class T, int kOutputs> void launch_form(std::span<const Projection> pr
     const int index = p.all.count++;
     Product& product = p.all.product[index];
     product = product_base(projection.x, projection.w->data, projection.y, projection.bias, projection.residual);
-    product.vectors = static_cast<int>(ceil_div(projection.x.dim(1), kChannels));
+    product.vectors = static_cast<int>(ceil_div(projection.x.dim(1), kChannels));  // chunks, here
     product.function = projection.function;
     product.first_block = static_cast<int>(blocks);
     blocks += ceil_div(product.out, kOutputs);
