@@ -50,36 +50,36 @@ __device__ void pair_up(const uint2 (&v)[2], uint32_t (&pairs)[4]) {
 }
 
 // Channels [4g, 4g + 4) of 16 tokens: pairs[half][i] holds channel 4g + i of the tokens 2t, 2t + 1 (half 0) and 2t + 8, 2t + 9 (half 1).
-// Tokens from `count` on are zeros.
-template <bool kRelu> __device__ void load_pairs(const T* from, int64_t pitch, int count, uint32_t (&pairs)[2][4]) {
-  const int lane = static_cast<int>(threadIdx.x), g = lane / 4, t = lane % 4;
+// read(half, i) gives the channels of token 8 half + 2t + i.
+template <bool kRelu, class Read> __device__ void make_pairs(uint32_t (&pairs)[2][4], const Read& read) {
 #pragma unroll
   for (int half = 0; half < 2; ++half) {
     uint2 v[2];
 #pragma unroll
     for (int i = 0; i < 2; ++i) {
-      const int token = 8 * half + 2 * t + i;
-      v[i] = token < count ? *reinterpret_cast<const uint2*>(from + token * pitch + 4 * g) : uint2{0, 0};
+      v[i] = read(half, i);
       if (kRelu) v[i] = {relu(v[i].x), relu(v[i].y)};
     }
     pair_up(v, pairs[half]);
   }
 }
 
-// The same of 16 tokens that copy_tokens brought.
+// From memory; tokens from `count` on are zeros.
+template <bool kRelu> __device__ void load_pairs(const T* from, int64_t pitch, int count, uint32_t (&pairs)[2][4]) {
+  const int lane = static_cast<int>(threadIdx.x), g = lane / 4, t = lane % 4;
+  make_pairs<kRelu>(pairs, [&](int half, int i) {
+    const int token = 8 * half + 2 * t + i;
+    return token < count ? *reinterpret_cast<const uint2*>(from + token * pitch + 4 * g) : uint2{0, 0};
+  });
+}
+
+// From what copy_tokens brought.
 template <bool kRelu> __device__ void take_pairs(const T* from, uint32_t (&pairs)[2][4]) {
   const int lane = static_cast<int>(threadIdx.x), g = lane / 4, t = lane % 4;
-#pragma unroll
-  for (int half = 0; half < 2; ++half) {
-    uint2 v[2];
-#pragma unroll
-    for (int i = 0; i < 2; ++i) {
-      const char* place = reinterpret_cast<const char*>(from) + (8 * half + 2 * t) * kTokenBytes + ((4 * i + g / 2) ^ (2 * t)) * 16;
-      v[i] = *reinterpret_cast<const uint2*>(place + g % 2 * 8);
-      if (kRelu) v[i] = {relu(v[i].x), relu(v[i].y)};
-    }
-    pair_up(v, pairs[half]);
-  }
+  make_pairs<kRelu>(pairs, [&](int half, int i) {
+    const char* place = reinterpret_cast<const char*>(from) + (8 * half + 2 * t) * kTokenBytes + ((4 * i + g / 2) ^ (2 * t)) * 16;
+    return *reinterpret_cast<const uint2*>(place + g % 2 * 8);
+  });
 }
 
 // By a warp: kApplyTokens tokens of a head into shared memory, zeros from `count` on. Two tokens share 128 bytes, whose 16-byte pieces lie
