@@ -186,7 +186,7 @@ template <class B, class T>
 __global__ void __launch_bounds__(kThreads, kBlocksOfProcessor<B>) quantized_mma_kernel(const __grid_constant__ Products all) {
   constexpr int kAhead = kAheadOf<B>;
   extern __shared__ __align__(16) char memory[];
-  __shared__ __align__(16) T zeros[kHalfElements<B> + kPiece / 2];
+  __shared__ __align__(16) T zeros_of_warps[kWarps][kHalfElements<B> + kPiece / 2];
   __shared__ float parts[kWarps][kRows][kOutputs];
   T* inputs = reinterpret_cast<T*>(memory);
   const Product& p = product_of_block(all);
@@ -211,6 +211,7 @@ __global__ void __launch_bounds__(kThreads, kBlocksOfProcessor<B>) quantized_mma
   const bool ends = own_row < rows && own_output < p.out;
   Ending ending;
   if (ends) ending.read_weights(p, own_output);
+  T(&zeros)[kHalfElements<B> + kPiece / 2] = zeros_of_warps[warp];
   for (int i = lane; i < static_cast<int>(sizeof(zeros) / sizeof(uint4)); i += 32) reinterpret_cast<uint4*>(zeros)[i] = uint4{};
   const bool has_inputs = column % 4 == lane % 4 && column / 4 < rows;
   Inputs<B, T> x;

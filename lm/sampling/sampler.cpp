@@ -22,12 +22,12 @@ constexpr Step kOrders[][5] = {{Step::kTopP, Step::kTopK, Step::kMinP, Step::kTy
 
 // In blocks, which compile to vectors. NaN is never larger.
 float largest_of(const std::vector<float>& values) {
-  constexpr size_t kBlock = 16;
-  std::array<float, kBlock> largest;
+  constexpr size_t kLanes = 16;
+  std::array<float, kLanes> largest;
   largest.fill(kNever);
   size_t i = 0;
-  for (; i + kBlock <= values.size(); i += kBlock) {
-    for (size_t j = 0; j < kBlock; ++j) largest[j] = values[i + j] > largest[j] ? values[i + j] : largest[j];
+  for (; i + kLanes <= values.size(); i += kLanes) {
+    for (size_t j = 0; j < kLanes; ++j) largest[j] = values[i + j] > largest[j] ? values[i + j] : largest[j];
   }
   for (; i < values.size(); ++i) largest[0] = values[i] > largest[0] ? values[i] : largest[0];
   return *std::max_element(largest.begin(), largest.end());
