@@ -114,11 +114,12 @@ void SanaTransformer::forward(Context& ctx, const Inputs& in, const Tensor& velo
   LINEA_ASSERT(in.latents.dim(3) == config_.in_channels && (times.dim(1) == 1 || times.dim(1) == in.latents.dim(0)));
   const Tensor x = embed_patches(ctx, in.latents, in.positions);
   const Time time = embed_time(ctx, times);
+  const Tensor modulations = modulate_blocks(ctx, time);
   std::optional<Blocks::Pass> own;
   Blocks::Pass& blocks = in.blocks ? *in.blocks : own.emplace(ctx, blocks_, /*cycles=*/false);
   for (size_t i = 0; i < blocks_.size(); ++i) {
     ctx.cancel.throw_if_cancelled();
-    forward_block(ctx, blocks[i], i, time, *in.text, grid, x);
+    forward_block(ctx, blocks[i], i, modulations.select(1, static_cast<int64_t>(i)), *in.text, grid, x);
     tap(ctx, "transformer_blocks." + std::to_string(i), x);
   }
   project_out(ctx, x, time, velocity);
@@ -167,12 +168,19 @@ SanaTransformer::Time SanaTransformer::embed_time(Context& ctx, const Tensor& ti
   return time;
 }
 
-void SanaTransformer::forward_block(Context& ctx, const SanaBlock& w, size_t index, const Time& time, const Text& text, Grid grid,
+// One op for a row of times, where every block would wait for one of its own.
+Tensor SanaTransformer::modulate_blocks(Context& ctx, const Time& time) const {
+  const int64_t T = time.modulation.dim(0);
+  const Shape& tables = block_tables_.shape();
+  const Tensor modulations = ctx.allocate({T, tables[0], tables[1], tables[2]}, DType::kF32);
+  for (int64_t t = 0; t < T; ++t) add_rows(ctx, block_tables_, time.modulation.select(0, t), modulations.select(0, t));
+  return modulations;
+}
+
+void SanaTransformer::forward_block(Context& ctx, const SanaBlock& w, size_t index, const Tensor& m, const Text& text, Grid grid,
                                     const Tensor& x) const {
   const Arena::Scope scope(*ctx.arena);
   const int64_t B = x.dim(0), D = config_.dim();
-  const Tensor m = ctx.allocate(time.modulation.shape(), DType::kF32);
-  add_rows(ctx, time.modulation, w.scale_shift_table, m);
   const Tensor shift_msa = m.select(1, 0), scale_msa = m.select(1, 1), gate_msa = m.select(1, 2);
   const Tensor shift_mlp = m.select(1, 3), scale_mlp = m.select(1, 4), gate_mlp = m.select(1, 5);
   const Tensor a = ctx.allocate(x.shape());
@@ -226,10 +234,11 @@ void SanaTransformer::project_out(Context& ctx, const Tensor& x, const Time& tim
   const Arena::Scope scope(*ctx.arena);
   const int64_t D = config_.dim(), p = config_.patch_size;
   // Rows shift, scale: the table plus the raw embedding, without SiLU.
-  const Tensor m = ctx.allocate({time.embedded.dim(0), 2, D}, DType::kF32);
-  cast(ctx, time.embedded, m.select(1, 0));
-  cast(ctx, time.embedded, m.select(1, 1));
-  add_rows(ctx, m, scale_shift_table_, m);
+  const int64_t T = time.embedded.dim(0);
+  const Tensor m = ctx.allocate({T, 2, D}, DType::kF32);
+  for (int64_t t = 0; t < T; ++t) {
+    add_rows(ctx, scale_shift_table_.reshape({2, 1, D}), time.embedded.select(0, t), m.select(0, t).reshape({2, 1, D}));
+  }
   const Tensor a = ctx.allocate(x.shape());
   modulated_layer_norm(ctx, x, m.select(1, 1), m.select(1, 0), a, config_.norm_eps);
   if (p == 1) {

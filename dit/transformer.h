@@ -38,7 +38,6 @@ struct SanaTextLayer {
 };
 
 struct SanaBlock {
-  Tensor scale_shift_table;  // [6, D]: rows shift, scale, gate of the attention, then of the feed-forward
   SanaSelfAttention self_attention;
   SanaCrossAttention cross_attention;
   GluMbConv feed_forward;
@@ -53,7 +52,6 @@ template <> struct LayerTensors<SanaTextLayer> {
 
 template <> struct LayerTensors<SanaBlock> {
   static void visit(SanaBlock& block, const auto& visit) {
-    visit(block.scale_shift_table);
     for (JoinedLinear::Part& part : block.self_attention.qkv.parts) visit(part.weight), visit(part.bias);
     for (LinearLayer* linear : {&block.self_attention.out, &block.cross_attention.q, &block.cross_attention.out}) {
       visit(linear->weight), visit(linear->bias);
@@ -122,9 +120,12 @@ class SanaTransformer {
     Tensor embedded;    // [B or 1, D] f32, for the output layer
     Tensor modulation;  // [B or 1, 6, D] f32, to which every block adds its own table
   };
+  // What the blocks multiply, add and gate with, [B or 1, blocks, 6, D] f32: rows shift, scale, gate of the attention, then of the
+  // feed-forward.
+  Tensor modulate_blocks(Context& ctx, const Time& time) const;
   Tensor embed_patches(Context& ctx, const Tensor& latents, const Tensor& positions) const;
   Time embed_time(Context& ctx, const Tensor& times) const;
-  void forward_block(Context& ctx, const SanaBlock& w, size_t index, const Time& time, const Text& text, Grid grid, const Tensor& x) const;
+  void forward_block(Context& ctx, const SanaBlock& w, size_t index, const Tensor& m, const Text& text, Grid grid, const Tensor& x) const;
   void self_attention(Context& ctx, const SanaSelfAttention& w, const ProductRows& normed, const Tensor& gate, const Tensor& a,
                       const Tensor& x) const;
   void cross_attention(Context& ctx, const SanaCrossAttention& w, const Text& text, size_t index, const Tensor& x) const;
@@ -137,6 +138,7 @@ class SanaTransformer {
   Tensor caption_norm_;
   Blocks blocks_;
   LayerStore<SanaTextLayer> text_layers_;
+  Tensor block_tables_;       // [blocks, 6, D]: on the device whatever is streamed
   Tensor scale_shift_table_;  // [2, D]
   LinearLayer proj_out_;
 };

@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "dit/transformer.h"
+#include "kernels/backend.h"
 #include "kernels/weight_loader.h"
 
 namespace linea {
@@ -15,8 +16,6 @@ LinearLayer load_linear(const WeightLoader& w, const std::string& name, int64_t 
 SanaBlock load_block(const WeightLoader& w, const SanaConfig& c) {
   const int64_t D = c.dim(), H = c.hidden();
   SanaBlock block;
-  block.scale_shift_table = w.vector("scale_shift_table", {6, D});
-
   SanaSelfAttention& self = block.self_attention;
   self.qkv = JoinedLinear::load(w, {"attn1.to_q", "attn1.to_k", "attn1.to_v"}, {D, D, D}, D, c.attention_bias);
   self.out = load_linear(w, "attn1.to_out.0", D, D);
@@ -33,6 +32,17 @@ SanaBlock load_block(const WeightLoader& w, const SanaConfig& c) {
 
   block.feed_forward = GluMbConv::load(w.scope("ff"), D, H);
   return block;
+}
+
+// [blocks, 6, D], one block after the other.
+Tensor load_block_tables(const WeightLoader& w, const SanaConfig& c) {
+  Tensor tables({c.num_layers, 6, c.dim()}, DType::kF32);
+  for (int64_t i = 0; i < c.num_layers; ++i) {
+    const std::string name = w.prefix() + "transformer_blocks." + std::to_string(i) + ".scale_shift_table";
+    const Tensor table = w.checkpoint().load(name, {6, c.dim()}, DType::kF32);
+    std::memcpy(tables.select(0, i).raw(), table.raw(), static_cast<size_t>(table.bytes()));
+  }
+  return tables.to(w.context().backend->device());
 }
 
 SanaTextLayer load_text_layer(const WeightLoader& w, const SanaConfig& c) {
@@ -103,6 +113,7 @@ SanaTransformer SanaTransformer::load(Context& ctx, const Checkpoint& checkpoint
   const auto block = [&](size_t i) { return w.scope("transformer_blocks." + std::to_string(i)); };
   model.blocks_.load(ctx, layers, kept, [&](size_t i) { return load_block(block(i), config); });
   model.text_layers_.load(ctx, layers, kept, [&](size_t i) { return load_text_layer(block(i), config); });
+  model.block_tables_ = load_block_tables(w, config);
   model.scale_shift_table_ = w.vector("scale_shift_table", {2, D});
   model.proj_out_ = load_proj_out(w, config);
   checkpoint.check_all_used({"pos_embed", "patch_embed.pos_embed"});
