@@ -123,8 +123,13 @@ template <int kWidth, class T> void launch(cudaStream_t stream, const LinearAtte
   check_launch(op);
 }
 
-// Tokens whose products one partial state sums: few, so that short sequences fill the device too.
-int64_t block_tokens_of(int64_t tokens) { return tokens <= 4096 ? 128 : 512; }
+// Tokens whose products one partial state sums: few, so that short sequences and few heads fill the device too; of many heads as many as
+// let a cluster of blocks have all tokens.
+int64_t block_tokens_of(int64_t tokens, int64_t heads) {
+  constexpr int64_t kFewHeads = 32, kFewest = 128;
+  if (heads <= kFewHeads) return tokens <= 4096 ? kFewest : 4 * kFewest;
+  return std::max<int64_t>(ceil_div(tokens, kMostShares * kFewest), 1) * kFewest;
+}
 
 // Heads that vector accesses can walk.
 bool is_aligned_heads(const Tensor& t) {
@@ -138,7 +143,8 @@ using namespace cuda;
 
 void CudaBackend::relu_linear_attention(Context& ctx, const Tensor& q, const Tensor& k, const Tensor& v, const ProductRows& rows,
                                         float eps) {
-  const int64_t batch = q.dim(0), tokens = q.dim(1), heads = q.dim(2), d = q.dim(3), block_tokens = block_tokens_of(tokens);
+  const int64_t batch = q.dim(0), tokens = q.dim(1), heads = q.dim(2), d = q.dim(3);
+  const int64_t block_tokens = block_tokens_of(tokens, heads);
   const int64_t blocks = std::max<int64_t>(ceil_div(tokens, block_tokens), 1);
   const Arena::Scope scope(*ctx.arena);
   const bool bytes = rows.scales.defined(), on_tensor_cores = q.dtype() == DType::kBF16 && d == 32 && is_aligned_heads(q) &&
@@ -174,10 +180,10 @@ void CudaBackend::relu_linear_attention(Context& ctx, const Tensor& q, const Ten
                                          .bounds = bounds.data<float>()};
   const int members = static_cast<int>(batch);
   if (on_tensor_cores) {
-    if (is_cluster_attention(p, device_.index)) return linear_attention_cluster_bf16(stream, p, members);
+    if (is_cluster_attention(p, device_.index)) return linear_attention_cluster_bf16(stream, p, members, device_.index);
     linear_attention_state_bf16(stream, p, members);
     bytes ? linear_attention_bounds_bf16(stream, p, members) : reduce(stream, p, members);
-    linear_attention_apply_bf16(stream, p, members);
+    linear_attention_apply_bf16(stream, p, members, device_.index);
     return;
   }
   with_type(q.dtype(), "relu_linear_attention", [&](auto tag) {

@@ -5,7 +5,8 @@
 // Tiles    a warp takes one head; the four warps of a block take neighbouring heads, so that a token's 256 bytes are read together.
 //          state: a warp sums a block of tokens, 16 an mma. apply: a warp holds M and z as fragments and takes 16 tokens at a time.
 //          Up to eight blocks of tokens are a cluster (Hopper), whose blocks add up their states in each other's shared memory, a share
-//          each, and then apply the sums to queries that have arrived meanwhile: one launch in place of three.
+//          each, and then apply the sums to queries, the first of which have arrived meanwhile: one launch in place of three. A warp has
+//          kStages stages of kStageTokens tokens under way, 16 KB of keys and values or 8 KB of queries.
 // Order    an mma does not care which of its rows is which channel or token as long as both sides agree, so the rows are dealt such that
 //          every thread's elements lie together in memory: state, row g of half m is channel 4g + 2m (4g + 2m + 1 for the lower rows) and
 //          column g of tile j is channel 4g + j; apply, the inner index runs over channels 8t + … and column 2t + e of tile j is channel
@@ -30,7 +31,8 @@ namespace linea::cuda {
 namespace {
 
 using T = __nv_bfloat16;
-constexpr int kDim = 32, kState = (kDim + 1) * kDim, kWarps = 4, kApplyTokens = 128, kTokenBytes = 2 * kDim;
+constexpr int kDim = 32, kState = (kDim + 1) * kDim, kWarps = 4, kTokenBytes = 2 * kDim;
+constexpr int kStageTokens = 32, kStages = 4;
 constexpr uint32_t kOnes = 0x3f803f80;
 
 __device__ uint32_t relu(uint32_t pair) {
@@ -82,17 +84,39 @@ template <bool kRelu> __device__ void take_pairs(const T* from, uint32_t (&pairs
   });
 }
 
-// By a warp: kApplyTokens tokens of a head into shared memory, zeros from `count` on. Two tokens share 128 bytes, whose 16-byte pieces lie
+// A warp's way through tokens: ask(stage, n) asks for those from n on, kStageTokens of them, and use(stage, n) finds them there. All stages
+// were asked for before (ask_for_stages), and each is asked for again when it has been used.
+template <class Ask> __device__ void ask_for_stages(int count, const Ask& ask) {
+#pragma unroll 1
+  for (int stage = 0; stage < kStages; ++stage) {
+    if (stage * kStageTokens < count) ask(stage, stage * kStageTokens);
+    commit_copies();
+  }
+}
+template <class Ask, class Use> __device__ void use_stages(int count, const Ask& ask, const Use& use) {
+  int stage = 0;
+#pragma unroll 1
+  for (int n = 0; n < count; n += kStageTokens) {
+    wait_copies<kStages - 1>();
+    __syncwarp();
+    use(stage, n);
+    __syncwarp();
+    if (n + kStages * kStageTokens < count) ask(stage, n + kStages * kStageTokens);
+    commit_copies();
+    stage = stage == kStages - 1 ? 0 : stage + 1;
+  }
+}
+
+// By a warp: kStageTokens tokens of a head into shared memory, zeros from `count` on. Two tokens share 128 bytes, whose 16-byte pieces lie
 // such that take_pairs meets all banks.
 __device__ inline void copy_tokens(T* to, const T* from, int64_t pitch, int count) {
   const int lane = static_cast<int>(threadIdx.x), token = lane / 4, piece = token % 2 * 4 + lane % 4, line = token / 2;
   char* place = reinterpret_cast<char*>(to) + line * 2 * kTokenBytes + (piece ^ (2 * line)) * 16;
   const T* source = from + token * pitch + lane % 4 * 8;
-#pragma unroll 1
-  for (int n = token; n < kApplyTokens; n += 8) {
-    copy_async_16(place, n < count ? source : from, n < count);
-    place += 8 * kTokenBytes;
-    source += 8 * pitch;
+#pragma unroll
+  for (int i = 0; i < kStageTokens / 8; ++i) {
+    const bool valid = token + 8 * i < count;
+    copy_async_16(place + i * 8 * kTokenBytes, valid ? source + i * 8 * pitch : from, valid);
   }
 }
 
@@ -113,10 +137,10 @@ struct StateSums {
     }
   }
 
-  // The first `count` tokens that copy_tokens brought.
-  __device__ void add(const T* k, const T* v, int count) {
-#pragma unroll 2
-    for (int n = 0; n < count; n += 16) {
+  // The tokens that copy_tokens brought.
+  __device__ void add(const T* k, const T* v) {
+#pragma unroll
+    for (int n = 0; n < kStageTokens; n += 16) {
       uint32_t keys[2][4], values[2][4];
       take_pairs<true>(k + n * kDim, keys);
       take_pairs<false>(v + n * kDim, values);
@@ -245,58 +269,80 @@ __device__ inline void divide(const float (&sums)[5][4], int r, float eps, float
   }
 }
 
-// A warp's queries into shared memory, [kApplyTokens, 32].
-__device__ inline void ask_for_queries(const LinearAttentionParams& p, int member, int head, int begin, int end, T* to) {
-  const int lane = static_cast<int>(threadIdx.x), t = lane % 4;
-  const T* q = static_cast<const T*>(p.q) + member * p.q_batch + head * p.q_head + 8 * t;
-#pragma unroll 1
-  for (int n = lane / 4; n < kApplyTokens; n += 8) {
-    const bool valid = begin + n < end;
-    copy_async_16(to + n * kDim + 8 * t, valid ? q + (begin + n) * p.q_token : q, valid);
-  }
-  commit_copies();
-}
+// A warp's way through the queries [begin, end) of a head, in `queries`, [kStages, kStageTokens, 32] of shared memory.
+struct QueryStages {
+  const T* q;  // this thread's channels of the first query
+  int64_t pitch;
+  T* queries;
+  int count;
 
-// y of the queries that were asked for; with e4m3 times the factor of `bound`.
+  __device__ QueryStages(const LinearAttentionParams& p, int member, int head, int begin, int end, T* shared)
+      : q(static_cast<const T*>(p.q) + member * p.q_batch + head * p.q_head + begin * p.q_token + static_cast<int>(threadIdx.x) % 4 * 8),
+        pitch(p.q_token),
+        queries(shared),
+        count(end - begin) {}
+
+  __device__ void operator()(int stage, int n) const {
+    const int lane = static_cast<int>(threadIdx.x), first = n + lane / 4;
+    T* to = queries + stage * kStageTokens * kDim + lane * 8;
+#pragma unroll
+    for (int i = 0; i < kStageTokens / 8; ++i) {
+      const bool valid = first + 8 * i < count;
+      copy_async_16(to + i * 8 * kDim, valid ? q + (first + 8 * i) * pitch : q, valid);
+    }
+  }
+};
+
+// y of queries that are there (16 from `from` on, the first of them `token`); with e4m3 times `factor`.
 template <bool kBytes>
-__device__ void apply_to_queries(const LinearAttentionParams& p, int member, int head, int begin, int end, const T* queries,
-                                 const float* state, float bound) {
+__device__ void apply_to_queries(const LinearAttentionParams& p, const StateSides& sides, const T* from, int token, int end, int64_t first,
+                                 float factor) {
   const int lane = static_cast<int>(threadIdx.x), g = lane / 4, t = lane % 4;
-  const StateSides sides(state);
-  const int64_t first = member * p.y_batch + head * p.y_head + 8 * t;  // in y
-  wait_copies<0>();
-  __syncwarp();
-#pragma unroll 1
-  for (int n = 0; begin + n < end; n += 16) {
-    uint4 pair[2];
+  uint4 pair[2];
 #pragma unroll
-    for (int r = 0; r < 2; ++r) pair[r] = *reinterpret_cast<const uint4*>(queries + (n + g + 8 * r) * kDim + 8 * t);
-    float sums[5][4] = {};
-    sides.multiply_queries(pair, sums);
+  for (int r = 0; r < 2; ++r) pair[r] = *reinterpret_cast<const uint4*>(from + (g + 8 * r) * kDim + 8 * t);
+  float sums[5][4] = {};
+  sides.multiply_queries(pair, sums);
 #pragma unroll
-    for (int r = 0; r < 2; ++r) {
-      const int token = begin + n + g + 8 * r;
-      float v[8];
-      divide(sums, r, p.eps, v);
-      if (token >= end) continue;
-      if constexpr (kBytes) {
-        store_e4m3(static_cast<uint8_t*>(p.y) + first + token * p.y_token, v, e4m3_factor(bound));
-      } else {
-        store(static_cast<T*>(p.y) + first + token * p.y_token, v);
-      }
+  for (int r = 0; r < 2; ++r) {
+    const int64_t row = token + g + 8 * r;
+    float v[8];
+    divide(sums, r, p.eps, v);
+    if (row >= end) continue;
+    if constexpr (kBytes) {
+      store_e4m3(static_cast<uint8_t*>(p.y) + first + row * p.y_token, v, factor);
+    } else {
+      store(static_cast<T*>(p.y) + first + row * p.y_token, v);
     }
   }
 }
 
-// blockIdx: x = token block of kApplyTokens, y = group of heads, z = member; a warp a head
+// y of all queries, the first stages of which were asked for; with e4m3 times the factor of `bound`.
+template <bool kBytes>
+__device__ void apply(const LinearAttentionParams& p, int member, int head, int begin, const QueryStages& ask, const float* state,
+                      float bound) {
+  const StateSides sides(state);
+  const int64_t first = member * p.y_batch + head * p.y_head + static_cast<int>(threadIdx.x) % 4 * 8;  // in y
+  const float factor = kBytes ? e4m3_factor(bound) : 0;
+  use_stages(ask.count, ask, [&](int stage, int n) {
+    const T* queries = ask.queries + stage * kStageTokens * kDim;
+#pragma unroll 1
+    for (int i = 0; i < kStageTokens; i += 16) {
+      apply_to_queries<kBytes>(p, sides, queries + i * kDim, begin + n + i, begin + ask.count, first, factor);
+    }
+  });
+}
+
+// blockIdx: x = token block of p.apply_tokens, y = group of heads, z = member; a warp a head
 template <bool kBytes> __global__ void __launch_bounds__(kWarps * 32) apply_kernel(const __grid_constant__ LinearAttentionParams p) {
-  __shared__ __align__(16) T queries[kWarps][kApplyTokens * kDim];
+  __shared__ __align__(16) T queries[kWarps][kStages * kStageTokens * kDim];
   const int head = static_cast<int>(blockIdx.y) * kWarps + static_cast<int>(threadIdx.y), member = static_cast<int>(blockIdx.z);
   const int lane = static_cast<int>(threadIdx.x);
-  const int begin = static_cast<int>(blockIdx.x) * kApplyTokens, end = min(begin + kApplyTokens, p.tokens);
+  const int begin = static_cast<int>(blockIdx.x) * p.apply_tokens, end = min(begin + p.apply_tokens, p.tokens);
   follow_previous();
   if (head >= p.heads) return;
-  ask_for_queries(p, member, head, begin, end, queries[threadIdx.y]);
+  const QueryStages ask(p, member, head, begin, end, queries[threadIdx.y]);
+  ask_for_stages(ask.count, ask);
   float bound = 0;
   if constexpr (kBytes) {
 #pragma unroll 1
@@ -308,12 +354,11 @@ template <bool kBytes> __global__ void __launch_bounds__(kWarps * 32) apply_kern
     }
   }
   const float* state = p.states + (static_cast<int64_t>(member) * p.heads + head) * p.blocks * kState;
-  apply_to_queries<kBytes>(p, member, head, begin, end, queries[threadIdx.y], state, bound);
+  apply<kBytes>(p, member, head, begin, ask, state, bound);
 }
 
 // ---- A cluster's blocks together have a head's tokens ----------------------------------------------------------------------------------
 
-constexpr int kMostShares = 8;    // blocks of a cluster, as every device can hold together
 constexpr int kClusterWarps = 2;  // heads of a block: few, so that the blocks spread evenly
 constexpr int kClusterThreads = kClusterWarps * 32;
 
@@ -323,7 +368,7 @@ struct ClusterStates {
 };
 
 // What lies in shared memory: first each warp's keys and values, then states and queries.
-using Tokens = T[kClusterWarps][kApplyTokens * kDim];
+using Tokens = T[kClusterWarps][kStages * kStageTokens * kDim];
 union ClusterShared {
   struct {
     Tokens keys, values;
@@ -383,32 +428,41 @@ __device__ inline void store_bound(const LinearAttentionParams& p, int64_t membe
 
 #endif
 
-// blockIdx: x = token block of kApplyTokens, all of them a cluster, y = group of heads, z = member; a warp a head. y, or (kBytes) the first
-// of the states and the bounds.
+// A warp's sum over the keys and values [begin, end) of a head, whose stages lie in shared memory.
+__device__ inline void sum_tokens(const LinearAttentionParams& p, int member, int head, int begin, int end, T* keys, T* values,
+                                  StateSums& state) {
+  const T* k = static_cast<const T*>(p.k) + member * p.k_batch + head * p.k_head + begin * p.k_token;
+  const T* v = static_cast<const T*>(p.v) + member * p.v_batch + head * p.v_head + begin * p.v_token;
+  const auto ask = [&](int stage, int n) {
+    const int place = stage * kStageTokens * kDim;
+    copy_tokens(keys + place, k + n * p.k_token, p.k_token, end - begin - n);
+    copy_tokens(values + place, v + n * p.v_token, p.v_token, end - begin - n);
+  };
+  ask_for_stages(end - begin, ask);
+  use_stages(end - begin, ask, [&](int stage, int) {
+    const int place = stage * kStageTokens * kDim;
+    state.add(keys + place, values + place);
+  });
+}
+
+// blockIdx: x = token block of p.block_tokens, all of them a cluster, y = group of heads, z = member; a warp a head. y, or (kBytes) the
+// first of the states and the bounds.
 template <bool kBytes> __global__ void __launch_bounds__(kClusterThreads) cluster_kernel(const __grid_constant__ LinearAttentionParams p) {
 #if LINEA_HOPPER_CODE
   __shared__ __align__(128) unsigned char shared_bytes[sizeof(ClusterShared)];
   ClusterShared& shared = *reinterpret_cast<ClusterShared*>(shared_bytes);
   const int block = static_cast<int>(gridDim.x - 1 - blockIdx.x), member = static_cast<int>(gridDim.z - 1 - blockIdx.z),
             warp = static_cast<int>(threadIdx.y), head = static_cast<int>(blockIdx.y) * kClusterWarps + warp;
-  const int begin = block * kApplyTokens, end = min(begin + kApplyTokens, p.tokens);
+  const int begin = block * p.block_tokens, end = min(begin + p.block_tokens, p.tokens);
   const bool has_head = head < p.heads;
   ClusterStates& states = shared.of_apply.states;
-  T* queries = shared.of_apply.queries[warp];
   follow_previous();
   StateSums state;
-  if (has_head) {
-    T *keys = shared.of_state.keys[warp], *values = shared.of_state.values[warp];
-    copy_tokens(keys, static_cast<const T*>(p.k) + member * p.k_batch + head * p.k_head + begin * p.k_token, p.k_token, end - begin);
-    copy_tokens(values, static_cast<const T*>(p.v) + member * p.v_batch + head * p.v_head + begin * p.v_token, p.v_token, end - begin);
-    commit_copies();
-    wait_copies<0>();
-    __syncwarp();
-    state.add(keys, values, end - begin);
-  }
+  if (has_head) sum_tokens(p, member, head, begin, end, shared.of_state.keys[warp], shared.of_state.values[warp], state);
   __syncthreads();  // everyone has read keys and values
+  const QueryStages ask(p, member, head, begin, end, shared.of_apply.queries[warp]);
   if (has_head) {
-    if constexpr (!kBytes) ask_for_queries(p, member, head, begin, end, queries);
+    if constexpr (!kBytes) ask_for_stages(ask.count, ask);
     state.store_to(states.own[warp]);
   }
   sum_states(states);
@@ -416,7 +470,7 @@ template <bool kBytes> __global__ void __launch_bounds__(kClusterThreads) cluste
   if constexpr (kBytes) {
     if (blockIdx.x == 0) store_bound(p, static_cast<int64_t>(member) * p.heads + head, states.sums[warp]);
   } else {
-    apply_to_queries<false>(p, member, head, begin, end, queries, states.sums[warp], 0);
+    apply<false>(p, member, head, begin, ask, states.sums[warp], 0);
   }
 #endif
 }
@@ -433,23 +487,25 @@ void linear_attention_bounds_bf16(cudaStream_t stream, const LinearAttentionPara
   launch_chained("relu_linear_attention", bound_kernel, static_cast<unsigned>(members * p.heads), kBoundThreads, 0, stream, p);
 }
 
-void linear_attention_apply_bf16(cudaStream_t stream, const LinearAttentionParams& p, int members) {
+// Blocks of so many tokens that they stand on the device together: the states are read by fewer, and each asks for queries while it works.
+void linear_attention_apply_bf16(cudaStream_t stream, const LinearAttentionParams& p, int members, int device) {
+  constexpr int kFewest = kStages * kStageTokens, kBlocks = 4;  // on a multiprocessor
   const auto groups = static_cast<unsigned>(ceil_div(p.heads, kWarps));
-  const auto blocks = static_cast<unsigned>(ceil_div(p.tokens, kApplyTokens));
-  const dim3 grid(blocks, groups, static_cast<unsigned>(members)), threads(32, kWarps);
-  launch_chained("relu_linear_attention", p.scales ? apply_kernel<true> : apply_kernel<false>, grid, threads, 0, stream, p);
+  const int64_t most = std::max<int64_t>(int64_t{kBlocks} * processors_of(device) / (groups * static_cast<unsigned>(members)), 1);
+  LinearAttentionParams own = p;
+  own.apply_tokens = static_cast<int>(ceil_div(ceil_div(p.tokens, most), kFewest) * kFewest);
+  const dim3 grid(static_cast<unsigned>(ceil_div(p.tokens, own.apply_tokens)), groups, static_cast<unsigned>(members)), threads(32, kWarps);
+  launch_chained("relu_linear_attention", p.scales ? apply_kernel<true> : apply_kernel<false>, grid, threads, 0, stream, own);
 }
 
-bool is_cluster_attention(const LinearAttentionParams& p, int device) {
-  return p.blocks <= kMostShares && p.block_tokens == kApplyTokens && is_hopper(device);
-}
+bool is_cluster_attention(const LinearAttentionParams& p, int device) { return p.blocks <= kMostShares && is_hopper(device); }
 
-void linear_attention_cluster_bf16(cudaStream_t stream, const LinearAttentionParams& p, int members) {
+void linear_attention_cluster_bf16(cudaStream_t stream, const LinearAttentionParams& p, int members, int device) {
   const auto groups = static_cast<unsigned>(ceil_div(p.heads, kClusterWarps)), blocks = static_cast<unsigned>(p.blocks);
   const dim3 grid(blocks, groups, static_cast<unsigned>(members)), threads(32, kClusterWarps);
   launch_chained_clusters("relu_linear_attention", p.scales ? cluster_kernel<true> : cluster_kernel<false>, grid, threads, 0, stream,
                           dim3(blocks), p);
-  if (p.scales) linear_attention_apply_bf16(stream, p, members);
+  if (p.scales) linear_attention_apply_bf16(stream, p, members, device);
 }
 
 }  // namespace linea::cuda

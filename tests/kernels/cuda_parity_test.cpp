@@ -258,6 +258,25 @@ TEST_P(CudaParity, LinearAttention) {
   }
 }
 
+// As many heads and tokens as a cluster of blocks takes several stages of; what a member gets does not depend on the others.
+TEST_P(CudaParity, LinearAttentionOfManyHeads) {
+  const int64_t heads = 35, d = 32;
+  for (const int64_t tokens : {129, 1024, 1025, 2500, 5003}) {
+    const auto part = [&](const Pair& qkv, int64_t index) { return qkv.map([&](const Tensor& t) { return t.select(2, index); }); };
+    const Pair together = random({2, tokens, 3 * heads * d}).reshape({2, tokens, 3, heads, d});
+    const Pair q = part(together, 0), k = part(together, 1), v = part(together, 2);
+    const Pair wide = output({2, tokens, heads * d}), y = wide.reshape({2, tokens, heads, d}), alone = output({1, tokens, heads, d});
+    run([&](Context& ctx, int side) { relu_linear_attention(ctx, q[side], k[side], v[side], y[side]); });
+    expect_close(wide, "relu_linear_attention of 35 heads, N = " + std::to_string(tokens), 1e-5);
+    for (int64_t b = 0; b < 2; ++b) {
+      Context ctx = context(1);
+      const auto own = [&](const Pair& x) { return x[1].slice(0, b, 1); };
+      relu_linear_attention(ctx, own(q), own(k), own(v), alone[1]);
+      expect_same_bits(alone[1], own(y), "member " + std::to_string(b) + " of " + std::to_string(tokens) + " tokens");
+    }
+  }
+}
+
 TEST_P(CudaParity, SoftmaxAttention) {
   for (const int64_t d : {8, 33, 64, 112, 256}) {
     for (const int variant : {0, 1, 2, 3, 4}) {

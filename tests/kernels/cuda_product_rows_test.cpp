@@ -97,7 +97,7 @@ TEST_P(CudaProductRows, LinearAttentionWritesThem) {
   struct Case {
     int64_t members, tokens, heads, d;
   };
-  for (const Case& c : {Case{2, 300, 70, 32}, {1, 5000, 18, 32}, {2, 77, 16, 64}}) {
+  for (const Case& c : {Case{2, 300, 70, 32}, {1, 5000, 18, 32}, {2, 2100, 40, 32}, {2, 77, 16, 64}}) {
     Context ctx = fp8_context();
     const int64_t dim = c.heads * c.d;
     const Weight w = fp8_weight(1040, dim);
