@@ -2,66 +2,117 @@
 //
 // Maths    matrix: y[o, i] = g[o] x[o, i];   vectors: y[m, o] = g[m, o] x[o]
 // Shape    SANA-1.6B: matrices of 2240×2240 and 2240×5600, vectors of 2240.
-// Tiles    a thread takes 8 neighbouring values.
+// Tiles    a block takes kTogether vectors of 8 values for each of its threads, all of them under way at a time; further blocks, if any,
+// the
+//          vectors of all gates.
 // Traffic  a matrix is read and written once: 50 MB for the larger; its copy is read by the product from the second-level cache, mostly.
-// Roofline bound by memory: 17 µs at 2.98 TB/s for that one.
+// Roofline bound by memory: 17 µs at 2.98 TB/s for that one. On a branch of a recording blocks stand where the products' last wave leaves
+//          multiprocessors idle.
 // Accuracy f32 between load and store, one rounding.
 #include "kernels/cuda/gated_weights.h"
 
+#include <limits>
+#include <vector>
+
 #include "kernels/cuda/common.cuh"
+#include "kernels/cuda/graph.h"
 #include "kernels/cuda/matmul.h"
 #include "kernels/cuda/small_linear.h"
+#include "kernels/gate_ahead.h"
 
-namespace linea::cuda {
+namespace linea {
+namespace cuda {
 namespace {
 
 constexpr const char* kOp = "linear";
+constexpr int kThreads = 256, kTogether = 4;
 
-template <class T> struct GateMatrix {
+template <class T> struct GateParams {
+  // y[o, i] = gate[o] x[o, i], in vectors; by the first blocks, if any.
   const T* x;
   T* y;
   const float* gate;
-  int64_t pitch;
-
-  template <int kWidth> __device__ void apply(int64_t row, int64_t i) const {
-    float v[kWidth];
-    load(x + row * pitch + i, v);
-    const float factor = gate[row];
-#pragma unroll
-    for (int j = 0; j < kWidth; ++j) v[j] *= factor;
-    store(y + row * pitch + i, v);
-  }
+  uint32_t vectors, row_vectors, matrix_blocks;
+  // What the gates make of scales and bias, either of which may be null; a row for each gate, `gate_pitch` apart in `gates`.
+  const float *scales, *bias, *gates;
+  float* gated_scales;
+  T* gated_bias;
+  int64_t gate_pitch, bias_pitch;
+  uint32_t out, vector_elements;
 };
 
-template <class T> struct GateVector {
-  const float *x, *gate;
-  T* y;
-  int64_t gate_pitch, pitch;
-
-  template <int kWidth> __device__ void apply(int64_t row, int64_t i) const {
-    float v[kWidth], factors[kWidth];
-    load(x + i, v);
-    load(gate + row * gate_pitch + i, factors);
+template <int kWidth, class T> __device__ void gate_matrix(const GateParams<T>& p) {
+  const uint32_t first = blockIdx.x * (kThreads * kTogether) + threadIdx.x;
+  float v[kTogether][kWidth];
 #pragma unroll
-    for (int j = 0; j < kWidth; ++j) v[j] *= factors[j];
-    store(y + row * pitch + i, v);
+  for (int j = 0; j < kTogether; ++j) {
+    const uint32_t i = first + static_cast<uint32_t>(j * kThreads);
+    if (i < p.vectors) load(p.x + static_cast<int64_t>(i) * kWidth, v[j]);
   }
-};
+#pragma unroll
+  for (int j = 0; j < kTogether; ++j) {
+    const uint32_t i = first + static_cast<uint32_t>(j * kThreads);
+    if (i >= p.vectors) return;
+    const float factor = p.gate[i / p.row_vectors];
+#pragma unroll
+    for (float& value : v[j]) value *= factor;
+    store(p.y + static_cast<int64_t>(i) * kWidth, v[j]);
+  }
+}
 
-void gate_matrix(cudaStream_t stream, const Tensor& x, const float* gate, const Tensor& y) {
-  with_type(x.dtype(), kOp, [&](auto tag) {
+template <int kWidth, class T> __global__ void __launch_bounds__(kThreads) gate_kernel(const __grid_constant__ GateParams<T> p) {
+  follow_previous();
+  if (blockIdx.x < p.matrix_blocks) return gate_matrix<kWidth>(p);
+  const uint32_t i = (blockIdx.x - p.matrix_blocks) * kThreads + threadIdx.x;
+  if (i >= p.vector_elements) return;
+  const uint32_t row = i / p.out, o = i % p.out;
+  const float factor = p.gates[row * p.gate_pitch + o];
+  if (p.scales) p.gated_scales[i] = p.scales[o] * factor;
+  if (p.bias) p.gated_bias[row * p.bias_pitch + o] = from_float<T>(p.bias[o] * factor);
+}
+
+// The matrix times gate `index`; with the first one the vectors of all gates. On a branch kernels begin when those that they need have
+// ended: chained ones would stand on the device before.
+void make_gated(cudaStream_t stream, const Weight& w, const LinearArgs& args, const GatedWeights& gated, int64_t index, bool on_branch) {
+  const DType type = gated.matrix.defined() ? gated.matrix.dtype() : gated.bias.defined() ? gated.bias.dtype() : DType::kBF16;
+  with_type(type, kOp, [&](auto tag) {
     using T = typename decltype(tag)::type;
-    const GateMatrix<T> op = {pointer<T>(x), pointer<T>(y), gate, x.row_pitch()};
-    map_rows(kOp, stream, op, x.rows(), x.dim(-1), has_vectors(x.dim(-1), {&x, &y}));
+    GateParams<T> p = {};
+    const bool wide = gated.matrix.defined() && has_vectors(w.shape[1], {&w.data, &gated.matrix});
+    if (gated.matrix.defined()) {
+      const int64_t width = wide ? kVector : 1, vectors = w.shape.elements() / width;
+      LINEA_ASSERT(vectors < std::numeric_limits<int32_t>::max() && w.data.is_contiguous());
+      p.x = pointer<T>(w.data);
+      p.y = pointer<T>(gated.matrix);
+      p.gate = args.gate.select(0, index).data<float>();
+      p.vectors = static_cast<uint32_t>(vectors);
+      p.row_vectors = static_cast<uint32_t>(w.shape[1] / width);
+      p.matrix_blocks = static_cast<uint32_t>(ceil_div(vectors, kThreads * kTogether));
+    }
+    if (index == 0 && (gated.scales.defined() || gated.bias.defined())) {
+      p.gates = floats(args.gate);
+      p.gate_pitch = args.gate.row_pitch();
+      p.scales = gated.scales.defined() ? floats(row_scales(w)) : nullptr;
+      p.gated_scales = pointer<float>(gated.scales);
+      p.bias = gated.bias.defined() ? floats(args.bias) : nullptr;
+      p.gated_bias = pointer<T>(gated.bias);
+      p.bias_pitch = w.shape[0];
+      p.out = static_cast<uint32_t>(w.shape[0]);
+      p.vector_elements = static_cast<uint32_t>(args.gate.dim(0) * w.shape[0]);
+    }
+    const auto blocks = static_cast<unsigned>(p.matrix_blocks + ceil_div(p.vector_elements, kThreads));
+    if (blocks == 0) return;
+    const auto kernel = wide ? gate_kernel<kVector, T> : gate_kernel<1, T>;
+    if (!on_branch) return launch_chained(kOp, kernel, blocks, kThreads, 0, stream, p);
+    kernel<<<blocks, kThreads, 0, stream>>>(p);
+    check_launch(kOp);
   });
 }
 
-void gate_vector(cudaStream_t stream, const Tensor& x, const Tensor& gate, const Tensor& y) {
-  with_type(y.dtype(), kOp, [&](auto tag) {
-    using T = typename decltype(tag)::type;
-    const GateVector<T> op = {floats(x), floats(gate), pointer<T>(y), gate.row_pitch(), y.row_pitch()};
-    map_rows(kOp, stream, op, y.rows(), y.dim(-1), has_vectors(y.dim(-1), {&x, &gate, &y}));
-  });
+// The calling thread's, the latest last.
+std::vector<GatedAhead*>& all_ahead() {
+  thread_local std::vector<GatedAhead*> all;
+  return all;
 }
 
 }  // namespace
@@ -86,10 +137,44 @@ GatedWeights GatedWeights::allocate(Context& ctx, const Weight& w, const LinearA
   return gated;
 }
 
+GatedAhead::GatedAhead(Context& ctx, const Weight& w, const LinearArgs& args)
+    : w_(w), bias_(args.bias), gate_(args.gate), weights_(GatedWeights::allocate(ctx, w, args, ctx.dtype)) {
+  all_ahead().push_back(this);
+}
+
+GatedAhead::~GatedAhead() {
+  std::erase(all_ahead(), this);
+  if (!ready_) return;
+  if (!awaited_ && recording_stream()) cudaStreamWaitEvent(recording_stream(), ready_, 0);  // a recording ends with all branches joined
+  cudaEventDestroy(ready_);
+}
+
+bool GatedAhead::is_of(const Weight& w, const LinearArgs& args) const {
+  return w.data.raw() == w_.data.raw() && args.gate.raw() == gate_.raw() && args.bias.raw() == bias_.raw() &&
+         args.gate.dim(0) == gate_.dim(0);
+}
+
+GatedAhead* GatedAhead::of(const Weight& w, const LinearArgs& args) {
+  const auto found = std::find_if(all_ahead().begin(), all_ahead().end(), [&](const GatedAhead* ahead) { return ahead->is_of(w, args); });
+  return found == all_ahead().end() ? nullptr : *found;
+}
+
+void GatedAhead::begin() {
+  const cudaStream_t branch = begin_branch();
+  check(cudaEventCreateWithFlags(&ready_, cudaEventDisableTiming), kOp, "cudaEventCreateWithFlags");
+  make_gated(branch, w_, {.bias = bias_, .gate = gate_}, weights_, 0, /*on_branch=*/true);
+  check(cudaEventRecord(ready_, branch), kOp, "cudaEventRecord");
+}
+
+bool GatedAhead::finish(cudaStream_t stream) {
+  if (!ready_) return false;
+  if (!awaited_) check(cudaStreamWaitEvent(stream, ready_, 0), kOp, "cudaStreamWaitEvent");
+  awaited_ = true;
+  return true;
+}
+
 bool gated_products(Matmul& matmul, cudaStream_t stream, const MatmulCall& call, const Weight& w, const LinearArgs& args,
-                    const GatedWeights& gated) {
-  if (gated.scales.defined()) gate_vector(stream, row_scales(w), args.gate, gated.scales);
-  if (gated.bias.defined()) gate_vector(stream, args.bias, args.gate, gated.bias);
+                    const GatedWeights& gated, bool made) {
   const int64_t gates = args.gate.dim(0), rows = call.rows / gates;
   for (int64_t g = 0; g < gates; ++g) {
     const auto from = [&](const void* data, int64_t pitch, DType type) {
@@ -101,12 +186,12 @@ bool gated_products(Matmul& matmul, cudaStream_t stream, const MatmulCall& call,
     part.y = const_cast<char*>(from(call.y, call.y_pitch, call.dtype));
     part.residual_pitch = args.residual.row_pitch();
     part.residual = from(args.residual.raw(), part.residual_pitch, call.dtype);
+    if (!made) make_gated(stream, w, args, gated, g, /*on_branch=*/false);
     if (gated.bias.defined()) part.bias = gated.bias.select(0, g).raw();
     if (gated.scales.defined()) {
       part.x_scales = call.x_scales + g * rows;
       part.w_scales = gated.scales.select(0, g).data<float>();
     } else {
-      gate_matrix(stream, w.data, args.gate.select(0, g).data<float>(), gated.matrix);
       part.w = gated.matrix.raw();
     }
     if (!matmul.run(part, stream)) return false;
@@ -114,4 +199,17 @@ bool gated_products(Matmul& matmul, cudaStream_t stream, const MatmulCall& call,
   return true;
 }
 
-}  // namespace linea::cuda
+}  // namespace cuda
+
+// One gate for all rows, as the members of a guidance pair have it: of several the matrix has room for one at a time. Fewer rows go to
+// kernels that take the gate at their end, or are not worth a branch.
+std::shared_ptr<void> cuda_gate_ahead(Context& ctx, const Tensor& rows, const Weight& w, const LinearArgs& args) {
+  constexpr int64_t kFewestRows = 2048;  // of a member
+  if (rows.rank() < 3 || rows.rows() < kFewestRows * rows.dim(0) || !cuda::folds_gate(rows, w, args) || args.gate.dim(0) != 1)
+    return nullptr;
+  auto ahead = std::make_shared<cuda::GatedAhead>(ctx, w, args);
+  if (!ctx.planning() && cuda::recording_stream()) ahead->begin();
+  return ahead;
+}
+
+}  // namespace linea
