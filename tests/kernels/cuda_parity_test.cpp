@@ -216,6 +216,25 @@ TEST_P(CudaParity, GroupedLinear) {
   }
 }
 
+// Maps whose blocks stay for many rows (one modulation for all members) have the bits that one block a few rows gives.
+TEST_P(CudaParity, NormsOfLongMaps) {
+  for (const int64_t dim : {1152, 1288, 2240}) {
+    constexpr int64_t kMembers = 2, kTokens = 2051;
+    const Pair x = pitched({kMembers, kTokens, dim}), modulation = floats({1, 3 * dim}), y = pitched_output({kMembers, kTokens, dim}),
+               short_y = output({kMembers, kTokens, dim}), twice = output({kMembers, 2 * dim}, DType::kF32);
+    run([&](Context& ctx, int side) {
+      modulated_layer_norm(ctx, x[side], modulation[side].slice(1, dim, dim), modulation[side].slice(1, 2 * dim, dim), y[side], 1e-6f);
+    });
+    expect_close(y, "modulated_layer_norm of long maps, " + std::to_string(dim), 1e-5);
+    Context ctx = context(1);
+    for (int64_t b = 0; b < kMembers; ++b) cast(ctx, modulation[1].slice(1, dim, 2 * dim), twice[1].slice(0, b, 1));
+    modulated_layer_norm(ctx, x[1], twice[1].slice(1, 0, dim), twice[1].slice(1, dim, dim), short_y[1], 1e-6f);
+    const Pair dense = output({kMembers, kTokens, dim});
+    cast(ctx, y[1], dense[1]);
+    expect_same_bits(short_y[1], dense[1], "modulated_layer_norm of long maps, " + std::to_string(dim));
+  }
+}
+
 TEST_P(CudaParity, Norms) {
   for (const int64_t dim : {1, 37, 64, 2240}) {
     const Pair x = pitched({2, 5, dim}), modulation = floats({2, 3 * dim}), w = floats({dim}), bias = floats({dim});
