@@ -381,14 +381,13 @@ union ClusterShared {
 
 #if LINEA_HOPPER_CODE
 
-// Each block adds up its share of the states, in the blocks' order, and gives it to all.
+// Each block adds up its share of the states, which all blocks have put, in the blocks' order, and gives it to all.
 __device__ inline void sum_states(ClusterStates& states) {
   constexpr int kVectors = kClusterWarps * kState / 4;
   const auto cluster = cooperative_groups::this_cluster();
   const int shares = static_cast<int>(cluster.num_blocks()), share = (kVectors + shares - 1) / shares,
             first = static_cast<int>(cluster.block_rank()) * share, thread = static_cast<int>(threadIdx.y * 32 + threadIdx.x);
   float4 *own = reinterpret_cast<float4*>(states.own), *sums = reinterpret_cast<float4*>(states.sums);
-  cluster.sync();
 #pragma unroll 1
   for (int i = first + thread; i < min(first + share, kVectors); i += kClusterThreads) {
     // Rank r has the block of tokens shares - 1 - r.
@@ -461,10 +460,10 @@ template <bool kBytes> __global__ void __launch_bounds__(kClusterThreads) cluste
   if (has_head) sum_tokens(p, member, head, begin, end, shared.of_state.keys[warp], shared.of_state.values[warp], state);
   __syncthreads();  // everyone has read keys and values
   const QueryStages ask(p, member, head, begin, end, shared.of_apply.queries[warp]);
-  if (has_head) {
-    if constexpr (!kBytes) ask_for_stages(ask.count, ask);
-    state.store_to(states.own[warp]);
-  }
+  if (has_head) state.store_to(states.own[warp]);
+  cooperative_groups::cluster_group::barrier_arrive();  // which waits for all that was asked for before: queries come after it
+  if (!kBytes && has_head) ask_for_stages(ask.count, ask);
+  cooperative_groups::cluster_group::barrier_wait();
   sum_states(states);
   if (!has_head) return;
   if constexpr (kBytes) {
