@@ -9,7 +9,7 @@ struct Size {
   int64_t members, rows, in, out;
 };
 
-constexpr Size kSizes[] = {{1, 300, 1040, 2064}, {3, 277, 2240, 2240}, {2, 512, 272, 2304}, {2, 1030, 528, 4080}};
+constexpr Size kSizes[] = {{1, 300, 1040, 2064}, {3, 277, 2240, 2240}, {2, 512, 272, 2304}, {2, 512, 400, 2304}, {2, 1030, 528, 4080}};
 
 class CudaGemmParity : public CudaParity {
  protected:
