@@ -5,7 +5,8 @@
 // Tiles    a block keeps all keys and values of a head (at most 320, in tiles of 80) in shared memory and walks over its share of the
 //          queries: two warpgroups take 64 at a time, so that one's exponentials run beside the other's products. All scores of a query
 //          are in registers together, 160 a thread, and need no correction later; queries and weights are the products' left side in
-//          registers too. The next queries arrive meanwhile.
+//          registers too. The next queries arrive meanwhile. Where rounds are many, they are dealt out evenly, and a block goes on with the
+//          next head when it is through with one; where few, a block has a part of one head.
 // Traffic  q and y once, k and v once a block from the second-level cache.
 // Roofline bound by memory on paper: 18 MB = 6 µs; 5.5 GFLOP = 7 µs at 800 TFLOP/s, and 6 µs of exponentials. 28 µs measured, of which
 //          a fifth goes by until the keys are there; one warp a scheduler has too little to do while it waits for its own results.
@@ -272,20 +273,29 @@ __device__ inline float find_factor(const AttentionParams& p, int member, int he
 
 #endif
 
-// blockIdx: x = share of the queries, y = head, z = member
-template <int kWidth, class T>
-__global__ void __launch_bounds__(kThreads, 1) hopper_attention_kernel(const __grid_constant__ AttentionParams p, int tiles_of_block) {
+// How the rounds of all pairs of head and member, each of which is a tile for either warpgroup, are dealt out to blocks.
+struct Deal {
+  int rounds_of_pair, rounds;  // of all pairs
+  int rounds_of_block;         // that are one pair's; 0: all rounds evenly, so that a block may end one pair and begin the next
+
+  __device__ int first(int block) const {
+    if (rounds_of_block == 0) return static_cast<int>(int64_t{block} * rounds / static_cast<int>(gridDim.x));
+    const int shares = (rounds_of_pair + rounds_of_block - 1) / rounds_of_block;
+    return block / shares * rounds_of_pair + block % shares * rounds_of_block;
+  }
+};
+
 #if LINEA_HOPPER_CODE
+
+// The rounds [first, last) of a pair.
+template <int kWidth, class T> __device__ void attend(const AttentionParams& p, char* shared_bytes, int pair, int first, int last) {
   using L = Layout<kWidth>;
-  follow_previous();
-  extern __shared__ __align__(1024) char shared_bytes[];
   char *keys = shared_bytes, *values = keys + L::kMatrixBytes;
   T* rows = reinterpret_cast<T*>(values + L::kMatrixBytes);
-  const int group = static_cast<int>(threadIdx.x) / kGroupThreads, head = static_cast<int>(blockIdx.y),
-            key_head = head / p.heads_per_key_head, member = static_cast<int>(blockIdx.z);
+  const int group = static_cast<int>(threadIdx.x) / kGroupThreads, head = pair % p.heads, key_head = head / p.heads_per_key_head,
+            member = pair / p.heads;
   const int64_t segment = p.key_offsets[member];
-  const int first_tile = static_cast<int>(blockIdx.x) * tiles_of_block,
-            last_tile = min(first_tile + tiles_of_block, (p.queries + kQueries - 1) / kQueries);
+  const int first_tile = first * kGroups, last_tile = min(last * kGroups, (p.queries + kQueries - 1) / kQueries);
   const int key_count = static_cast<int>(p.key_offsets[member + 1] - segment);
   copy_matrix<kWidth>(keys, static_cast<const T*>(p.k) + segment * p.k_token + key_head * p.k_head, p.k_token, key_count, p.d);
   copy_matrix<kWidth>(values, static_cast<const T*>(p.v) + segment * p.v_token + key_head * p.v_head, p.v_token, key_count, p.d);
@@ -298,7 +308,7 @@ __global__ void __launch_bounds__(kThreads, 1) hopper_attention_kernel(const __g
                   .values = values,
                   .first_tile = first_tile,
                   .last_tile = last_tile,
-                  .rounds = (last_tile - first_tile + kGroups - 1) / kGroups,
+                  .rounds = last - first,
                   .group = group,
                   .key_count = key_count,
                   .factor = 0};
@@ -308,11 +318,28 @@ __global__ void __launch_bounds__(kThreads, 1) hopper_attention_kernel(const __g
   publish_shared();
   __syncthreads();
   switch ((walk.key_count + kKeyTile - 1) / kKeyTile) {
-    case 0: return walk.template store_zeros<kWidth>();
-    case 1: return walk.template run<kWidth, 1>();
-    case 2: return walk.template run<kWidth, 2>();
-    case 3: return walk.template run<kWidth, 3>();
-    default: return walk.template run<kWidth, 4>();
+    case 0: walk.template store_zeros<kWidth>(); break;
+    case 1: walk.template run<kWidth, 1>(); break;
+    case 2: walk.template run<kWidth, 2>(); break;
+    case 3: walk.template run<kWidth, 3>(); break;
+    default: walk.template run<kWidth, 4>();
+  }
+}
+
+#endif
+
+template <int kWidth, class T>
+__global__ void __launch_bounds__(kThreads, 1) hopper_attention_kernel(const __grid_constant__ AttentionParams p, Deal deal) {
+#if LINEA_HOPPER_CODE
+  extern __shared__ __align__(1024) char shared_bytes[];
+  follow_previous();
+  const int block = static_cast<int>(blockIdx.x), end = deal.first(block + 1);
+  for (int round = deal.first(block); round < end;) {
+    const int pair = round / deal.rounds_of_pair, first = round - pair * deal.rounds_of_pair,
+              last = min(deal.rounds_of_pair, first + end - round);
+    attend<kWidth, T>(p, shared_bytes, pair, first, last);
+    round += last - first;
+    if (round < end) __syncthreads();  // nobody reads the keys and values any more
   }
 #endif
 }
@@ -343,17 +370,23 @@ template <class T> __global__ void __launch_bounds__(kBoundThreads) bound_kernel
   bounds[member * kBoundParts + static_cast<int>(blockIdx.x)] = largest;
 }
 
-// Tiles of queries for each block: as little as possible of loading keys for few queries, and of a last wave that fills a part of the
-// machine.
-int share_of_block(int tiles, int64_t pairs, int processors) {
-  constexpr double kLoading = 0.5;  // of the time of a round, in which each group does a tile
-  int best = tiles;
-  double best_cost = 1e30;
-  for (int share = kGroups; share < tiles + kGroups; share += kGroups) {
-    const int64_t waves = ceil_div(pairs * ceil_div(tiles, share), processors);
-    const double cost = static_cast<double>(waves) * (share / kGroups + kLoading);
+// As little as possible of loading keys for few queries, and of a last wave that fills a part of the machine.
+struct Dealt {
+  Deal deal;
+  int64_t blocks;
+};
+Dealt deal_out(int tiles, int64_t pairs, int64_t processors) {
+  constexpr double kLoading = 0.5;  // of the time of a round
+  const int rounds = static_cast<int>(ceil_div(tiles, kGroups));
+  const int64_t all = pairs * rounds, even_blocks = std::min(processors, all);
+  // Dealt out evenly, a block has parts of two pairs, or of more where pairs are short.
+  Dealt best = {{rounds, static_cast<int>(all), 0}, even_blocks};
+  double best_cost = static_cast<double>(ceil_div(all, even_blocks)) + kLoading * static_cast<double>(2 + all / even_blocks / rounds);
+  for (int share = 1; share <= rounds; ++share) {
+    const int64_t blocks = pairs * ceil_div(rounds, share);
+    const double cost = static_cast<double>(ceil_div(blocks, processors)) * (share + kLoading);
     if (cost < best_cost) {
-      best = share;
+      best = {{rounds, static_cast<int>(all), share}, blocks};
       best_cost = cost;
     }
   }
@@ -362,9 +395,9 @@ int share_of_block(int tiles, int64_t pairs, int processors) {
 
 template <int kWidth, class T> void launch(cudaStream_t stream, const AttentionParams& p, int64_t members, int processors) {
   allow_shared(hopper_attention_kernel<kWidth, T>, Layout<kWidth>::kBytes, "softmax_attention");
-  const int tiles = static_cast<int>(ceil_div(p.queries, kQueries)), share = share_of_block(tiles, members * p.heads, processors);
-  const dim3 grid(static_cast<unsigned>(ceil_div(tiles, share)), static_cast<unsigned>(p.heads), static_cast<unsigned>(members));
-  launch_chained("softmax_attention", hopper_attention_kernel<kWidth, T>, grid, kThreads, Layout<kWidth>::kBytes, stream, p, share);
+  const Dealt dealt = deal_out(static_cast<int>(ceil_div(p.queries, kQueries)), members * p.heads, processors);
+  launch_chained("softmax_attention", hopper_attention_kernel<kWidth, T>, static_cast<unsigned>(dealt.blocks), kThreads,
+                 Layout<kWidth>::kBytes, stream, p, dealt.deal);
 }
 
 template <class T> void launch(cudaStream_t stream, const AttentionParams& p, int64_t members, int processors) {

@@ -318,24 +318,30 @@ TEST_P(CudaParity, SoftmaxAttention) {
 
 // Many queries on few keys, as pictures attend to their text; what a member gets does not depend on the others.
 TEST_P(CudaParity, CrossAttention) {
-  const int64_t queries = 333, heads = 3;
-  for (const int64_t d : {32, 72, 80, 104, 112, 128}) {
-    const std::vector<int64_t> offsets = {0, 1, 301, 301, 381, 420, 840};
-    const auto batch = static_cast<int64_t>(offsets.size()) - 1;
-    const Pair q = pitched({batch, queries, heads * d}).reshape({batch, queries, heads, d});
-    const Pair k = pitched({offsets.back(), heads * d}).reshape({offsets.back(), heads, d}),
-               v = pitched({offsets.back(), heads * d}).reshape({offsets.back(), heads, d});
-    const Pair wide = output({batch, queries, heads * d}), y = wide.reshape({batch, queries, heads, d});
-    const AttentionArgs args = {.scale = 1 / std::sqrt(static_cast<float>(d)), .key_offsets = offsets};
-    run([&](Context& ctx, int side) { softmax_attention(ctx, q[side], k[side], v[side], y[side], args); });
-    expect_close(wide, "softmax_attention of many queries, d = " + std::to_string(d), 1e-5);
-    Context ctx = context(1);
-    for (int64_t b = 0; b < batch; ++b) {
-      const Pair alone = output({queries, heads * d}), alone_heads = alone.reshape({1, queries, heads, d});
-      const size_t member = static_cast<size_t>(b);
-      const AttentionArgs own = {.scale = args.scale, .key_offsets = {offsets[member], offsets[member + 1]}};
-      softmax_attention(ctx, q[1].slice(0, b, 1), k[1], v[1], alone_heads[1], own);
-      expect_same_bits(alone[1], wide[1].slice(0, b, 1).reshape({queries, heads * d}), "member " + std::to_string(b));
+  struct Case {
+    int64_t queries, heads;
+    std::vector<int64_t> widths, offsets;
+  };
+  const std::vector<Case> cases = {{333, 3, {32, 72, 80, 104, 112, 128}, {0, 1, 301, 301, 381, 420, 840}},
+                                   {760, 15, {80, 112}, {0, 1, 301, 301, 381, 420, 740}}};  // blocks that go on with another head
+  for (const auto& [queries, heads, widths, offsets] : cases) {
+    for (const int64_t d : widths) {
+      const auto batch = static_cast<int64_t>(offsets.size()) - 1;
+      const Pair q = pitched({batch, queries, heads * d}).reshape({batch, queries, heads, d});
+      const Pair k = pitched({offsets.back(), heads * d}).reshape({offsets.back(), heads, d}),
+                 v = pitched({offsets.back(), heads * d}).reshape({offsets.back(), heads, d});
+      const Pair wide = output({batch, queries, heads * d}), y = wide.reshape({batch, queries, heads, d});
+      const AttentionArgs args = {.scale = 1 / std::sqrt(static_cast<float>(d)), .key_offsets = offsets};
+      run([&](Context& ctx, int side) { softmax_attention(ctx, q[side], k[side], v[side], y[side], args); });
+      expect_close(wide, "softmax_attention of many queries, d = " + std::to_string(d), 1e-5);
+      Context ctx = context(1);
+      for (int64_t b = 0; b < batch; ++b) {
+        const Pair alone = output({queries, heads * d}), alone_heads = alone.reshape({1, queries, heads, d});
+        const size_t member = static_cast<size_t>(b);
+        const AttentionArgs own = {.scale = args.scale, .key_offsets = {offsets[member], offsets[member + 1]}};
+        softmax_attention(ctx, q[1].slice(0, b, 1), k[1], v[1], alone_heads[1], own);
+        expect_same_bits(alone[1], wide[1].slice(0, b, 1).reshape({queries, heads * d}), "member " + std::to_string(b));
+      }
     }
   }
 }
