@@ -46,6 +46,7 @@ struct Params {
   int64_t y_pitch, residual_pitch, gate_pitch;
   int rows, out, rows_per_gate;
   int steps;                 // boxes along a row of x
+  int turns;                 // of the stages in a tile: steps, but all stages at least
   int row_tiles, all_tiles;  // of clusters
   End end;
 };
@@ -102,14 +103,18 @@ __device__ void fetch_residual(const Params& p, const Tile& tile) {
 __device__ void produce(const Params& p, Ring ring, int rank, int first, int clusters) {
   for (int index = first; index < p.all_tiles; index += clusters) {
     const Tile tile = Tile::of(p, index, rank);
-    for (int s = 0; s < p.steps; ++s) {
+    for (int s = 0; s < p.turns; ++s) {
       if (s == kStages && p.residual) fetch_residual(p, tile);
       wait_phase(ring.empty + ring.stage, ring.parity ^ 1);
       unsigned char* bytes = ring.bytes();
       uint64_t* full = ring.full + ring.stage;
-      arrive_expecting(full, kStageBytes);
-      copy_box_to_all(bytes + rank * kPartBytes, p.x, full, s * kDepth, tile.row + rank * kPartRows, (1 << kCluster) - 1);
-      copy_box(bytes + kRowBytes, p.w, full, s * kDepth, tile.column);
+      if (s < p.steps) {
+        arrive_expecting(full, kStageBytes);
+        copy_box_to_all(bytes + rank * kPartBytes, p.x, full, s * kDepth, tile.row + rank * kPartRows, (1 << kCluster) - 1);
+        copy_box(bytes + kRowBytes, p.w, full, s * kDepth, tile.column);
+      } else {
+        arrive(full);
+      }
       ring.advance();
     }
   }
@@ -131,8 +136,12 @@ __device__ void multiply_tile(const Params& p, Ring& ring, float (&sums)[2][kSum
     }
     commit_products();
     wait_products<1>();  // of the stage before, which may be filled again
-    if (s > 0 && s <= p.steps - kStages && speaks) ring.release(previous);
+    if (s > 0 && s <= p.turns - kStages && speaks) ring.release(previous);
     previous = ring.stage;
+    ring.advance();
+  }
+  for (int s = p.steps; s < p.turns; ++s) {  // stages that short rows leave empty
+    wait_phase(ring.full + ring.stage, ring.parity);
     ring.advance();
   }
   wait_products<0>();
@@ -309,9 +318,8 @@ End end_of(const HopperGemm& call) {
 
 bool suits_hopper_gemm(const HopperGemm& call) {
   constexpr int64_t kMost = std::numeric_limits<int>::max() / 2;
-  constexpr int64_t kLeastIn = (kStages - 1) * kDepth;  // every tile uses all stages
-  return (call.type == DType::kBF16 || call.type == DType::kF16) && call.in > kLeastIn && call.rows > 0 && call.rows < kMost &&
-         call.out < kMost && call.in < kMost && call.out % 16 == 0 && (!call.gate || call.residual) && is_aligned(call.x, call.in) &&
+  return (call.type == DType::kBF16 || call.type == DType::kF16) && call.rows > 0 && call.rows < kMost && call.out < kMost &&
+         call.in < kMost && call.out % 16 == 0 && (!call.gate || call.residual) && is_aligned(call.x, call.in) &&
          is_aligned(call.w, call.in) && is_aligned(call.y, call.y_pitch * 2) && is_aligned(call.residual, call.residual_pitch * 2) &&
          is_aligned(call.bias, 0) && is_aligned(call.gate, call.gate_pitch * 4) && is_aligned(call.w_scales, 0);
 }
@@ -336,6 +344,7 @@ void hopper_gemm(cudaStream_t stream, const HopperGemm& call, int device) {
   p.out = static_cast<int>(call.out);
   p.rows_per_gate = static_cast<int>(call.rows_per_gate);
   p.steps = static_cast<int>(ceil_div(call.in, kDepth));
+  p.turns = std::max(p.steps, kStages);
   p.row_tiles = static_cast<int>(ceil_div(call.rows, kRows));
   p.all_tiles = static_cast<int>(p.row_tiles * ceil_div(call.out, kColumns * kCluster));
   p.end = end_of(call);

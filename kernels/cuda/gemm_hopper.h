@@ -25,7 +25,7 @@ struct HopperGemm {
   DType type;
 };
 
-// Whether the kernel takes it on sm_90: rows, pitches and addresses of 16 bytes, outputs in groups of 16, rows of x that are not short.
+// Whether the kernel takes it on sm_90: rows, pitches and addresses of 16 bytes, outputs in groups of 16.
 bool suits_hopper_gemm(const HopperGemm& call);
 void hopper_gemm(cudaStream_t stream, const HopperGemm& call, int device);
 
