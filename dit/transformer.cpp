@@ -4,8 +4,6 @@
 #include <cmath>
 #include <optional>
 
-#include "kernels/gate_ahead.h"
-
 namespace linea {
 namespace {
 
@@ -186,15 +184,10 @@ void SanaTransformer::forward_block(Context& ctx, const SanaBlock& w, size_t ind
   const Tensor shift_msa = m.select(1, 0), scale_msa = m.select(1, 1), gate_msa = m.select(1, 2);
   const Tensor shift_mlp = m.select(1, 3), scale_mlp = m.select(1, 4), gate_mlp = m.select(1, 5);
   const Tensor a = ctx.allocate(x.shape());
-  // Steps of streamed layers are not captured, and memory is short where those are.
-  const auto ahead = [&](const Weight& weight, const Tensor& bias, const Tensor& gate) {
-    return is_streamed() ? GateAhead() : GateAhead(ctx, x, weight, {.bias = bias, .gate = gate});
-  };
 
   // x ← x + g₁ ⊙ LinearAttention( LN(x) ⊙ (1 + α₁) + β₁ )
   ProductRows normed = rows_for(w.self_attention.qkv.parts[0].weight, a);
   modulated_layer_norm(ctx, x, scale_msa, shift_msa, normed, config_.norm_eps);
-  const GateAhead self_out = ahead(w.self_attention.out.weight, w.self_attention.out.bias, gate_msa);
   self_attention(ctx, w.self_attention, normed, gate_msa, a, x);
 
   // x ← x + CrossAttention(x, text)          neither norm nor gate here
@@ -203,7 +196,6 @@ void SanaTransformer::forward_block(Context& ctx, const SanaBlock& w, size_t ind
   // x ← x + g₂ ⊙ GLUMBConv( LN(x) ⊙ (1 + α₂) + β₂ )
   normed = rows_for(w.feed_forward.inverted, a);
   modulated_layer_norm(ctx, x, scale_mlp, shift_mlp, normed, config_.norm_eps);
-  const GateAhead point = ahead(w.feed_forward.point, Tensor(), gate_mlp);
   const Shape map{B, grid.height, grid.width, D};
   glu_mbconv(ctx, w.feed_forward, normed.reshape(map), x.reshape(map), {.residual = x.reshape(map), .gate = gate_mlp});
 }

@@ -6,22 +6,17 @@
 // the
 //          vectors of all gates.
 // Traffic  a matrix is read and written once: 50 MB for the larger; its copy is read by the product from the second-level cache, mostly.
-// Roofline bound by memory: 17 µs at 2.98 TB/s for that one. On a branch of a recording blocks stand where the products' last wave leaves
-//          multiprocessors idle.
+// Roofline bound by memory: 17 µs at 2.98 TB/s for that one.
 // Accuracy f32 between load and store, one rounding.
 #include "kernels/cuda/gated_weights.h"
 
 #include <limits>
-#include <vector>
 
 #include "kernels/cuda/common.cuh"
-#include "kernels/cuda/graph.h"
 #include "kernels/cuda/matmul.h"
 #include "kernels/cuda/small_linear.h"
-#include "kernels/gate_ahead.h"
 
-namespace linea {
-namespace cuda {
+namespace linea::cuda {
 namespace {
 
 constexpr const char* kOp = "linear";
@@ -71,9 +66,8 @@ template <int kWidth, class T> __global__ void __launch_bounds__(kThreads) gate_
   if (p.bias) p.gated_bias[row * p.bias_pitch + o] = from_float<T>(p.bias[o] * factor);
 }
 
-// The matrix times gate `index`; with the first one the vectors of all gates. On a branch kernels begin when those that they need have
-// ended: chained ones would stand on the device before.
-void make_gated(cudaStream_t stream, const Weight& w, const LinearArgs& args, const GatedWeights& gated, int64_t index, bool on_branch) {
+// The matrix times gate `index`; with the first one the vectors of all gates.
+void make_gated(cudaStream_t stream, const Weight& w, const LinearArgs& args, const GatedWeights& gated, int64_t index) {
   const DType type = gated.matrix.defined() ? gated.matrix.dtype() : gated.bias.defined() ? gated.bias.dtype() : DType::kBF16;
   with_type(type, kOp, [&](auto tag) {
     using T = typename decltype(tag)::type;
@@ -102,17 +96,8 @@ void make_gated(cudaStream_t stream, const Weight& w, const LinearArgs& args, co
     }
     const auto blocks = static_cast<unsigned>(p.matrix_blocks + ceil_div(p.vector_elements, kThreads));
     if (blocks == 0) return;
-    const auto kernel = wide ? gate_kernel<kVector, T> : gate_kernel<1, T>;
-    if (!on_branch) return launch_chained(kOp, kernel, blocks, kThreads, 0, stream, p);
-    kernel<<<blocks, kThreads, 0, stream>>>(p);
-    check_launch(kOp);
+    launch_chained(kOp, wide ? gate_kernel<kVector, T> : gate_kernel<1, T>, blocks, kThreads, 0, stream, p);
   });
-}
-
-// The calling thread's, the latest last.
-std::vector<GatedAhead*>& all_ahead() {
-  thread_local std::vector<GatedAhead*> all;
-  return all;
 }
 
 }  // namespace
@@ -137,44 +122,8 @@ GatedWeights GatedWeights::allocate(Context& ctx, const Weight& w, const LinearA
   return gated;
 }
 
-GatedAhead::GatedAhead(Context& ctx, const Weight& w, const LinearArgs& args)
-    : w_(w), bias_(args.bias), gate_(args.gate), weights_(GatedWeights::allocate(ctx, w, args, ctx.dtype)) {
-  all_ahead().push_back(this);
-}
-
-GatedAhead::~GatedAhead() {
-  std::erase(all_ahead(), this);
-  if (!ready_) return;
-  if (!awaited_ && recording_stream()) cudaStreamWaitEvent(recording_stream(), ready_, 0);  // a recording ends with all branches joined
-  cudaEventDestroy(ready_);
-}
-
-bool GatedAhead::is_of(const Weight& w, const LinearArgs& args) const {
-  return w.data.raw() == w_.data.raw() && args.gate.raw() == gate_.raw() && args.bias.raw() == bias_.raw() &&
-         args.gate.dim(0) == gate_.dim(0);
-}
-
-GatedAhead* GatedAhead::of(const Weight& w, const LinearArgs& args) {
-  const auto found = std::find_if(all_ahead().begin(), all_ahead().end(), [&](const GatedAhead* ahead) { return ahead->is_of(w, args); });
-  return found == all_ahead().end() ? nullptr : *found;
-}
-
-void GatedAhead::begin() {
-  const cudaStream_t branch = begin_branch();
-  check(cudaEventCreateWithFlags(&ready_, cudaEventDisableTiming), kOp, "cudaEventCreateWithFlags");
-  make_gated(branch, w_, {.bias = bias_, .gate = gate_}, weights_, 0, /*on_branch=*/true);
-  check(cudaEventRecord(ready_, branch), kOp, "cudaEventRecord");
-}
-
-bool GatedAhead::finish(cudaStream_t stream) {
-  if (!ready_) return false;
-  if (!awaited_) check(cudaStreamWaitEvent(stream, ready_, 0), kOp, "cudaStreamWaitEvent");
-  awaited_ = true;
-  return true;
-}
-
 bool gated_products(Matmul& matmul, cudaStream_t stream, const MatmulCall& call, const Weight& w, const LinearArgs& args,
-                    const GatedWeights& gated, bool made) {
+                    const GatedWeights& gated) {
   const int64_t gates = args.gate.dim(0), rows = call.rows / gates;
   for (int64_t g = 0; g < gates; ++g) {
     const auto from = [&](const void* data, int64_t pitch, DType type) {
@@ -186,7 +135,7 @@ bool gated_products(Matmul& matmul, cudaStream_t stream, const MatmulCall& call,
     part.y = const_cast<char*>(from(call.y, call.y_pitch, call.dtype));
     part.residual_pitch = args.residual.row_pitch();
     part.residual = from(args.residual.raw(), part.residual_pitch, call.dtype);
-    if (!made) make_gated(stream, w, args, gated, g, /*on_branch=*/false);
+    make_gated(stream, w, args, gated, g);
     if (gated.bias.defined()) part.bias = gated.bias.select(0, g).raw();
     if (gated.scales.defined()) {
       part.x_scales = call.x_scales + g * rows;
@@ -199,17 +148,4 @@ bool gated_products(Matmul& matmul, cudaStream_t stream, const MatmulCall& call,
   return true;
 }
 
-}  // namespace cuda
-
-// One gate for all rows, as the members of a guidance pair have it: of several the matrix has room for one at a time. Fewer rows go to
-// kernels that take the gate at their end, or are not worth a branch.
-std::shared_ptr<void> cuda_gate_ahead(Context& ctx, const Tensor& rows, const Weight& w, const LinearArgs& args) {
-  constexpr int64_t kFewestRows = 2048;  // of a member
-  if (rows.rank() < 3 || rows.rows() < kFewestRows * rows.dim(0) || !cuda::folds_gate(rows, w, args) || args.gate.dim(0) != 1)
-    return nullptr;
-  auto ahead = std::make_shared<cuda::GatedAhead>(ctx, w, args);
-  if (!ctx.planning() && cuda::recording_stream()) ahead->begin();
-  return ahead;
-}
-
-}  // namespace linea
+}  // namespace linea::cuda

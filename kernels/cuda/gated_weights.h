@@ -27,34 +27,8 @@ struct GatedWeights {
   static GatedWeights allocate(Context& ctx, const Weight& w, const LinearArgs& args, DType type);
 };
 
-// What is there of a product's gated weights before its turn (kernels/gate_ahead.h), or at least the memory for them.
-class GatedAhead {
- public:
-  GatedAhead(Context& ctx, const Weight& w, const LinearArgs& args);
-  ~GatedAhead();
-  GatedAhead(const GatedAhead&) = delete;
-  GatedAhead& operator=(const GatedAhead&) = delete;
-
-  // The calling thread's, for a product of this matrix, bias and gate; null where there is none.
-  static GatedAhead* of(const Weight& w, const LinearArgs& args);
-
-  const GatedWeights& weights() const { return weights_; }
-  void begin();                      // on a branch of the recording
-  bool finish(cudaStream_t stream);  // has `stream` wait for them; false where they were not begun
-
- private:
-  bool is_of(const Weight& w, const LinearArgs& args) const;
-
-  Weight w_;
-  Tensor bias_, gate_;
-  GatedWeights weights_;
-  cudaEvent_t ready_ = nullptr;
-  bool awaited_ = false;
-};
-
-// `call` is the whole product without its end, as Matmul::run takes it; `made`: `gated` has its contents. False, and nothing submitted but
-// scratch, where the library cannot.
+// `call` is the whole product without its end, as Matmul::run takes it. False, and nothing submitted but scratch, where the library cannot.
 bool gated_products(Matmul& matmul, cudaStream_t stream, const MatmulCall& call, const Weight& w, const LinearArgs& args,
-                    const GatedWeights& gated, bool made);
+                    const GatedWeights& gated);
 
 }  // namespace linea::cuda

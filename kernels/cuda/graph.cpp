@@ -10,21 +10,17 @@ namespace {
 constexpr const char* kOp = "graph";
 
 thread_local cudaStream_t recording = nullptr;
-thread_local cudaStream_t branch = nullptr;  // of the recording
-thread_local bool has_branch = false;
 thread_local std::vector<std::shared_ptr<const void>> kept;
 
-// Streams of its own record, so that what other threads submit meanwhile is not recorded with it.
+// A stream of its own records, so that what other threads submit meanwhile is not recorded with it.
 class Recorder {
  public:
   Recorder() {
-    create_streams();
+    check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), kOp, "cudaStreamCreateWithFlags");
     const cudaError_t status = cudaStreamBeginCapture(stream_, cudaStreamCaptureModeThreadLocal);
-    if (status != cudaSuccess) destroy_streams();
+    if (status != cudaSuccess) cudaStreamDestroy(stream_);
     check(status, kOp, "cudaStreamBeginCapture");
     recording = stream_;
-    branch = branch_;
-    has_branch = false;
     kept.clear();
   }
   ~Recorder() {
@@ -34,52 +30,26 @@ class Recorder {
       if (graph) cudaGraphDestroy(graph);
       cudaGetLastError();
     }
-    recording = branch = nullptr;
-    destroy_streams();
+    recording = nullptr;
+    cudaStreamDestroy(stream_);
   }
   Recorder(const Recorder&) = delete;
   Recorder& operator=(const Recorder&) = delete;
 
   cudaGraph_t finish() {
     cudaGraph_t graph = nullptr;
-    recording = branch = nullptr;
+    recording = nullptr;
     check(cudaStreamEndCapture(stream_, &graph), kOp, "cudaStreamEndCapture");
     return graph;
   }
 
  private:
-  // Blocks of the branch wait while any of the recording's own may begin.
-  void create_streams() {
-    int least = 0, greatest = 0;
-    check(cudaDeviceGetStreamPriorityRange(&least, &greatest), kOp, "cudaDeviceGetStreamPriorityRange");
-    check(cudaStreamCreateWithPriority(&stream_, cudaStreamNonBlocking, greatest), kOp, "cudaStreamCreateWithPriority");
-    const cudaError_t status = cudaStreamCreateWithPriority(&branch_, cudaStreamNonBlocking, least);
-    if (status != cudaSuccess) cudaStreamDestroy(stream_);
-    check(status, kOp, "cudaStreamCreateWithPriority");
-  }
-  void destroy_streams() {
-    cudaStreamDestroy(branch_);
-    cudaStreamDestroy(stream_);
-  }
-
-  cudaStream_t stream_ = nullptr, branch_ = nullptr;
+  cudaStream_t stream_ = nullptr;
 };
 
 }  // namespace
 
 cudaStream_t recording_stream() { return recording; }
-
-cudaStream_t begin_branch() {
-  LINEA_ASSERT(recording);
-  cudaEvent_t here = nullptr;
-  check(cudaEventCreateWithFlags(&here, cudaEventDisableTiming), kOp, "cudaEventCreateWithFlags");
-  const cudaError_t recorded = cudaEventRecord(here, recording);
-  const cudaError_t waits = recorded == cudaSuccess ? cudaStreamWaitEvent(branch, here, 0) : recorded;
-  cudaEventDestroy(here);
-  check(waits, kOp, "cudaStreamWaitEvent");
-  has_branch = true;
-  return branch;
-}
 
 OutsideRecording::OutsideRecording() : recording_(std::exchange(recording, nullptr)) {
   check(cudaThreadExchangeStreamCaptureMode(&mode_), kOp, "cudaThreadExchangeStreamCaptureMode");
@@ -96,7 +66,7 @@ CapturedGraph::CapturedGraph(const std::function<void()>& work, int device, cuda
   Recorder recorder;
   work();
   const cudaGraph_t graph = recorder.finish();
-  const cudaError_t status = cudaGraphInstantiate(&executable_, graph, has_branch ? cudaGraphInstantiateFlagUseNodePriority : 0);
+  const cudaError_t status = cudaGraphInstantiate(&executable_, graph, 0);
   cudaGraphDestroy(graph);
   check(status, kOp, "cudaGraphInstantiate");
   kept_ = std::exchange(kept, {});

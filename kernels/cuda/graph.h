@@ -14,10 +14,6 @@ namespace linea::cuda {
 // The stream that records what the calling thread submits; null unless a capture is under way on it.
 cudaStream_t recording_stream();
 
-// A branch of the calling thread's recording: what is submitted to the stream that this gives needs what was recorded so far, and runs
-// where the recording's own work leaves room. The recording must wait for all of it.
-cudaStream_t begin_branch();
-
 // While it lives, the calling thread's work is not part of its recording, and may allocate and copy.
 class OutsideRecording {
  public:

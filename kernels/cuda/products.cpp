@@ -272,8 +272,7 @@ void CudaBackend::library_linear(Context& ctx, const Tensor& x, const Weight& w,
   const bool whole = library_activation && !args.gate.defined() && (!args.bias.defined() || y.dtype() == DType::kF32 || w.packed);
   // The residual must outlive the product, and may be y.
   const Tensor product = whole || folds || !has_residual ? y : ctx.allocate({y.rows(), y.dim(-1)}, y.dtype());
-  GatedAhead* ahead = folds ? GatedAhead::of(w, args) : nullptr;
-  const GatedWeights gated = ahead ? ahead->weights() : folds ? GatedWeights::allocate(ctx, w, args, y.dtype()) : GatedWeights();
+  const GatedWeights gated = folds ? GatedWeights::allocate(ctx, w, args, y.dtype()) : GatedWeights();
   if (ctx.planning() || y.rows() == 0) return;
   const cudaStream_t stream = enter();
 
@@ -291,8 +290,7 @@ void CudaBackend::library_linear(Context& ctx, const Tensor& x, const Weight& w,
     call.x_scales = floats(narrow.scales);
     call.w_scales = floats(row_scales(w));
   }
-  const bool made = ahead && ahead->finish(stream);
-  if (!(folds ? gated_products(*matmul_, stream, call, w, args, gated, made) : matmul_->run(call, stream))) {
+  if (!(folds ? gated_products(*matmul_, stream, call, w, args, gated) : matmul_->run(call, stream))) {
     LINEA_ASSERT(!is_fp8);
     implicit_gemm("linear", stream, x.dtype(), product_params(x, w, y, args));
     return;

@@ -1,6 +1,5 @@
 // Products with a gate of many rows, which goes into the weights (gated_weights.h): against the CPU, members alone and in company, gates
 // of every member and one of all.
-#include "kernels/gate_ahead.h"
 #include "tests/kernels/cuda_parity.h"
 
 namespace linea::test {
@@ -83,45 +82,6 @@ TEST_P(CudaGatedParity, MembersAreAlone) {
                {.bias = bias[1], .residual = residual[1].slice(0, b, 1), .gate = gate[1].slice(0, gates == 1 ? 0 : b, 1)});
         expect_same_bits(one[1], y[1].slice(0, b, 1), s.text() + (fp8 ? " fp8 member " : " member ") + std::to_string(b));
       }
-    }
-  }
-}
-
-// Op by op, where it only has its memory, and in a captured sequence, where it is a branch beside another product; a gate that changes
-// between two submissions.
-TEST_P(CudaGatedParity, GatesAhead) {
-  for (const bool fp8 : {false, true}) {
-    Context ctx = context(1);
-    if (fp8 && (!ctx.backend->multiplies_fp8() || dtype() == DType::kF32)) continue;
-    ctx.fp8 = fp8;
-    const Size s = {2, 1, 2100, 528, 1040};
-    const auto weight = [&](int64_t out, int64_t in) {
-      return prepare_linear(ctx, random_tensor({out, in}, 81, dtype(), 1 / std::sqrt(static_cast<float>(in))));
-    };
-    const Weight before = weight(s.in, s.in), w = weight(s.out, s.in);
-    const Pair x = random({s.members, s.rows, s.in}), between = output({s.members, s.rows, s.in}),
-               residual = random({s.members, s.rows, s.out}), bias = floats({s.out}), gates = floats({2, s.out}),
-               gate = output({1, s.out}, DType::kF32), y = output({s.members, s.rows, s.out}),
-               expected = output({s.members, s.rows, s.out});
-    const LinearArgs args = {.bias = bias[1], .residual = residual[1], .gate = gate[1]};
-    const auto products = [&](const Tensor& to) {
-      linear(ctx, x[1], before, between[1]);
-      linear(ctx, between[1], w, to, args);
-    };
-    const auto work = [&] {
-      const Arena::Scope scope(*ctx.arena);
-      const GateAhead ahead(ctx, x[1], w, args);
-      products(y[1]);
-    };
-    std::unique_ptr<Backend::CapturedWork> captured;
-    for (int run = 0; run < 3; ++run) {
-      cast(ctx, gates[1].slice(0, run % 2, 1), gate[1]);
-      products(expected[1]);
-      if (run == 0) work();
-      if (run == 1) captured = ctx.backend->capture(work);
-      if (captured) captured->submit();
-      ctx.backend->synchronize();
-      expect_same_bits(y[1], expected[1], s.text() + (fp8 ? " fp8, run " : ", run ") + std::to_string(run));
     }
   }
 }
