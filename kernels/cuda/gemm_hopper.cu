@@ -281,8 +281,8 @@ template <class T> __global__ void __launch_bounds__(kThreads, 1) gemm_kernel(co
   extern __shared__ unsigned char shared_bytes[];
   Ring ring(shared_bytes);
   if (threadIdx.x == 0) ring.init_barriers();
-  arrive_at_cluster();
-  wait_for_cluster();  // the other block's barriers are ready too
+  asm volatile("barrier.cluster.arrive.relaxed;" ::: "memory");  // the barriers are published
+  wait_for_cluster();                                            // the other block's are ready too
   follow_previous();
   const int group = static_cast<int>(threadIdx.x) / 128, rank = cluster_rank();
   const int first = static_cast<int>(blockIdx.x) / kCluster, clusters = static_cast<int>(gridDim.x) / kCluster;
