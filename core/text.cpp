@@ -1,5 +1,6 @@
 #include "core/text.h"
 
+#include <algorithm>
 #include <cstdint>
 
 namespace linea {
@@ -21,22 +22,50 @@ size_t sequence_length(std::string_view text) {
   return length;
 }
 
+// Characters that act on a terminal or turn the direction of text instead of being seen.
+bool is_seen(std::string_view sequence) {
+  const auto byte = [&](size_t i) { return static_cast<uint8_t>(sequence[i]); };
+  if (sequence.size() == 1) return byte(0) >= 0x20 && byte(0) != 0x7f;
+  if (sequence.size() == 2) return byte(0) != 0xc2 || byte(1) >= 0xa0;                                   // U+0080 to U+009F
+  if (sequence.size() != 3 || byte(0) != 0xe2) return true;                                              // U+2000 to U+2FFF
+  if (byte(1) == 0x80) return (byte(2) < 0x8e || byte(2) > 0x8f) && (byte(2) < 0xaa || byte(2) > 0xae);  // U+200E, 200F, 202A to 202E
+  return byte(1) != 0x81 || byte(2) < 0xa6 || byte(2) > 0xa9;                                            // U+2066 to U+2069
+}
+
+void append_hex(std::string& to, std::string_view bytes) {
+  constexpr char kHex[] = "0123456789abcdef";
+  for (const char c : bytes) {
+    const auto byte = static_cast<uint8_t>(c);
+    to += {'\\', 'x', kHex[byte >> 4], kHex[byte & 15]};
+  }
+}
+
 }  // namespace
 
 std::string printable(std::string_view text, size_t limit) {
-  constexpr char kHex[] = "0123456789abcdef";
   std::string result;
   while (!text.empty()) {
     if (result.size() >= limit) return result + "…";
     const size_t length = sequence_length(text);
-    const uint8_t first = static_cast<uint8_t>(text[0]);
-    if (length == 0 || first < 0x20 || first == 0x7f) {
-      result += {'\\', 'x', kHex[first >> 4], kHex[first & 15]};
-      text.remove_prefix(1);
+    const std::string_view sequence = text.substr(0, std::max<size_t>(length, 1));
+    if (length > 0 && is_seen(sequence)) {
+      result += sequence;
     } else {
-      result += text.substr(0, length);
-      text.remove_prefix(length);
+      append_hex(result, sequence);
     }
+    text.remove_prefix(sequence.size());
+  }
+  return result;
+}
+
+std::string for_terminal(std::string_view text) {
+  std::string result;
+  while (!text.empty()) {
+    const size_t end = text.find_first_of("\n\t");
+    result += printable(text.substr(0, end), std::string_view::npos);
+    if (end == std::string_view::npos) break;
+    result += text[end];
+    text.remove_prefix(end + 1);
   }
   return result;
 }

@@ -89,6 +89,7 @@ class GenerateRun {
     engine.stop();
     if (failure_) throw Error(*failure_);
     trace_.write();
+    if (stop.cancelled()) throw Error(ErrorKind::kCancelled, "stopped");  // while the last picture was written
     return 0;
   }
 

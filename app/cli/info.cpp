@@ -10,6 +10,7 @@
 #include "app/engine/model_folders.h"
 #include "app/engine/picture_settings.h"
 #include "core/checkpoint.h"
+#include "core/text.h"
 
 namespace linea::cli {
 namespace {
@@ -119,7 +120,7 @@ int show_picture(const fs::path& path, bool as_json) {
     return 0;
   }
   std::printf("%s: %lld x %lld pixels\n", path.c_str(), static_cast<long long>(image.width), static_cast<long long>(image.height));
-  if (!parameters.empty()) std::printf("\n%s\n", parameters.c_str());
+  if (!parameters.empty()) std::printf("\n%s\n", for_terminal(parameters).c_str());
   if (!command.empty()) std::printf("\nMade again by:\n  %s\n", command.c_str());
   if (parameters.empty() && command.empty()) std::printf("no settings are kept in it\n");
   return 0;

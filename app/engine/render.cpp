@@ -58,9 +58,14 @@ std::string fingerprint_of(const PictureSettings& settings, const fs::path& mode
   return sha256_of(text);
 }
 
-void check_finite(const Tensor& latents, const PictureSettings& settings) {
-  if (all_finite({latents.data<float>(), static_cast<size_t>(latents.elements())})) return;
-  throw Error(ErrorKind::kModel, "the transformer of " + model_title(settings) + " gave values that are not numbers in " + settings.dtype,
+bool is_finite(const Tensor& values) { return all_finite({values.data<float>(), static_cast<size_t>(values.elements())}); }
+
+// What is no number stays none, so the first part that gives such values is to blame.
+void check_finite(const SanaPipeline& pipeline, const SanaPipeline::Text& text, const Tensor& latents, const PictureSettings& settings) {
+  if (is_finite(latents)) return;
+  const std::string part = is_finite(text.rows.to(kCpuDevice).to(DType::kF32)) ? "transformer" : "text encoder";
+  throw Error(ErrorKind::kModel,
+              "the " + part + " of " + pipeline.folder().string() + " gave values that are not numbers in " + settings.dtype,
               settings.dtype == "fp32" ? "the checkpoint may be damaged" : "try --dtype fp32");
 }
 
@@ -154,7 +159,7 @@ RenderedPicture render(PictureModels& models, const RenderTask& task, const Rend
   const SanaPipeline::Text text = pipeline.encode(request, callbacks);
   Denoising denoising(use, task, hooks, result.settings);
   const Tensor latents = denoising.run(request, text, callbacks);
-  check_finite(latents, result.settings);
+  check_finite(pipeline, text, latents, result.settings);
   Picture picture = pipeline.decode(request, latents, request.joint_noise ? task.picture : 0, callbacks);
   result.seconds = seconds_since(start);
   result.observed_bytes = memory_use(pipeline.device()).peak + plan.memory->library_bytes;

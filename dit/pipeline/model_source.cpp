@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/error.h"
+#include "core/text.h"
 #include "dit/pipeline/pipeline.h"
 
 namespace linea {
@@ -38,11 +39,19 @@ std::string read_instruction(const fs::path& folder) {
   return fs::exists(path, error) ? read_instruction_file(path) : "";
 }
 
+// Its folders say what a model is made of; an index that is there should be whole all the same, and of such a model.
+void check_index(const fs::path& path) {
+  std::error_code error;
+  if (!fs::exists(path, error)) return;
+  const Config index = Config::read(path);
+  const std::string name = index.text("_class_name", "SanaPipeline");
+  if (name.rfind("Sana", 0) != 0) index.fail("_class_name", "'" + printable(name) + "' is no SANA pipeline");
+}
+
 PictureModelSource folder_source(const fs::path& folder) {
   PictureModelSource source;
   source.folder = folder;
-  std::error_code error;  // its folders say what the model is made of; an index that is there should be whole all the same
-  if (fs::exists(folder / "model_index.json", error)) Config::read(folder / "model_index.json");
+  check_index(folder / "model_index.json");
   const Config transformer = read_part_config(folder, "transformer", "config.json");
   source.transformer = SanaConfig::from(transformer);
   if (source.transformer.guidance_embeds)

@@ -2,6 +2,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cstring>
+
 #include "core/image.h"
 #include "core/json.h"
 #include "core/safetensors.h"
@@ -214,6 +216,8 @@ TEST_F(Cli, BrokenModels) {
 
   write(work_ / "model/model_index.json", "{\"_class_name\": ");
   refused("model_index.json");
+  write(work_ / "model/model_index.json", R"({"_class_name": "FluxPipeline"})");
+  refused("'FluxPipeline' is no SANA pipeline");
   fs::remove(work_ / "model/model_index.json");
 
   fs::remove(weights);
@@ -237,6 +241,21 @@ TEST_F(Cli, BrokenModels) {
   write(weights, reshaped);
   refused("scale_shift_table");
   mend("transformer", "pipeline/model/transformer");
+
+  const auto fill_with_nan = [&](const std::string& path) {
+    std::string content = test::read_file(path);
+    uint64_t header = 0;
+    std::memcpy(&header, content.data(), sizeof header);
+    std::fill(content.begin() + static_cast<std::ptrdiff_t>(sizeof header + header), content.end(), '\xff');
+    write(path, content);
+  };
+  const std::string text_weights = work_ / "model/text_encoder/model.safetensors", valid_text = test::read_file(text_weights);
+  fill_with_nan(text_weights);
+  refused("the text encoder of");
+  write(text_weights, valid_text);
+  fill_with_nan(weights);
+  refused("the transformer of");
+  write(weights, valid);
 
   write(work_ / "model/tokenizer/tokenizer.json", "{\"model\": {\"type\": \"BPE\", \"vocab\": [");
   refused("tokenizer.json");

@@ -29,6 +29,8 @@ TEST(CommandLine, QuotesForAShell) {
   EXPECT_EQ(shell_quote(""), "''");
   EXPECT_EQ(shell_quote("-x"), "'-x'");
   EXPECT_EQ(shell_quote("it's $HOME"), "'it'\\''s $HOME'");
+  EXPECT_EQ(shell_quote("two\nlines \\n"), "'two\nlines \\n'");
+  EXPECT_EQ(shell_quote("it's \\ \x1b[31m\nred"), "$'it\\'s \\\\ \\x1b[31m\nred'");
 }
 
 TEST(PictureSettings, JsonKeepsEverything) {

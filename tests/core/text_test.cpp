@@ -13,6 +13,18 @@ TEST(Text, PrintableEscapesControlsAndMalformedBytes) {
   EXPECT_EQ(printable("0123456789", 4), "0123…");
 }
 
+TEST(Text, WhatActsOnATerminalIsEscaped) {
+  EXPECT_EQ(for_terminal("two\nlines,\ttabs, caf\xc3\xa9, \xe2\x80\x94 and \xe2\x80\x98quotes\xe2\x80\x99"),
+            "two\nlines,\ttabs, caf\xc3\xa9, \xe2\x80\x94 and \xe2\x80\x98quotes\xe2\x80\x99");
+  EXPECT_EQ(for_terminal("\x1b[31m\r\n\xff"), "\\x1b[31m\\x0d\n\\xff");
+  for (const char* unseen : {"\xc2\x9b", "\xe2\x80\x8e", "\xe2\x80\x8f", "\xe2\x80\xaa", "\xe2\x80\xae", "\xe2\x81\xa6", "\xe2\x81\xa9"}) {
+    EXPECT_EQ(for_terminal(unseen).substr(0, 2), "\\x") << printable(unseen);
+  }
+  for (const char* seen : {"\xc2\xa0", "\xe2\x80\x8d", "\xe2\x80\x90", "\xe2\x80\xaf", "\xe2\x81\xa5", "\xe2\x82\xac"}) {
+    EXPECT_EQ(for_terminal(seen), seen);
+  }
+}
+
 TEST(Text, Utf8IsWellFormedOnlyWithoutOverlongsAndSurrogates) {
   for (const char* good :
        {"", "a", "\xc2\x80", "\xdf\xbf", "\xe0\xa0\x80", "\xed\x9f\xbf", "\xee\x80\x80", "\xf0\x90\x80\x80", "\xf4\x8f\xbf\xbf"}) {
