@@ -205,7 +205,9 @@ __device__ void store_row(const LayerNormParams<T>& p, int64_t row, Row<T, kLane
 }
 
 template <int kLanes, int kWidth, int kVectors, bool kDense, bool kBytes, class T>
-__global__ void __launch_bounds__(kThreads, kDense ? 4 : kBytes ? 5 : 0) layer_norm_kernel(const __grid_constant__ LayerNormParams<T> p) {
+__global__ void __launch_bounds__(kThreads, kDense   ? 4
+                                            : kBytes ? 5
+                                                     : 0) layer_norm_kernel(const __grid_constant__ LayerNormParams<T> p) {
   constexpr bool kMany = kWidth > 1 && kVectors >= kManyVectors;
   __shared__ __align__(16) float modulation[2][kMany ? kLanes * kWidth * kVectors : 4];
   follow_previous();
