@@ -2,9 +2,8 @@
 //
 // Maths    matrix: y[o, i] = g[o] x[o, i];   vectors: y[m, o] = g[m, o] x[o]
 // Shape    SANA-1.6B: matrices of 2240×2240 and 2240×5600, vectors of 2240.
-// Tiles    a block takes kTogether vectors of 8 values for each of its threads, all of them under way at a time; further blocks, if any,
-// the
-//          vectors of all gates.
+// Tiles    a block takes kTogether vectors of 8 values for each of its threads, all of them under way at a time; further blocks,
+//          if any, the vectors of all gates.
 // Traffic  a matrix is read and written once: 50 MB for the larger; its copy is read by the product from the second-level cache, mostly.
 // Roofline bound by memory: 17 µs at 2.98 TB/s for that one.
 // Accuracy f32 between load and store, one rounding.
