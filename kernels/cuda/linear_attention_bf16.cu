@@ -370,32 +370,30 @@ template <bool kBytes> __global__ void __launch_bounds__(kWarps * 32) apply_kern
 constexpr int kClusterWarps = 2;  // heads of a block: few, so that the blocks spread evenly
 constexpr int kClusterThreads = kClusterWarps * 32;
 
-// A block's own states, and the sums of all blocks' states.
-struct ClusterStates {
-  float own[kClusterWarps][kState], sums[kClusterWarps][kState];
-};
-
-// What lies in shared memory: first each warp's keys and values, then states and queries.
+// What lies in shared memory: first each warp's keys and values, then queries; the block's own states, which become the sums of all
+// blocks', apart from what is copied: racecheck does not see that copies end before other blocks come.
 using Tokens = T[kClusterWarps][kStages * kStageTokens * kDim];
-union ClusterShared {
-  struct {
-    Tokens keys, values;
-  } of_state;
-  struct {
-    ClusterStates states;
+using States = float[kClusterWarps][kState];
+struct ClusterShared {
+  union {
+    struct {
+      Tokens keys, values;
+    } of_state;
     Tokens queries;
-  } of_apply;
+  };
+  States states;
 };
 
 #if LINEA_HOPPER_CODE
 
-// Each block adds up its share of the states, which all blocks have put, in the blocks' order, and gives it to all.
-__device__ inline void sum_states(ClusterStates& states) {
+// Each block adds up its share of the states, which all blocks have put, in the blocks' order, and gives it to all, in the states' place:
+// nobody else reads that share.
+__device__ inline void sum_states(States& states) {
   constexpr int kVectors = kClusterWarps * kState / 4;
   const auto cluster = cooperative_groups::this_cluster();
   const int shares = static_cast<int>(cluster.num_blocks()), share = (kVectors + shares - 1) / shares,
             first = static_cast<int>(cluster.block_rank()) * share, thread = static_cast<int>(threadIdx.y * 32 + threadIdx.x);
-  float4 *own = reinterpret_cast<float4*>(states.own), *sums = reinterpret_cast<float4*>(states.sums);
+  float4* own = reinterpret_cast<float4*>(states);
 #pragma unroll 1
   for (int i = first + thread; i < min(first + share, kVectors); i += kClusterThreads) {
     // Rank r has the block of tokens shares - 1 - r.
@@ -411,7 +409,7 @@ __device__ inline void sum_states(ClusterStates& states) {
     }
 #pragma unroll
     for (int b = 0; b < kMostShares; ++b) {
-      if (b < shares) cluster.map_shared_rank(sums, static_cast<unsigned>(b))[i] = sum;
+      if (b < shares) cluster.map_shared_rank(own, static_cast<unsigned>(b))[i] = sum;
     }
   }
   cluster.sync();
@@ -462,22 +460,22 @@ template <bool kBytes> __global__ void __launch_bounds__(kClusterThreads) cluste
             warp = static_cast<int>(threadIdx.y), head = static_cast<int>(blockIdx.y) * kClusterWarps + warp;
   const int begin = block * p.block_tokens, end = min(begin + p.block_tokens, p.tokens);
   const bool has_head = head < p.heads;
-  ClusterStates& states = shared.of_apply.states;
+  States& states = shared.states;
   follow_previous();
   StateSums state;
   if (has_head) sum_tokens(p, member, head, begin, end, shared.of_state.keys[warp], shared.of_state.values[warp], state);
   __syncthreads();  // everyone has read keys and values
-  const QueryStages ask(p, member, head, begin, end, shared.of_apply.queries[warp]);
-  if (has_head) state.store_to(states.own[warp]);
+  const QueryStages ask(p, member, head, begin, end, shared.queries[warp]);
+  if (has_head) state.store_to(states[warp]);
   cooperative_groups::cluster_group::barrier_arrive();  // which waits for all that was asked for before: queries come after it
   if (!kBytes && has_head) ask_for_stages(ask.count, ask);
   cooperative_groups::cluster_group::barrier_wait();
   sum_states(states);
   if (!has_head) return;
   if constexpr (kBytes) {
-    if (blockIdx.x == 0) store_bound(p, static_cast<int64_t>(member) * p.heads + head, states.sums[warp]);
+    if (blockIdx.x == 0) store_bound(p, static_cast<int64_t>(member) * p.heads + head, states[warp]);
   } else {
-    apply<false>(p, member, head, begin, ask, states.sums[warp], 0);
+    apply<false>(p, member, head, begin, ask, states[warp], 0);
   }
 #endif
 }

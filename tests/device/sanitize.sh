@@ -52,6 +52,14 @@ if [[ $filter == short ]]; then
   excluded+=':*OfThirty*:*LinearDoesNotDependOnOtherMembers*:*SequencesDoNotMeet*:*StripsOfConvolutions*'
 fi
 
+# A shard without a test would end before the tool has seen anything, which it reports.
+tests=$("$folder/linea_cuda_tests" --gtest_list_tests --gtest_filter="$filter-$excluded" | grep -c '^  ' || true)
+((tests > 0)) || {
+  echo "sanitize.sh: no test is named $filter" >&2
+  exit 2
+}
+((shards <= tests)) || shards=$tests
+
 run_shard() {
   local tool=$1 index=$2
   local -a options=(--tool "$tool" --print-limit 20 --error-exitcode 9)
