@@ -201,12 +201,13 @@ class BatchRun {
     return answer_;
   }
 
-  // Asks for every kind of picture what it takes; chooses the number of lanes. False when something does not fit.
-  bool plan_memory() {
-    struct Group {
-      const BatchJob* first = nullptr;
-      int64_t pictures = 0;
-    };
+  // Pictures that need the same.
+  struct Group {
+    const BatchJob* first = nullptr;
+    int64_t pictures = 0;  // that are not there yet
+  };
+
+  std::map<std::string, Group> groups() const {
     std::map<std::string, Group> groups;
     for (auto job = plan_.jobs.rbegin(); job != plan_.jobs.rend(); ++job) {
       const PictureSettings& s = job->job.settings;
@@ -216,29 +217,44 @@ class BatchRun {
       if (!group.first) group.first = &*job;
       group.pictures += job->pending();
     }
-    double seconds = 0;
+    return groups;
+  }
+
+  // Asks for every kind of picture what it takes; chooses the number of lanes. False when something does not fit.
+  bool plan_memory() {
+    const std::map<std::string, Group> groups = this->groups();
     std::pair<const BatchJob*, std::shared_ptr<const PlanAnswer>> misfit;  // the first in the file
     int lanes = lanes_;
     for (const auto& [key, group] : groups) {
-      const PictureSettings& s = group.first->job.settings;
-      const std::shared_ptr<const PlanAnswer> answer = plan_of(s);
+      const std::shared_ptr<const PlanAnswer> answer = plan_of(group.first->job.settings);
       if (!answer->problem.empty()) throw Error(answer->problem_kind, answer->problem, answer->hint);
       const PicturePlan& plan = answer->plan;
       if (!answer->fits && (!misfit.first || group.first->line < misfit.first->line)) misfit = {group.first, answer};
       const int64_t room = answer->available - plan.weights;
       lanes = static_cast<int>(std::clamp<int64_t>(room / std::max<int64_t>(plan.activations, 1), 1, lanes));
       if (plan.memory && !plan.memory->all_resident()) lanes = 1;  // weights that come and go are shared badly
-      seconds = plan.seconds < 0 || seconds < 0 ? -1 : seconds + plan.seconds * static_cast<double>(group.pictures);
-      if (o_.dry_run) print_group(s, plan, group.pictures);
     }
     if (pipeline_options_of(plan_.jobs.back().job.settings).device != kCpuDevice && o_.lanes == "0") lanes = 1;
     lanes = std::max(lanes, static_cast<int>(o_.run.devices().size()));
     lanes_ = std::min<int64_t>(lanes, std::max<int64_t>(plan_.pictures - plan_.there, 1));
     denoising_ = static_cast<int>(std::min<int64_t>(denoising_, lanes_));
     engine_->set_lanes(static_cast<int>(lanes_), denoising_);
-    if (o_.dry_run) print_total(seconds);
+    if (o_.dry_run) print_plan(groups);
     if (misfit.first) tell_misfit(*misfit.first, *misfit.second);
     return !misfit.first;
+  }
+
+  // How long a picture takes depends on the lanes, which are chosen now.
+  void print_plan(const std::map<std::string, Group>& groups) {
+    double seconds = 0;
+    for (const auto& [key, group] : groups) {
+      const PictureSettings& s = group.first->job.settings;
+      const std::shared_ptr<const PlanAnswer> answer = plan_of(s);
+      const double each = answer->plan.seconds;
+      seconds = each < 0 || seconds < 0 ? -1 : seconds + each * static_cast<double>(group.pictures);
+      print_group(s, answer->plan, group.pictures);
+    }
+    print_total(seconds);
   }
 
   void tell_misfit(const BatchJob& job, const PlanAnswer& answer) const {

@@ -221,6 +221,13 @@ TEST_F(Batch, DryRunSaysWhatItWouldTake) {
   EXPECT_THAT(run(arguments(out(), {"--dry-run", "--redo"})).out, HasSubstr("about "));  // the rate is known now
 }
 
+// Fewer pictures than lanes: each has more threads than it would have among many.
+TEST_F(Batch, DryRunKnowsTheTimeOfASinglePicture) {
+  write("jobs.jsonl", lines(1));
+  ASSERT_EQ(run(arguments(out())).status, 0);
+  EXPECT_THAT(run(arguments(out(), {"--dry-run", "--redo"})).out, HasSubstr("about "));
+}
+
 TEST_F(Batch, ProgressForPeopleAndPrograms) {
   write("jobs.jsonl", lines(2));
   EXPECT_THAT(run(arguments(out("a"), {"--progress", "plain"})).err, HasSubstr("  2/2  job"));

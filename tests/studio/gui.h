@@ -10,6 +10,7 @@
 
 #include "core/image.h"
 #include "core/json.h"
+#include "tests/support/slowdown.h"
 
 namespace linea::test {
 
@@ -48,15 +49,6 @@ class StudioHome {
  private:
   std::filesystem::path folder_;
 };
-
-// What limits of time are multiplied by: instrumented code is slower.
-#if defined(__SANITIZE_THREAD__)
-inline constexpr double kSlowdown = 5;
-#elif defined(__SANITIZE_ADDRESS__)
-inline constexpr double kSlowdown = 2;
-#else
-inline constexpr double kSlowdown = 1;
-#endif
 
 // Where a test's pictures of the window go: the build folder, or $LINEA_SCREENSHOTS.
 std::filesystem::path screenshot(const std::string& name);
