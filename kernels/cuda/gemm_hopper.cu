@@ -1,16 +1,13 @@
-// kernels/cuda/gemm_hopper.cu: persistent products of e4m3 matrices on sm_90a with everything that follows them.
+// kernels/cuda/gemm_hopper.cu: persistent products of e4m3 matrices on sm_90a with the residual and gate that follow them.
 //
 // Maths    gemm_hopper.h.
 // Shape    SANA-1.6B at 1024²: 2048 rows of 2240 and of 5600, 2240 outputs: 64 pairs of tiles for 66 pairs of multiprocessors.
-// Tiles    256 rows × 144 outputs, one block a multiprocessor, which takes tile after tile. Two warpgroups multiply 128 rows each; one
-//          thread asks the copy engine for stages of 128 bytes of every row, four in turn. A cluster of two blocks has tiles beside each
-//          other, and each asks for half of their rows of x on behalf of both.
+// Tiles    256 rows × 144 outputs, as device/e4m3_tiles.cuh has it; the producer asks for the residual too, into the second-level cache.
 // Ends     sums go through the stages' memory, from which a short loop makes y by rows: code that runs once comes line by line from the
 //          second-level cache, and with everything unrolled an end was 25 KB of it, a third of the kernel's time. A thread has eight
 //          columns, whose scales, bias and gate come while the tile is multiplied, and every seventh row; of the residual, which was asked
 //          into that cache before, four rows are under way while it works on four. The stages are given back when the tile is written.
-// Roofline bound by compute: 0.29 ms for 20 products of 2240, with quantising 0.52 measured with bias, 0.54 with gate and residual; 0.71
-//          and 0.95 for 5600.
+// Roofline bound by compute: 0.29 ms for 20 products of 2240, 0.54 measured with gate and residual; 0.71 and 0.95 for 5600.
 // Accuracy sums in ascending order for every tile, as exact as the tensor cores keep those of e4m3; one rounding of the result.
 #include "kernels/cuda/gemm_hopper.h"
 
@@ -18,133 +15,45 @@
 #include <limits>
 
 #include "kernels/cuda/common.cuh"
-#include "kernels/cuda/device/e4m3_products.cuh"
+#include "kernels/cuda/device/e4m3_tiles.cuh"
 #include "kernels/cuda/device_facts.h"
+#include "kernels/cuda/gemm_hopper_kernels.h"
 #include "kernels/cuda/tensor_map.h"
 
 namespace linea::cuda {
 namespace {
 
 constexpr const char* kOp = "linear";
-constexpr int kRows = 256, kColumns = 144, kPartRows = 128;  // of a tile; a warpgroup's part
-constexpr int kCluster = 2, kConsumers = 2, kThreads = (kConsumers + 1) * 128;
-constexpr int kDepth = 128;  // of a row in a stage
-constexpr int kPartBytes = kPartRows * kDepth, kRowBytes = 2 * kPartBytes, kStageBytes = kRowBytes + kColumns * kDepth, kStages = 4;
-constexpr int kShared = kStages * kStageBytes + 1024 + 2 * kStages * static_cast<int>(sizeof(uint64_t));
-constexpr int kSums = kColumns / 2;  // of a thread, for each of its two blocks of 64 rows
-constexpr int kFetchColumns = 64;    // of the residual, in a box of kPartRows
-static_assert(kStageBytes % 1024 == 0 && kShared <= 227 << 10);
+using Tiles = E4m3Tiles<144>;
+using Tile = Tiles::Tile;
+constexpr int kRows = Tiles::kRows, kColumns = Tiles::kColumns, kPartRows = Tiles::kPartRows, kSums = Tiles::kSums;
+constexpr int kConsumers = Tiles::kConsumers, kStages = Tiles::kStages;
+constexpr int kShared = Tiles::kRingBytes + Tiles::kBarriers * static_cast<int>(sizeof(uint64_t));
+constexpr int kFetchColumns = 64;  // of the residual, in a box of kPartRows
+static_assert(kShared <= 227 << 10);
 
 // What follows the sums and the bias; the last two: a gate for all rows of a tile, or one for each row.
-enum class End : uint8_t { kPlain, kResidual, kGate, kRowGates };
+enum class End : uint8_t { kResidual, kGate, kRowGates };
 
 struct Params {
-  CUtensorMap x, w, residual_boxes;
+  TileOperands operands;
+  CUtensorMap residual_boxes;
   void* y;
-  const void* residual;  // may be null, as may bias and gate
-  const float *bias, *gate, *x_scales, *w_scales;
+  const void* residual;
+  const float *bias, *gate, *x_scales, *w_scales;  // bias and gate may be null
   int64_t y_pitch, residual_pitch, gate_pitch;
   int rows, out, rows_per_gate;
-  int steps;                 // boxes along a row of x
-  int turns;                 // of the stages in a tile: steps, but all stages at least
-  int row_tiles, all_tiles;  // of clusters
+  int turns;  // of the stages in a tile: steps, but all stages at least
   End end;
 };
 
-struct Tile {
-  int row, column;
-
-  // Of block `rank` in the cluster's tile `index`.
-  __device__ static Tile of(const Params& p, int index, int rank) {
-    return {index % p.row_tiles * kRows, (index / p.row_tiles * kCluster + rank) * kColumns};
-  }
-};
-
 #if LINEA_HOPPER_CODE
-
-// The stages' memory and barriers, and where in their turn a thread stands.
-struct Ring {
-  unsigned char* stages;
-  uint64_t *full, *empty;
-  int stage = 0, parity = 0;
-
-  __device__ explicit Ring(unsigned char* bytes) {
-    stages = bytes + (1024 - shared_address(bytes) % 1024) % 1024;
-    full = reinterpret_cast<uint64_t*>(stages + kStages * kStageBytes);
-    empty = full + kStages;
-  }
-  __device__ void init_barriers() const {
-    for (int i = 0; i < kStages; ++i) {
-      init_barrier(full + i, 1);
-      init_barrier(empty + i, kConsumers * kCluster);
-    }
-    publish_barriers();
-  }
-  __device__ unsigned char* bytes() const { return stages + stage * kStageBytes; }
-  __device__ void advance() {
-    if (++stage < kStages) return;
-    stage = 0;
-    parity ^= 1;
-  }
-  // By one thread of a warpgroup: it has read the stage, into which either block of the cluster writes.
-  __device__ void release(int which) const {
-    for (int rank = 0; rank < kCluster; ++rank) release_at(empty + which, rank);
-  }
-};
 
 __device__ void fetch_residual(const Params& p, const Tile& tile) {
   for (int column = 0; column < kColumns; column += kFetchColumns) {
     prefetch_box(p.residual_boxes, tile.column + column, tile.row);
     prefetch_box(p.residual_boxes, tile.column + column, tile.row + kPartRows);
   }
-}
-
-// One thread asks for everything, as far ahead of the consumers as there is room.
-__device__ void produce(const Params& p, Ring ring, int rank, int first, int clusters) {
-  for (int index = first; index < p.all_tiles; index += clusters) {
-    const Tile tile = Tile::of(p, index, rank);
-    for (int s = 0; s < p.turns; ++s) {
-      if (s == kStages && p.residual) fetch_residual(p, tile);
-      wait_phase(ring.empty + ring.stage, ring.parity ^ 1);
-      unsigned char* bytes = ring.bytes();
-      uint64_t* full = ring.full + ring.stage;
-      if (s < p.steps) {
-        arrive_expecting(full, kStageBytes);
-        copy_box_to_all(bytes + rank * kPartBytes, p.x, full, s * kDepth, tile.row + rank * kPartRows, (1 << kCluster) - 1);
-        copy_box(bytes + kRowBytes, p.w, full, s * kDepth, tile.column);
-      } else {
-        arrive(full);
-      }
-      ring.advance();
-    }
-  }
-}
-
-// The last kStages stages stay the consumers'.
-__device__ void multiply_tile(const Params& p, Ring& ring, float (&sums)[2][kSums], int group, bool speaks) {
-  constexpr int kNextRows = 64 * kDepth / 16;
-  int previous = 0;
-  for (int s = 0; s < p.steps; ++s) {
-    wait_phase(ring.full + ring.stage, ring.parity);
-    const unsigned char* bytes = ring.bytes();
-    const uint64_t a = matrix_descriptor(bytes + group * kPartBytes), b = matrix_descriptor(bytes + kRowBytes);
-    begin_products();
-#pragma unroll
-    for (int k = 0; k < kDepth / 32; ++k) {
-      multiply_e4m3(sums[0], a + 2 * k, b + 2 * k, s + k);
-      multiply_e4m3(sums[1], a + kNextRows + 2 * k, b + 2 * k, s + k);
-    }
-    commit_products();
-    wait_products<1>();  // of the stage before, which may be filled again
-    if (s > 0 && s <= p.turns - kStages && speaks) ring.release(previous);
-    previous = ring.stage;
-    ring.advance();
-  }
-  for (int s = p.steps; s < p.turns; ++s) {  // stages that short rows leave empty
-    wait_phase(ring.full + ring.stage, ring.parity);
-    ring.advance();
-  }
-  wait_products<0>();
 }
 
 // ---- From sums to y ---------------------------------------------------------------------------------------------------------------
@@ -155,7 +64,7 @@ __device__ inline void wait_for_group(int group) { asm volatile("bar.sync %0, 12
 // A warpgroup's sums in shared memory: for each 8 columns the first four in one plane, the others in a second, such that neither the
 // threads that have sums nor those that take eight columns of a row meet in a bank.
 constexpr int kPlanePitch = kColumns / 2 + 4, kPlane = kPartRows * kPlanePitch + 16, kStaged = 2 * kPlane;  // floats
-static_assert(kConsumers * kStaged * static_cast<int>(sizeof(float)) <= kStages * kStageBytes);
+static_assert(kConsumers * kStaged * static_cast<int>(sizeof(float)) <= Tiles::kRingBytes);
 
 __device__ void put_sums(float* staged, const float (&sums)[2][kSums]) {
   const int thread = static_cast<int>(threadIdx.x) % 128, q = thread % 4;
@@ -198,7 +107,7 @@ template <class T, End kEnd> class Finish {
       const int r = row_of(turn, i);
       if (r >= count_) break;
       x_scales_[i] = p_.x_scales[row_ + r];
-      if (kResidual) residual_[i] = *reinterpret_cast<const uint4*>(static_cast<const T*>(p_.residual) + at(r, p_.residual_pitch));
+      residual_[i] = *reinterpret_cast<const uint4*>(static_cast<const T*>(p_.residual) + at(r, p_.residual_pitch));
     }
   }
 
@@ -221,7 +130,7 @@ template <class T, End kEnd> class Finish {
   }
 
  private:
-  static constexpr bool kResidual = kEnd >= End::kResidual, kGate = kEnd >= End::kGate;
+  static constexpr bool kGate = kEnd >= End::kGate;
 
   __device__ int row_of(int turn, int i) const { return first_ + (turn * kTogether + i) * kStride; }
   __device__ int64_t at(int r, int64_t pitch) const { return (row_ + r) * pitch + column_; }
@@ -234,14 +143,12 @@ template <class T, End kEnd> class Finish {
     float v[8];
 #pragma unroll
     for (int j = 0; j < 8; ++j) v[j] = fmaf(c[j], x_scale * scale_[j], bias_[j]);
-    if (kResidual) {
 #pragma unroll
-      for (int j = 0; j < 8; j += 2) {
-        float other[2];
-        unpack_pair<T>(words[j / 2], other[0], other[1]);
+    for (int j = 0; j < 8; j += 2) {
+      float other[2];
+      unpack_pair<T>(words[j / 2], other[0], other[1]);
 #pragma unroll
-        for (int k = 0; k < 2; ++k) v[j + k] = kGate ? fmaf(v[j + k], gate_[j + k], other[k]) : v[j + k] + other[k];
-      }
+      for (int k = 0; k < 2; ++k) v[j + k] = kGate ? fmaf(v[j + k], gate_[j + k], other[k]) : v[j + k] + other[k];
     }
     linea::cuda::store(static_cast<T*>(p_.y) + at(r, p_.y_pitch), v);
   }
@@ -255,13 +162,13 @@ template <class T, End kEnd> class Finish {
 };
 
 // By the threads of a consuming warpgroup.
-template <class T, End kEnd> __device__ void consume(const Params& p, Ring ring, int group, int rank, int first, int clusters) {
+template <class T, End kEnd> __device__ void consume(const Params& p, Tiles::Ring ring, int group, int rank, int first, int clusters) {
   const bool speaks = threadIdx.x % 128 == 0;
   float* staged = reinterpret_cast<float*>(ring.stages) + group * kStaged;
   float sums[2][kSums];
-  for (int index = first; index < p.all_tiles; index += clusters) {
-    Finish<T, kEnd> end(p, Tile::of(p, index, rank), group);
-    multiply_tile(p, ring, sums, group, speaks);
+  for (int index = first; index < p.operands.all_tiles; index += clusters) {
+    Finish<T, kEnd> end(p, Tile::of(p.operands, index, rank), group);
+    Tiles::multiply<kStages>(p.operands, p.turns, ring, sums, group, speaks, [](int) {});
     end.ask(0);
     wait_for_consumers();  // nobody multiplies what lies in the stages
     put_sums(staged, sums);
@@ -275,30 +182,29 @@ template <class T, End kEnd> __device__ void consume(const Params& p, Ring ring,
 
 #endif
 
-template <class T> __global__ void __launch_bounds__(kThreads, 1) gemm_kernel(const __grid_constant__ Params p) {
+template <class T> __global__ void __launch_bounds__(Tiles::kThreads, 1) ended_gemm_kernel(const __grid_constant__ Params p) {
 #if LINEA_HOPPER_CODE
-  extern __shared__ unsigned char shared_bytes[];
-  Ring ring(shared_bytes);
-  if (threadIdx.x == 0) ring.init_barriers();
-  asm volatile("barrier.cluster.arrive.relaxed;" ::: "memory");  // the barriers are published
-  wait_for_cluster();                                            // the other block's are ready too
-  follow_previous();
+  extern __shared__ __align__(1024) unsigned char shared_bytes[];
+  const Tiles::Ring ring(shared_bytes, reinterpret_cast<uint64_t*>(shared_bytes + Tiles::kRingBytes));
+  Tiles::begin(ring);
   const int group = static_cast<int>(threadIdx.x) / 128, rank = cluster_rank();
-  const int first = static_cast<int>(blockIdx.x) / kCluster, clusters = static_cast<int>(gridDim.x) / kCluster;
+  const int first = static_cast<int>(blockIdx.x) / Tiles::kCluster, clusters = static_cast<int>(gridDim.x) / Tiles::kCluster;
   if (group == kConsumers) {
     asm volatile("setmaxnreg.dec.sync.aligned.u32 24;");
-    if (threadIdx.x % 128 == 0) produce(p, ring, rank, first, clusters);
+    const auto before = [&](const Tile& tile, int turn) {
+      if (turn == kStages) fetch_residual(p, tile);
+    };
+    if (threadIdx.x % 128 == 0) Tiles::produce(p.operands, ring, rank, first, clusters, p.turns, follow_previous, before);
   } else {
     asm volatile("setmaxnreg.inc.sync.aligned.u32 240;");
+    follow_previous();
     switch (p.end) {
-      case End::kPlain: consume<T, End::kPlain>(p, ring, group, rank, first, clusters); break;
       case End::kResidual: consume<T, End::kResidual>(p, ring, group, rank, first, clusters); break;
       case End::kGate: consume<T, End::kGate>(p, ring, group, rank, first, clusters); break;
       case End::kRowGates: consume<T, End::kRowGates>(p, ring, group, rank, first, clusters);
     }
   }
-  asm volatile("barrier.cluster.arrive.relaxed;" ::: "memory");
-  wait_for_cluster();  // a block stays until the other has sent it everything that it sends
+  Tiles::end();
 #endif
 }
 
@@ -309,8 +215,8 @@ CUtensorMap matrix_map(DType type, const void* data, int64_t rows, int64_t colum
 }
 
 End end_of(const HopperGemm& call) {
-  if (call.gate) return call.rows_per_gate % kRows == 0 ? End::kGate : End::kRowGates;
-  return call.residual ? End::kResidual : End::kPlain;
+  if (!call.gate) return End::kResidual;
+  return call.rows_per_gate % kRows == 0 ? End::kGate : End::kRowGates;
 }
 
 }  // namespace
@@ -323,13 +229,22 @@ bool suits_hopper_gemm(const HopperGemm& call) {
          is_aligned(call.bias, 0) && is_aligned(call.gate, call.gate_pitch * 4) && is_aligned(call.w_scales, 0);
 }
 
-void hopper_gemm(cudaStream_t stream, const HopperGemm& call, int device) {
+TileOperands tile_operands(const HopperGemm& call, int columns) {
+  TileOperands p = {};
+  p.x = matrix_map(DType::kF8E4M3, call.x, call.rows, call.in, call.in, kPartRows, Tiles::kDepth);
+  p.w = matrix_map(DType::kF8E4M3, call.w, call.out, call.in, call.in, columns, Tiles::kDepth);
+  p.steps = static_cast<int>(ceil_div(call.in, Tiles::kDepth));
+  p.full_steps = static_cast<int>(call.in / Tiles::kDepth);
+  p.rest = static_cast<int>(ceil_div(call.in % Tiles::kDepth, Tiles::kDepthOfProduct));
+  p.row_tiles = static_cast<int>(ceil_div(call.rows, kRows));
+  p.all_tiles = static_cast<int>(p.row_tiles * ceil_div(call.out, columns * Tiles::kCluster));
+  return p;
+}
+
+void ended_gemm(cudaStream_t stream, const HopperGemm& call, int device) {
   Params p = {};
-  p.x = matrix_map(DType::kF8E4M3, call.x, call.rows, call.in, call.in, kPartRows, kDepth);
-  p.w = matrix_map(DType::kF8E4M3, call.w, call.out, call.in, call.in, kColumns, kDepth);
-  if (call.residual) {
-    p.residual_boxes = matrix_map(call.type, call.residual, call.rows, call.out, call.residual_pitch, kPartRows, kFetchColumns);
-  }
+  p.operands = tile_operands(call, kColumns);
+  p.residual_boxes = matrix_map(call.type, call.residual, call.rows, call.out, call.residual_pitch, kPartRows, kFetchColumns);
   p.y = call.y;
   p.residual = call.residual;
   p.bias = call.bias;
@@ -342,19 +257,21 @@ void hopper_gemm(cudaStream_t stream, const HopperGemm& call, int device) {
   p.rows = static_cast<int>(call.rows);
   p.out = static_cast<int>(call.out);
   p.rows_per_gate = static_cast<int>(call.rows_per_gate);
-  p.steps = static_cast<int>(ceil_div(call.in, kDepth));
-  p.turns = std::max(p.steps, kStages);
-  p.row_tiles = static_cast<int>(ceil_div(call.rows, kRows));
-  p.all_tiles = static_cast<int>(p.row_tiles * ceil_div(call.out, kColumns * kCluster));
+  p.turns = std::max(p.operands.steps, kStages);
   p.end = end_of(call);
-  const dim3 blocks(static_cast<unsigned>(std::min(p.all_tiles, processors_of(device) / kCluster) * kCluster));
+  const int clusters = std::min(p.operands.all_tiles, processors_of(device) / Tiles::kCluster);
   with_type(call.type, kOp, [&](auto tag) {
     using T = typename decltype(tag)::type;
     if constexpr (sizeof(T) == 2) {
-      allow_shared(gemm_kernel<T>, kShared, kOp);
-      launch_chained_clusters(kOp, gemm_kernel<T>, blocks, kThreads, kShared, stream, kCluster, p);
+      allow_shared(ended_gemm_kernel<T>, kShared, kOp);
+      launch_chained_clusters(kOp, ended_gemm_kernel<T>, static_cast<unsigned>(clusters * Tiles::kCluster), Tiles::kThreads, kShared,
+                              stream, Tiles::kCluster, p);
     }
   });
+}
+
+void hopper_gemm(cudaStream_t stream, const HopperGemm& call, int device) {
+  call.residual ? ended_gemm(stream, call, device) : plain_gemm(stream, call, device);
 }
 
 }  // namespace linea::cuda

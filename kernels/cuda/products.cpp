@@ -146,11 +146,12 @@ bool has_hopper_gemm(int device) {
   return exists && is_hopper(device) && has_tensor_maps();
 }
 
-// Whether the own kernel takes an FP8 product, as measured: where the library's tiles are too few to fill the device, and the passes that
-// it leaves weigh most. How many members a batch has does not count: they have the bits of one alone.
+// Whether the own kernels take an FP8 product, as measured: where rows are few, the library's waves of tiles are filled badly, and what it
+// leaves to do between and after them weighs most. How many members a batch has does not count: they have the bits of one alone.
 bool is_fused(const HopperGemm& call, int64_t member_rows, Activation activation, int device) {
-  constexpr int64_t kFewestRows = 256, kFewRows = 2048, kNarrow = 2048, kWide = 4096;
-  return member_rows >= kFewestRows && member_rows < kFewRows && call.out >= kNarrow && call.out <= kWide &&
+  constexpr int64_t kFewestRows = 256, kFewRows = 2048, kNarrow = 2048, kWide = 4096, kFewestRowsOfWide = 512;
+  const bool wide = call.out > kWide && !call.residual && member_rows >= kFewestRowsOfWide;
+  return member_rows >= kFewestRows && member_rows < kFewRows && call.out >= kNarrow && (call.out <= kWide || wide) &&
          activation == Activation::kNone && suits_hopper_gemm(call) && has_hopper_gemm(device);
 }
 
@@ -182,7 +183,10 @@ Weight CudaBackend::prepare_fp8_linear(const Tensor& w) {
   const auto extras = std::make_shared<LinearExtras>();
   const Tensor rows = w.to(device_), bytes(w.shape(), DType::kF8E4M3, device_);
   extras->scales = Tensor({w.dim(0)}, DType::kF32, device_);
-  if (!PlanningMemory::active()) quantize_rows(enter(), rows, bytes, extras->scales);
+  if (!PlanningMemory::active()) {
+    quantize_rows(enter(), rows, bytes, extras->scales);
+    synchronize();  // kernels read weights before they wait for others (chain.cuh)
+  }
   return {bytes, w.shape(), extras};
 }
 

@@ -10,6 +10,8 @@ struct Size {
 };
 
 constexpr Size kSizes[] = {{1, 300, 1040, 2064}, {3, 277, 2240, 2240}, {2, 512, 272, 2304}, {2, 512, 400, 2304}, {2, 1030, 528, 4080}};
+// More outputs, which only products without a residual have there. The second has wide tiles for all members and narrow ones for one.
+constexpr Size kWideSizes[] = {{2, 512, 2240, 11216}, {3, 512, 272, 6720}, {2, 515, 80, 4112}};
 
 class CudaGemmParity : public CudaParity {
  protected:
@@ -82,6 +84,21 @@ TEST_P(CudaGemmParity, MembersAreAlone) {
     for (int64_t b = 0; b < s.members; ++b) {
       linear(ctx, x_[1].slice(0, b, 1), w_, one[1], end(b, 1));
       expect_same_bits(one[1], y[1].slice(0, b, 1), "member " + std::to_string(b));
+    }
+  }
+}
+
+TEST_P(CudaGemmParity, WideProducts) {
+  for (const Size& s : kWideSizes) {
+    ASSERT_NO_FATAL_FAILURE(prepare(s));
+    Context ctx = context(1);
+    const Pair biased = output({s.members, s.rows, s.out}), plain = output({s.members, s.rows, s.out}), one = output({1, s.rows, s.out});
+    linear(ctx, x_[1], w_, biased[1], {.bias = bias_[1]});
+    expect_near(biased[1], expected(s, false, false), "bias");
+    linear(ctx, x_[1], w_, plain[1]);
+    for (int64_t b = 0; b < s.members; ++b) {
+      linear(ctx, x_[1].slice(0, b, 1), w_, one[1]);
+      expect_same_bits(one[1], plain[1].slice(0, b, 1), "member " + std::to_string(b));
     }
   }
 }
