@@ -5,7 +5,7 @@
 //          multiprocessors.
 // Tiles    256 rows × 176 or 144 outputs, as device/e4m3_tiles.cuh has it, whichever takes less time in whole waves of tiles: 4 of 176 for
 //          11200 outputs, 3 of 144 for 6720, 1 of 144 for 2240.
-// Ends     beside the products. The second warpgroup begins two stages later than the first, and so it has products left when the first
+// Ends     beside the products. The second warpgroup begins three stages later than the first, and so it has products left when the first
 //          ends its tile, and the first is at the next tile when the second ends; stages are given back as soon as they are multiplied.
 //          A warp brings 16 rows × 32 columns at a time into rows of its own shared memory, from which it stores 64 bytes of a row
 //          together. Scales and bias of the tile's columns come into shared memory while it is multiplied.
@@ -23,7 +23,6 @@ namespace {
 constexpr const char* kOp = "linear";
 constexpr int kNarrow = 144, kWide = 176;
 constexpr int kWarps = 8, kUnit = 16;  // consuming warps; columns that a warp brings at a time
-constexpr int kLag = 2;                // stages
 
 struct PlainParams {
   TileOperands operands;
@@ -47,8 +46,6 @@ static_assert(sizeof(PlainShared<kWide>) <= 227 << 10);
 #if LINEA_HOPPER_CODE
 
 __device__ inline void wait_for_group(int group) { asm volatile("bar.sync %0, 128;" ::"r"(2 + group) : "memory"); }
-__device__ inline void wait_for_first_group() { asm volatile("bar.sync 1, 256;" ::: "memory"); }
-__device__ inline void let_second_group_begin() { asm volatile("bar.arrive 1, 256;" ::: "memory"); }
 
 // Eight bytes into shared memory, zeros when not `valid`.
 __device__ inline void copy_async_8(void* to, const void* from, bool valid) {
@@ -184,30 +181,16 @@ template <class T, int kColumns> class PlainEnd {
   float x_scales_[2][2];
 };
 
-// The first products do not read what sums begin as; the compiler must not look for it where they last were.
-template <int kCount> __device__ inline void begin_sums(float (&sums)[2][kCount]) {
-#pragma unroll
-  for (auto& half : sums) {
-#pragma unroll
-    for (float& sum : half) asm volatile("" : "=f"(sum));
-  }
-}
-
 // By the threads of a consuming warpgroup.
 template <class T, int kColumns>
 __device__ void consume(const PlainParams& p, PlainShared<kColumns>& shared, typename E4m3Tiles<kColumns>::Ring ring, int group, int rank,
                         int first, int clusters) {
   using Tiles = E4m3Tiles<kColumns>;
-  const bool speaks = threadIdx.x % 128 == 0, lags = p.operands.steps > kLag;
   for (int index = first; index < p.operands.all_tiles; index += clusters) {
     PlainEnd<T, kColumns> end(p, Tiles::Tile::of(p.operands, index, rank), group, shared.factors[group], shared.rows[threadIdx.x / 32]);
     float sums[2][Tiles::kSums];
-    begin_sums(sums);
-    const bool begins = index == first && lags;
-    if (begins && group == 1) wait_for_first_group();
-    Tiles::template multiply<0>(p.operands, p.operands.steps, ring, sums, group, speaks, [&](int step) {
-      if (step == kLag && begins && group == 0) let_second_group_begin();
-    });
+    Tiles::begin_sums(sums);
+    Tiles::template multiply<0>(p.operands, p.operands.steps, ring, sums, group, index == first, [](int) {});
     end.store(sums);
   }
 }

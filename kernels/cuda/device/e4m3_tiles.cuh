@@ -21,7 +21,7 @@ template <int kColumnsOfTile> struct E4m3Tiles {
   static constexpr int kCluster = 2, kConsumers = 2, kThreads = (kConsumers + 1) * 128;
   static constexpr int kDepth = 128, kDepthOfProduct = 32;  // of a row in a stage
   static constexpr int kPartBytes = kPartRows * kDepth, kRowBytes = 2 * kPartBytes, kStageBytes = kRowBytes + kColumns * kDepth;
-  static constexpr int kStages = 4, kRingBytes = kStages * kStageBytes, kBarriers = 2 * kStages;
+  static constexpr int kStages = 4, kRingBytes = kStages * kStageBytes, kBarriers = 2 * kStages, kLag = 3;
   static_assert(kStageBytes % 1024 == 0);
 
   struct Tile {
@@ -106,16 +106,29 @@ template <int kColumnsOfTile> struct E4m3Tiles {
     }
   }
 
-  // The sums of a tile, by a warpgroup. The stages of its last kKept turns stay the consumers', the others are given back by the thread
-  // that `speaks`. after(step) comes when the step before has been multiplied.
+  // The first products of a tile do not read what sums begin as; the compiler must not look for it where they last were.
+  __device__ static void begin_sums(float (&sums)[2][kSums]) {
+#pragma unroll
+    for (auto& half : sums) {
+#pragma unroll
+      for (float& sum : half) asm volatile("" : "=f"(sum));
+    }
+  }
+
+  // The sums of a tile, by a warpgroup. In its first tile the second begins when the first has multiplied kLag stages, so that from then on
+  // one multiplies while the other ends a tile. The stages of the last kKept turns stay the consumers', the others are given back.
+  // after(step) comes when the step before has been multiplied.
   template <int kKept, class After>
-  __device__ static void multiply(const TileOperands& p, int turns, Ring& ring, float (&sums)[2][kSums], int group, bool speaks,
+  __device__ static void multiply(const TileOperands& p, int turns, Ring& ring, float (&sums)[2][kSums], int group, bool is_first,
                                   const After& after) {
+    const bool speaks = threadIdx.x % 128 == 0, lags = is_first && p.steps > kLag;
+    if (lags && group == 1) asm volatile("bar.sync 1, 256;" ::: "memory");
     constexpr int kNextRows = 64 * kDepth / 16;
     int previous = 0;
     const auto pass_on = [&](int step) {
       wait_products<1>();  // of the stage before, which may be filled again
       if (step > 0 && step <= turns - kKept && speaks) ring.release(previous);
+      if (lags && group == 0 && step == kLag) asm volatile("bar.arrive 1, 256;" ::: "memory");
       after(step);
       previous = ring.stage;
       ring.advance();
@@ -145,6 +158,7 @@ template <int kColumnsOfTile> struct E4m3Tiles {
       }
       pass_on(p.full_steps);
     }
+#pragma unroll 1
     for (int s = p.steps; s < turns; ++s) {  // stages that short rows leave empty
       wait_phase(ring.full + ring.stage, ring.parity);
       ring.advance();
