@@ -42,6 +42,7 @@ SanaTransformer::Text SanaTransformer::encode_text(Context& ctx, const Tensor& e
   for (size_t i = 0; i < blocks_.size(); ++i) {
     text.keys.push_back(ctx.allocate({L, heads, width}));
     text.values.push_back(ctx.allocate({L, heads, width}));
+    text.value_bounds.push_back(ctx.allocate({static_cast<int64_t>(text.offsets.size()) - 1, kValueBoundParts}, DType::kF32));
   }
   const Arena::Scope scope(*ctx.arena);
   const Tensor e = ctx.allocate({1, L, embeddings.dim(-1)});  // one member, whose bits do not depend on how the product was tuned
@@ -57,6 +58,11 @@ SanaTransformer::Text SanaTransformer::encode_text(Context& ctx, const Tensor& e
     linear(ctx, caption, w.k.weight, k, {.bias = w.k.bias});
     linear(ctx, caption, w.v.weight, v, {.bias = w.v.bias});
     if (w.norm_k.defined()) rms_norm(ctx, k, w.norm_k, k, {.eps = kQkNormEps});
+    if (w.v.weight.data.dtype() == DType::kF8E4M3 && width % 8 == 0) {
+      value_bounds(ctx, text.values[i], text.offsets, text.value_bounds[i]);
+    } else {
+      text.value_bounds[i] = {};
+    }
   }
   return text;
 }
@@ -226,7 +232,7 @@ void SanaTransformer::cross_attention(Context& ctx, const SanaCrossAttention& w,
   const ProductRows o = rows_for(w.out.weight, ctx.allocate(x.shape()));
   const float scale = 1.0f / std::sqrt(static_cast<float>(config_.cross_attention_head_dim));
   softmax_attention(ctx, q.reshape(heads), text.keys[index], text.values[index], {o.values.reshape(heads), o.scales},
-                    {.scale = scale, .key_offsets = text.offsets});
+                    {.scale = scale, .key_offsets = text.offsets, .value_bounds = text.value_bounds[index]});
   linear(ctx, o.values, w.out.weight, x, {.bias = w.out.bias, .residual = x, .x_scales = o.scales});
 }
 

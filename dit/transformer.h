@@ -76,6 +76,7 @@ class SanaTransformer {
   struct Text {
     std::vector<int64_t> offsets;      // batch member b owns rows [offsets[b], offsets[b+1])
     std::vector<Tensor> keys, values;  // per block [L, heads, head_dim]
+    std::vector<Tensor> value_bounds;  // per block, of its values; undefined but for blocks in FP8
   };
   // embeddings [L, caption_channels]: the real (unmasked) rows of every batch member, one after the other. Dropping masked rows is exact:
   // their softmax weight underflows to zero in the reference.

@@ -83,6 +83,10 @@ class Backend {
   // scratch
   virtual void softmax_attention(Context&, const Tensor& q, const Tensor& k, const Tensor& v, const ProductRows& y,
                                  const AttentionArgs&) = 0;
+  // Where products take e4m3 rows.
+  virtual void value_bounds(Context&, const Tensor& /*v*/, std::span<const int64_t> /*key_offsets*/, const Tensor& /*bounds*/) {
+    missing("value_bounds");
+  }
   virtual void rotary_embedding(Context&, const Tensor& x, int64_t first_position, float theta) = 0;
   virtual void embedding_lookup(Context&, const Tensor& table, std::span<const int32_t> ids, const Tensor& y, float scale) = 0;
   virtual void activate(Context&, const Tensor& x, const Tensor& y, Activation) = 0;

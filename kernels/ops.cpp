@@ -199,7 +199,19 @@ void softmax_attention(Context& ctx, const Tensor& q, const Tensor& k, const Ten
   if (static_cast<int64_t>(complete.key_offsets.size()) != q.dim(0) + 1 || complete.key_offsets.back() > k.dim(0)) {
     fail("softmax_attention", "B + 1 key offsets within L", q, k);
   }
+  if (args.value_bounds.defined() && args.value_bounds.elements() != q.dim(0) * kValueBoundParts) {
+    fail("softmax_attention", "bounds of all members", args.value_bounds, q);
+  }
   ctx.backend->softmax_attention(ctx, q, k, v, y, complete);
+}
+
+void value_bounds(Context& ctx, const Tensor& v, std::span<const int64_t> key_offsets, const Tensor& bounds) {
+  if (v.rank() != 3 || !v.is_contiguous() || v.dim(2) % 8 != 0 || key_offsets.empty() || key_offsets.back() > v.dim(0) ||
+      !bounds.is_contiguous() || bounds.dtype() != DType::kF32 ||
+      bounds.elements() != (static_cast<int64_t>(key_offsets.size()) - 1) * kValueBoundParts) {
+    fail("value_bounds", "v [L, H, d] of whole vectors, and bounds of all members", v, bounds);
+  }
+  if (!ctx.planning()) ctx.backend->value_bounds(ctx, v, key_offsets, bounds);
 }
 
 void rotary_embedding(Context& ctx, const Tensor& x, int64_t first_position, float theta) {

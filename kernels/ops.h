@@ -131,9 +131,15 @@ struct AttentionArgs {
   int64_t window = 0;    // and n - n' < window; 0 = all
   // Batch member b attends to rows [key_offsets[b], key_offsets[b+1]) of k and v. Empty = B equal parts of L.
   std::vector<int64_t> key_offsets{};
+  Tensor value_bounds{};  // what value_bounds() made of v for these members, for ProductRows; without it they are found again
 };
 // y may be ProductRows, whose scales then come from a bound of the values where that spares a pass.
 void softmax_attention(Context& ctx, const Tensor& q, const Tensor& k, const Tensor& v, const ProductRows& y, const AttentionArgs& args);
+
+// What bounds the results of softmax_attention for every member: the largest absolute values of parts of its rows of v [L, H, d], whose
+// heads are whole vectors. bounds [B, kValueBoundParts] f32; B + 1 key offsets. For devices that multiply FP8.
+constexpr int64_t kValueBoundParts = 32;
+void value_bounds(Context& ctx, const Tensor& v, std::span<const int64_t> key_offsets, const Tensor& bounds);
 
 // Rotary embedding, half-split convention, in place: x [N, H, d], row n at position first_position + n,
 // (x[i], x[i + d/2]) rotated by position · theta^(-2i/d).

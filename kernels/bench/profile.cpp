@@ -128,6 +128,10 @@ void ProfilingBackend::softmax_attention(Context& ctx, const Tensor& q, const Te
         [&] { inner_.softmax_attention(ctx, q, k, v, y, args); });
 }
 
+void ProfilingBackend::value_bounds(Context& ctx, const Tensor& v, std::span<const int64_t> key_offsets, const Tensor& bounds) {
+  timed(ctx, {"value bounds" + text(v), 0, bytes_of_all({&v})}, [&] { inner_.value_bounds(ctx, v, key_offsets, bounds); });
+}
+
 void ProfilingBackend::rotary_embedding(Context& ctx, const Tensor& x, int64_t first_position, float theta) {
   timed(ctx, {"rotary embedding" + text(x), 0, bytes_of_all({&x, &x})}, [&] { inner_.rotary_embedding(ctx, x, first_position, theta); });
 }

@@ -52,6 +52,7 @@ class ProfilingBackend final : public Backend {
   void rms_norm(Context&, const Tensor& x, const Tensor& w, const Tensor& y, const RmsNormArgs&) override;
   void relu_linear_attention(Context&, const Tensor& q, const Tensor& k, const Tensor& v, const ProductRows& y, float eps) override;
   void softmax_attention(Context&, const Tensor& q, const Tensor& k, const Tensor& v, const ProductRows& y, const AttentionArgs&) override;
+  void value_bounds(Context&, const Tensor& v, std::span<const int64_t> key_offsets, const Tensor& bounds) override;
   void rotary_embedding(Context&, const Tensor& x, int64_t first_position, float theta) override;
   void embedding_lookup(Context&, const Tensor& table, std::span<const int32_t> ids, const Tensor& y, float scale) override;
   void activate(Context&, const Tensor& x, const Tensor& y, Activation) override;

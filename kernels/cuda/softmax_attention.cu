@@ -172,7 +172,7 @@ void CudaBackend::softmax_attention(Context& ctx, const Tensor& q, const Tensor&
   const bool bytes = y.scales.defined();
   // Of a member whose kernel gives no e4m3.
   const Tensor wide = bytes ? ctx.allocate(q.shape(), q.dtype()) : y.values;
-  const Tensor bounds = bytes ? ctx.allocate({batch, kBoundParts}, DType::kF32) : Tensor();
+  const Tensor bounds = bytes && !args.value_bounds.defined() ? ctx.allocate({batch, kBoundParts}, DType::kF32) : args.value_bounds;
   if (ctx.planning() || q.elements() == 0) return;
   const cudaStream_t stream = enter();
   const auto params = [&](const Tensor& target, int64_t first) {
@@ -213,10 +213,10 @@ void CudaBackend::softmax_attention(Context& ctx, const Tensor& q, const Tensor&
     cuda::AttentionParams p = params(direct ? y.values : wide, first);
     std::copy_n(args.key_offsets.begin() + first, members + 1, p.key_offsets);
     if (direct) {
-      float* own = bounds.slice(0, first, members).data<float>();
+      float* own = bounds.data<float>() + first * kBoundParts;
       p.scales = y.scales.slice(0, first, members).data<float>();
       p.bounds = own;
-      value_bounds(stream, q.dtype(), p, members, own);
+      if (!args.value_bounds.defined()) cuda::value_bounds(stream, q.dtype(), p, members, own);
     }
     if (hopper) {
       hopper_attention(stream, q.dtype(), p, members, device_.index);
@@ -227,6 +227,23 @@ void CudaBackend::softmax_attention(Context& ctx, const Tensor& q, const Tensor&
       const auto rows = [&](const Tensor& t) { return t.slice(0, first, members).reshape({members, q.dim(1), q.dim(2) * d}); };
       quantize_rows(stream, rows(wide), rows(y.values), y.scales.slice(0, first, members));
     }
+  }
+}
+
+void CudaBackend::value_bounds(Context&, const Tensor& v, std::span<const int64_t> key_offsets, const Tensor& bounds) {
+  const int64_t batch = static_cast<int64_t>(key_offsets.size()) - 1;
+  const cudaStream_t stream = enter();
+  for (int64_t first = 0; first < batch; first += kMembersPerLaunch) {
+    const int64_t members = std::min<int64_t>(batch - first, kMembersPerLaunch);
+    cuda::AttentionParams p = {};
+    p.v = v.raw();
+    p.v_token = v.stride(0);
+    p.v_head = v.stride(1);
+    p.d = static_cast<int>(v.dim(2));
+    p.heads = static_cast<int>(v.dim(1));
+    p.heads_per_key_head = 1;
+    std::copy_n(key_offsets.begin() + first, members + 1, p.key_offsets);
+    cuda::value_bounds(stream, v.dtype(), p, members, bounds.data<float>() + first * kBoundParts);
   }
 }
 

@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "core/dtype.h"
+#include "kernels/ops.h"
 
 namespace linea::cuda {
 
@@ -27,7 +28,7 @@ struct AttentionParams {
 };
 
 // A result is a mean of values with positive weights, so the largest absolute value of a member bounds it.
-constexpr int kBoundParts = 32;
+constexpr int kBoundParts = kValueBoundParts;
 void value_bounds(cudaStream_t stream, DType type, const AttentionParams& p, int64_t members, float* bounds);
 
 struct Range {

@@ -126,17 +126,22 @@ TEST_P(CudaProductRows, CrossAttentionWritesThem) {
     Context ctx = fp8_context();
     const Weight w = fp8_weight(1040, dim);
     const Pair q = random({2, queries, heads, d}), k = random({offsets.back(), heads, d}), v = random({offsets.back(), heads, d});
+    Tensor bounds;  // where they are found before
     const auto run = [&](int64_t first, int64_t count, bool narrow) {
       const Pair space = output({count, queries, dim}), y = output({count, queries, 1040});
       const ProductRows o = narrow ? rows_for(w, space[1]) : ProductRows(space[1]);
-      softmax_attention(ctx, q[1].slice(0, first, count), k[1], v[1], {o.values.reshape({count, queries, heads, d}), o.scales},
-                        {.scale = 0.1f, .key_offsets = {offsets.begin() + first, offsets.begin() + first + count + 1}});
+      softmax_attention(
+          ctx, q[1].slice(0, first, count), k[1], v[1], {o.values.reshape({count, queries, heads, d}), o.scales},
+          {.scale = 0.1f, .key_offsets = {offsets.begin() + first, offsets.begin() + first + count + 1}, .value_bounds = bounds});
       linear(ctx, o.values, w, y[1], {.x_scales = o.scales});
       return y[1].to(kCpuDevice);
     };
     const Tensor all = run(0, 2, true);
     EXPECT_LE(relative_l2(all, run(0, 2, false)), 0.05) << offsets[1] << " keys";
     for (int64_t b = 0; b < 2; ++b) EXPECT_TRUE(same_bits(run(b, 1, true), all.slice(0, b, 1))) << "member " << b;
+    bounds = Tensor({2, kValueBoundParts}, DType::kF32, kCuda);
+    value_bounds(ctx, v[1], offsets, bounds);
+    EXPECT_TRUE(same_bits(run(0, 2, true), all)) << "bounds found before";
   }
 }
 
