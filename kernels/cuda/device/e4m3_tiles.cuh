@@ -3,12 +3,28 @@
 //
 // A block takes tiles of 256 rows of x and kColumns of w, one after the other. Two warpgroups multiply 128 rows each; one thread of a third
 // asks the copy engine for stages of 128 bytes of every row, four in turn. A cluster of two blocks has tiles beside each other, and each
-// asks for half of their rows of x on behalf of both.
+// asks for half of their rows of x on behalf of both. Blocks that need the same rows of w are at work together; after that w may leave the
+// second-level cache, so that what the products write stays there for the next kernel.
 #pragma once
 
 #include "kernels/cuda/device/e4m3_products.cuh"
 
 namespace linea::cuda {
+
+#if LINEA_HOPPER_CODE
+
+// A box that nobody needs again soon: its place in the second-level cache may be given to others first.
+__device__ inline void copy_box_once(void* to, const CUtensorMap& map, uint64_t* barrier, int c0, int c1) {
+  uint64_t policy;
+  asm volatile("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;" : "=l"(policy));
+  asm volatile(
+      "cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes.L2::cache_hint [%0], [%1, {%3, %4}], [%2], %5;" ::"r"(
+          shared_address(to)),
+      "l"(&map), "r"(shared_address(barrier)), "r"(c0), "r"(c1), "l"(policy)
+      : "memory");
+}
+
+#endif
 
 struct TileOperands {
   CUtensorMap x, w;
@@ -81,7 +97,7 @@ template <int kColumnsOfTile> struct E4m3Tiles {
                                  const Before& before) {
     const auto ask_for_columns = [&](const Ring& at, const Tile& tile, int s) {
       arrive_expecting(at.full + at.stage, kStageBytes);
-      copy_box(at.bytes() + kRowBytes, p.w, at.full + at.stage, s * kDepth, tile.column);
+      copy_box_once(at.bytes() + kRowBytes, p.w, at.full + at.stage, s * kDepth, tile.column);
     };
     const int early = min(p.steps, kStages);
     Ring ahead = ring;
