@@ -10,7 +10,8 @@
 //          A warp brings 16 rows × 32 columns at a time into rows of its own shared memory, from which it stores 64 bytes of a row
 //          together. Scales and bias of the tile's columns come into shared memory while it is multiplied.
 // Traffic  x and w through the second-level cache: 128 + 176 of 256 × 176 rows in every tile: 350 MB for 11200 outputs.
-// Roofline bound by compute: 72, 43 and 14 µs at 1435 TFLOP/s.
+// Roofline bound by compute: 72, 43 and 14 µs at 1435 TFLOP/s; 84 to 88, 56 and 26 (with quantising) measured alone. Its power lowers the
+//          clock: docs/performance.md.
 // Accuracy sums in ascending order for every tile, as exact as the tensor cores keep those of e4m3; one rounding of the result.
 #include "kernels/cuda/common.cuh"
 #include "kernels/cuda/device/e4m3_tiles.cuh"
