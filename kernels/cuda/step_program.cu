@@ -308,7 +308,7 @@ bool StepRecorder::rwkv7_heads(const Rwkv7Inputs& in, const Tensor& state, const
                                std::function<void()> plain) {
   const int64_t size = y.dim(1) / in.heads;
   if (y.dim(0) != 1 || size != kStepHead || !has_type(y.dtype()) || !has_vectors(in) || !has_vectors(out, y)) return false;
-  if (!is_settled(state)) return false;
+  if (!is_settled(state) || !is_aligned(state.raw(), 0)) return false;
   StepTaken& taken = take(StepKind::kRwkv7Heads, std::move(plain));
   with_type(type_, "step", [&](auto tag) {
     using T = typename decltype(tag)::type;

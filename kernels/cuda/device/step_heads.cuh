@@ -42,6 +42,23 @@ template <class T> __device__ inline void take(const StepRwkv7Heads<T>& all, int
   share.template unpack<T>(step.share);
 }
 
+// Calls move(pointer to the cells of a key, their registers) for the keys of Cells, in a head of kKeys by kStepHead.
+template <int kKeys, class Move> __device__ inline void for_whole_rows(float* head, Cells<kKeys>& cells, int column, int lane, Move move) {
+  float* own = head + lane * kKeyGroup * kStepHead + column;
+#pragma unroll
+  for (int i = 0; i < Cells<kKeys>::kGroups; ++i) {
+#pragma unroll
+    for (int j = 0; j < kKeyGroup; ++j) move(own + (i * kKeyLanes * kKeyGroup + j) * kStepHead, cells.s[i][j]);
+  }
+}
+template <int kKeys> __device__ inline void read_whole(float* head, Cells<kKeys>& cells, int column, int lane) {
+  for_whole_rows(head, cells, column, lane, [](const float* from, float(&to)[kThreadColumns]) { load(from, to); });
+}
+template <int kKeys> __device__ inline void write_whole(float* head, Cells<kKeys>& cells, int column, int lane) {
+  for_whole_rows(head, cells, column, lane, [](float* to, float(&from)[kThreadColumns]) { store(to, from); });
+}
+
+// The state is written last: nobody waits for it.
 template <class T> __device__ __noinline__ void run_rwkv7_heads(const StepInstruction& instruction) {
   struct Memory {
     Stage<1, kStepHead, kStepHead, true> stage;
@@ -55,10 +72,11 @@ template <class T> __device__ __noinline__ void run_rwkv7_heads(const StepInstru
   bool met = false;
   for (int head = static_cast<int>(blockIdx.x); head < all.in.groups; head += static_cast<int>(gridDim.x)) {
     const int first = head * kStepHead + 2 * thread;
+    float* state = all.recurrence.state + head * kStepHead * kStepHead;
     HeadStep<T> step;
     Cells<kStepHead> cells;
     if (leads) step.read_weights(all.in, all.out, first);
-    if (works) cells.read(all.recurrence, head, column, lane);
+    if (works) read_whole(state, cells, column, lane);
     if (!met) meet(instruction);
     met = true;
     if (leads) {
@@ -66,16 +84,15 @@ template <class T> __device__ __noinline__ void run_rwkv7_heads(const StepInstru
       step.enter(all.in, 0, first, memory.stage, all.keeps_inputs);
     }
     sync_workers();
-    if (works) {
-      advance_all<false>(cells, memory.stage, 1, column, lane, memory.parts);
-      cells.write(all.recurrence, head, column, lane);
-    }
+    if (works) advance_all<false>(cells, memory.stage, 1, column, lane, memory.parts);
     sync_workers();
-    if (!leads) continue;
-    float y[2] = {memory.parts.sum(0, 2 * thread), memory.parts.sum(0, 2 * thread + 1)};
-    step.leave(all.out, y);
-    if (all.keeps_y) store(all.out.y + first, y);
-    if (all.y) give_pair<T>(all.y, y, first);
+    if (leads) {
+      float y[2] = {memory.parts.sum(0, 2 * thread), memory.parts.sum(0, 2 * thread + 1)};
+      step.leave(all.out, y);
+      if (all.y) give_pair<T>(all.y, y, first);
+      if (all.keeps_y) store(all.out.y + first, y);
+    }
+    if (works) write_whole(state, cells, column, lane);
   }
   if (!met) meet(instruction);
 }
@@ -153,11 +170,13 @@ template <class T> __device__ __noinline__ void run_recurrence(const StepInstruc
   const int thread = static_cast<int>(threadIdx.x), lane = thread % kKeyLanes, own_column = thread / kKeyLanes * kThreadColumns;
   const bool works = thread < workers_of(kStepHead);
   const int parts = (p.value_dim + kStepHead - 1) / kStepHead;
+  const bool whole = p.key_dim == kStepKeys && p.value_dim == kStepHead && p.vectorised_values;
   bool met = false;
   for (int item = static_cast<int>(blockIdx.x); item < all.heads * parts; item += static_cast<int>(gridDim.x)) {
     const int head = item / parts, column = item % parts * kStepHead, columns = min(p.value_dim - column, kStepHead);
+    float* state = p.state + head * kStepKeys * kStepHead;
     Cells<kStepKeys> cells;
-    if (works) cells.read(p, head, column + own_column, lane);
+    if (works) whole ? read_whole(state, cells, own_column, lane) : cells.read(p, head, column + own_column, lane);
     const HeadConstants constants(p, head);
     if (!met) meet(instruction);
     met = true;
@@ -165,18 +184,16 @@ template <class T> __device__ __noinline__ void run_recurrence(const StepInstruc
     sync_workers();
     set_stage(memory, constants, p.key_dim, columns, thread);
     sync_workers();
-    if (works) {
-      advance_all<false>(cells, memory.stage, 1, own_column, lane, memory.parts);
-      cells.write(p, head, column + own_column, lane);
-    }
+    if (works) advance_all<false>(cells, memory.stage, 1, own_column, lane, memory.parts);
     sync_workers();
     if (thread < columns) {
       float y = fmaf(constants.skip, memory.stage.v[0][thread], memory.parts.sum(0, thread));
       if (p.gate) y *= silu(to_float(memory.gate[thread]));
       const int64_t output = head * p.y_head + column + thread;
-      if (all.keeps_y) static_cast<T*>(p.y)[output] = from_float<T>(y);
       if (all.y) give<T>(all.y, y, static_cast<int>(output));
+      if (all.keeps_y) static_cast<T*>(p.y)[output] = from_float<T>(y);
     }
+    if (works) whole ? write_whole(state, cells, own_column, lane) : cells.write(p, head, column + own_column, lane);
     sync_workers();
   }
   if (!met) meet(instruction);
