@@ -26,6 +26,16 @@ struct Row {
       type == DType::kF32 ? load(static_cast<const float*>(x) + i, v[n]) : load(static_cast<const T*>(x) + i, v[n]);
     });
   }
+  // The same from words as soon as they are there, or from memory where there are none.
+  template <class T> __device__ void take(const uint32_t* words, const void* x, DType type, int dim) {
+    if (!words) return read<T>(x, type, dim);
+    type == DType::kF32 ? take_words<float>(words, dim) : take_words<T>(words, dim);
+  }
+  template <class T> __device__ void take_words(const uint32_t* words, int dim) {
+    RowPart<kVector * sizeof(T)> parts[kStepNormVectors];
+    take_parts(words, static_cast<int>(threadIdx.x), dim / kVector, parts);
+    for_vectors(dim, [&](int n, int) { parts[n].template unpack<T>(v[n]); });
+  }
   // The mean, which is taken from the row, and what its elements are multiplied by.
   __device__ float2 normalize(int dim, bool centre, float eps) {
     float mean = 0, squares = 0;
@@ -48,20 +58,12 @@ struct Row {
   }
 };
 
-// Where a row can be read, whose words are taken first if it has any.
-__device__ inline const void* row_at(const uint32_t* words, const void* x, int bytes) {
-  if (!words) return x;
-  take_row(words, bytes, own_shared().inputs);
-  sync_workers();
-  return own_shared().inputs;
-}
-
 // The norm of a row, into shared memory, or memory, or both.
 template <class T> __device__ __noinline__ void normalize_row(const StepNorm& norm, T* shared_row, T* row) {
   Row x, weights, offsets;
   weights.read<float>(norm.w, DType::kF32, norm.dim);  // before the row is there, since weights have pushed them out of the caches
   if (norm.bias) offsets.read<float>(norm.bias, DType::kF32, norm.dim);
-  x.read<T>(row_at(norm.words, norm.x, norm.dim * bytes_of_type<T>(norm.x_type)), norm.x_type, norm.dim);
+  x.take<T>(norm.words, norm.x, norm.x_type, norm.dim);
   const float factor = x.normalize(norm.dim, norm.centre, norm.eps).y;
   Row::for_vectors(norm.dim, [&](int n, int i) {
 #pragma unroll
@@ -90,9 +92,9 @@ template <class T> __device__ __noinline__ void run_norm(const StepInstruction& 
 // A block mixes 32 channels, a warp for each mix, and norms the whole row for itself.
 template <class T> __device__ __noinline__ void run_mix(const StepInstruction& instruction) {
   const auto& mix = instruction.as<StepMix>();
-  const int n = own_warp(), c = static_cast<int>(blockIdx.x) * 32 + own_lane();
+  const int n = own_warp(), first = static_cast<int>(blockIdx.x) * 32, c = first + own_lane();
   const bool mixes = n < mix.mixes && c < mix.dim, replaces = n == kStepWarps - 1 && c < mix.dim;
-  float share = 0, w = 0, bias = 0, previous = 0, own = 0;
+  float share = 0, w = 0, bias = 0, previous = 0;
   if (mixes) share = mix.m[n][c];
   if (mixes || replaces) {
     w = mix.w[c];
@@ -100,13 +102,15 @@ template <class T> __device__ __noinline__ void run_mix(const StepInstruction& i
     previous = mix.state[c];
   }
   meet(instruction);
-  if (blockIdx.x * 32 >= static_cast<unsigned>(mix.dim)) return;
+  if (first >= mix.dim) return;
+  auto* own = reinterpret_cast<float*>(own_shared().inputs);  // of x, the block's channels
   Row row;
-  const void* x = row_at(mix.words, mix.x, mix.dim * bytes_of_type<T>(mix.x_type));
-  row.read<T>(x, mix.x_type, mix.dim);
-  if (mixes || replaces) own = element_of(x, mix.x_type, c);
+  row.take<T>(mix.words, mix.x, mix.x_type, mix.dim);
+  Row::for_vectors(mix.dim, [&](int v, int i) {
+    if (i / 32 == static_cast<int>(blockIdx.x)) store(own + i - first, row.v[v]);
+  });
   const float2 moments = row.normalize(mix.dim, true, mix.eps);
-  const float h = fmaf((own - moments.x) * moments.y, w, bias);
+  const float h = fmaf((own[own_lane()] - moments.x) * moments.y, w, bias);
   const float mixed = fmaf(previous - h, share, h);
   if (mixes && mix.y[n]) static_cast<T*>(mix.y[n])[c] = from_float<T>(mixed);
   if (mixes && mix.y_words[n]) give<T>(mix.y_words[n], mixed, c);

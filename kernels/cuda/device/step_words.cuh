@@ -25,14 +25,32 @@ __device__ inline void load_words(const uint32_t* from, uint32_t (&words)[1]) {
   asm volatile("ld.relaxed.gpu.global.u32 %0, [%1];" : "=r"(words[0]) : "l"(from) : "memory");
 }
 
+// The same where `wanted` is not zero; other words stay as they are.
+__device__ inline void load_words_where(uint32_t wanted, const uint32_t* from, uint32_t (&words)[4]) {
+  asm volatile(
+      "{\n"
+      ".reg .pred wanted;\n"
+      "setp.ne.u32 wanted, %5, 0;\n"
+      "@wanted ld.relaxed.gpu.global.v4.u32 {%0, %1, %2, %3}, [%4];\n"
+      "}\n"
+      : "+r"(words[0]), "+r"(words[1]), "+r"(words[2]), "+r"(words[3])
+      : "l"(from), "r"(wanted)
+      : "memory");
+}
+
 // kBytes of a row from its words, which may not be there yet: `missing` gets bits above the lower 16 then.
 template <int kBytes> struct RowPart {
-  uint32_t words[kBytes / 2];
+  uint32_t words[kBytes / 2] = {};
 
   __device__ void load(const uint32_t* from) {
     constexpr int kTogether = kBytes / 2 < 4 ? kBytes / 2 : 4;
 #pragma unroll
     for (int i = 0; i < kBytes / 2; i += kTogether) load_words(from + i, reinterpret_cast<uint32_t(&)[kTogether]>(words[i]));
+  }
+  __device__ void load_where(uint32_t wanted, const uint32_t* from) {
+    static_assert(kBytes % 8 == 0);
+#pragma unroll
+    for (int i = 0; i < kBytes / 2; i += 4) load_words_where(wanted, from + i, reinterpret_cast<uint32_t(&)[4]>(words[i]));
   }
   __device__ uint32_t missing(uint32_t mark) const {
     uint32_t bits = 0;
@@ -104,23 +122,34 @@ template <class T> __device__ inline float take_element(const uint32_t* words, D
   return type == DType::kF32 ? take_element<float>(words, i) : take_element<T>(words, i);
 }
 
+// Some parts of a row, every kStepThreads-th, until all of those that exist are there. What is there is not read again: whoever comes early
+// asks often, and would keep the second-level cache from those who are late.
+template <int kBytes, int kParts>
+__device__ inline void take_parts(const uint32_t* words, int first, int count, RowPart<kBytes> (&parts)[kParts]) {
+  const uint32_t mark = own_mark();
+  uint32_t missing[kParts], any;
+#pragma unroll
+  for (int n = 0; n < kParts; ++n) missing[n] = first + n * kStepThreads < count;
+  do {
+    any = 0;
+#pragma unroll
+    for (int n = 0; n < kParts; ++n) parts[n].load_where(missing[n], words + (first + n * kStepThreads) * (kBytes / 2));
+#pragma unroll
+    for (int n = 0; n < kParts; ++n) {
+      if (missing[n] != 0) missing[n] = parts[n].missing(mark);
+      any |= missing[n];
+    }
+  } while (any != 0);
+}
+
 // A row into shared memory, by all threads that compute.
 __device__ inline void take_row(const uint32_t* words, int bytes, unsigned char* to) {
   constexpr int kTogether = 3;  // vectors of 16 bytes of a thread, on their way at once
-  const uint32_t mark = own_mark();
   const int vectors = bytes / 16;
 #pragma unroll 1
   for (int first = static_cast<int>(threadIdx.x); first < vectors; first += kTogether * kStepThreads) {
     RowPart<16> parts[kTogether];
-    uint32_t missing;
-    do {
-      missing = 0;
-      // The last vector again where there are no more: with conditions the compiler spills what others keep.
-#pragma unroll
-      for (int n = 0; n < kTogether; ++n) parts[n].load(words + 8 * min(first + n * kStepThreads, vectors - 1));
-#pragma unroll
-      for (int n = 0; n < kTogether; ++n) missing |= parts[n].missing(mark);
-    } while (missing);
+    take_parts(words, first, vectors, parts);
 #pragma unroll
     for (int n = 0; n < kTogether; ++n) {
       const int v = first + n * kStepThreads;
