@@ -17,6 +17,7 @@ struct alignas(128) Shared {
   StepInstruction known[kStepKnown];
   float parts[kStepParts];
   float sums[2][kStepWarps];
+  float taps[2 * kStepTaps * kStepThreads];  // of convolutions
   uint64_t piece_here[kStepSlots], slot_free[kStepSlots], instruction_here[kStepKnown];
   uint64_t expected;  // arrivals at the last barrier, for thread 0
   uint32_t mark;      // of the launch, in the upper 16 bits of what it gives (step_words.cuh)
@@ -31,6 +32,11 @@ struct alignas(128) Shared {
 __device__ inline Shared& own_shared() {
   extern __shared__ __align__(128) unsigned char memory[];
   return *reinterpret_cast<Shared*>(memory);
+}
+
+// Four bytes into shared memory, without waiting for them.
+__device__ inline void copy_async_4(float* to, const float* from) {
+  asm volatile("cp.async.ca.shared.global [%0], [%1], 4;" ::"r"(shared_address(to)), "l"(from) : "memory");
 }
 
 // By the copy engine, with a policy of the second-level cache.

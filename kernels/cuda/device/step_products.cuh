@@ -69,35 +69,49 @@ template <class T> __device__ inline void multiply_piece(const Piece& piece, con
   if constexpr (!std::is_same_v<T, float>) multiply_rows<T>(piece, w, x, to);
 }
 
-// Asks for the window and the filter of a convolution's channel, which weights have pushed out of the second-level cache.
+// What a convolution needs for one output besides its sum, on its way into shared memory while that is made: weights have pushed it out of
+// the caches. A thread finds there what it asked for itself.
+struct TapPlaces {
+  float *filter, *window, *bias;  // of the present thread; the next tap is kStepThreads further
+
+  __device__ TapPlaces() {
+    filter = own_shared().taps + threadIdx.x;
+    window = filter + kStepTaps * kStepThreads;
+    bias = window + (kStepTaps - 1) * kStepThreads;
+  }
+};
+
 __device__ inline void expect(const StepConvolution& conv, int c) {
   if (c < 0 || c >= conv.dim) return;
-  const auto ask = [](const float* from) { asm volatile("prefetch.global.L2 [%0];" ::"l"(from)); };
-  if (conv.bias) ask(conv.bias + c);
+  const TapPlaces to;
+  if (conv.bias) copy_async_4(to.bias, conv.bias + c);
 #pragma unroll 1
   for (int j = 0; j < conv.taps; ++j) {
-    ask(conv.w + j * conv.dim + c);
-    if (j + 1 < conv.taps) ask(conv.window + j * conv.dim + c);
+    copy_async_4(to.filter + j * kStepThreads, conv.w + j * conv.dim + c);
+    if (j + 1 < conv.taps) copy_async_4(to.window + j * kStepThreads, conv.window + j * conv.dim + c);
   }
+  commit_copies();
 }
 
 // One more token of the convolution of an output, which was `value`.
 template <class T> __device__ inline void convolve(const StepConvolution& conv, int output, float value) {
   const int c = output - conv.first;
   if (c < 0 || c >= conv.dim) return;
+  const TapPlaces from;
   value = rounded<T>(value);
-  float window[kStepTaps], sum = conv.bias ? conv.bias[c] : 0.0f;
+  wait_copies<0>();
+  float window[kStepTaps], sum = conv.bias ? *from.bias : 0.0f;
 #pragma unroll
   for (int j = 0; j < kStepTaps; ++j) {
-    if (j < conv.taps) window[j] = j + 1 < conv.taps ? conv.window[j * conv.dim + c] : value;
+    if (j < conv.taps) window[j] = j + 1 < conv.taps ? from.window[j * kStepThreads] : value;
   }
 #pragma unroll
   for (int j = 0; j < kStepTaps; ++j) {
-    if (j < conv.taps) sum = fmaf(conv.w[j * conv.dim + c], window[j], sum);
+    if (j < conv.taps) sum = fmaf(from.filter[j * kStepThreads], window[j], sum);
   }
   if (conv.activation == Activation::kSilu) sum = silu(sum);
-  if (conv.y) static_cast<T*>(conv.y)[c] = from_float<T>(sum);
   if (conv.y_words) give<T>(conv.y_words, sum, c);
+  if (conv.y) static_cast<T*>(conv.y)[c] = from_float<T>(sum);
 #pragma unroll
   for (int j = 0; j + 1 < kStepTaps; ++j) {
     if (j + 1 < conv.taps) conv.window[j * conv.dim + c] = window[j + 1];
