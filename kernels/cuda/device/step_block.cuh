@@ -58,23 +58,36 @@ __device__ inline const StepProduct& product_of(const StepProducts& all, int uni
   return all.product[index];
 }
 
+__device__ inline int own_warp() { return static_cast<int>(threadIdx.x) / 32; }
+__device__ inline int own_lane() { return static_cast<int>(threadIdx.x) % 32; }
+
+// Finds the product of a unit for a whole warp at once: a lane knows where one of them begins.
+struct ProductFinder {
+  int first_unit;
+
+  __device__ explicit ProductFinder(const StepProducts& all) {
+    const int lane = own_lane();
+    first_unit = lane < all.count ? all.product[lane].first_unit : all.units;
+  }
+  __device__ const StepProduct& find(const StepProducts& all, int unit) const {
+    return all.product[31 - __clz(static_cast<int>(__ballot_sync(0xffffffffu, first_unit <= unit)))];
+  }
+};
+
 // A piece of a product's matrix.
 struct Piece {
   const StepProduct* product;
   int row, rows, segment;
 
-  __device__ Piece(const StepProducts& all, int first_unit, int index) {
+  __device__ Piece(const StepProducts& all, const ProductFinder& products, int first_unit, int index) {
     const int unit = first_unit + (index >> all.segment_shift);
-    product = &product_of(all, unit);
+    product = &products.find(all, unit);
     segment = index & ((1 << all.segment_shift) - 1);
     row = (unit - product->first_unit) << product->unit_shift;
     rows = min(1 << product->unit_shift, product->base.out - row);
   }
   __device__ int row_bytes() const { return min(product->segment_bytes, product->row_bytes - segment * product->segment_bytes); }
 };
-
-__device__ inline int own_warp() { return static_cast<int>(threadIdx.x) / 32; }
-__device__ inline int own_lane() { return static_cast<int>(threadIdx.x) % 32; }
 
 // The threads that compute.
 __device__ inline void sync_workers() { asm volatile("bar.sync 1, %0;" ::"n"(kStepThreads) : "memory"); }

@@ -11,62 +11,119 @@ namespace linea::cuda::step {
 
 #if LINEA_HOPPER_CODE
 
-template <class T> __device__ inline float dot(const unsigned char* w, const unsigned char* x, int vectors) {
-  constexpr int kWidth = 16 / sizeof(T);
+// A row of W in f32.
+__device__ inline float multiply_row(const float* w, const float* x, int vectors) {
   float sums[2] = {};
-#pragma unroll(sizeof(T) == 2 ? 5 : 2)
+#pragma unroll 2
   for (int v = own_lane(); v < vectors; v += 32) {
-    float a[kWidth], b[kWidth];
-    load(reinterpret_cast<const T*>(w) + v * kWidth, a);
-    load(reinterpret_cast<const T*>(x) + v * kWidth, b);
+    float a[4], b[4];
+    load(w + v * 4, a);
+    load(x + v * 4, b);
 #pragma unroll
-    for (int j = 0; j < kWidth; ++j) sums[j % 2] = fmaf(a[j], b[j], sums[j % 2]);
+    for (int j = 0; j < 4; ++j) sums[j % 2] = fmaf(a[j], b[j], sums[j % 2]);
   }
   return sum_lanes(sums[0] + sums[1]);
 }
 
-// Rows of at most a vector a lane, four at a time, whose sums across lanes overlap.
-template <class T>
-__device__ inline void multiply_short_rows(const unsigned char* w, const unsigned char* x, int rows, int bytes, float* to) {
-  constexpr int kWidth = 16 / sizeof(T), kTogether = 4;
-  const int lane = own_lane();
-  const bool reads = lane < bytes / 16;
-  float b[kWidth] = {};
-  if (reads) load(reinterpret_cast<const T*>(x) + lane * kWidth, b);
-#pragma unroll 1
-  for (int first = 0; first < rows; first += kTogether) {
-    float sums[kTogether] = {};
-#pragma unroll
-    for (int r = 0; r < kTogether; ++r) {
-      if (!reads || first + r >= rows) continue;
-      float a[kWidth];
-      load(reinterpret_cast<const T*>(w + (first + r) * bytes) + lane * kWidth, a);
-#pragma unroll
-      for (int j = 0; j < kWidth; ++j) sums[r] = fmaf(a[j], b[j], sums[r]);
-    }
-#pragma unroll
-    for (int r = 0; r < kTogether; ++r) {
-      const float sum = sum_lanes(sums[r]);
-      if (lane == 0 && first + r < rows) to[first + r] = sum;
-    }
-  }
+// Vector v of a row in shared memory, zeros where it does not exist.
+__device__ inline uint4 vector_where(bool exists, const void* row, int v) {
+  uint4 vector;
+  asm volatile(
+      "{\n"
+      ".reg .pred exists;\n"
+      "setp.ne.u32 exists, %5, 0;\n"
+      "mov.u32 %0, 0;\n"
+      "mov.u32 %1, 0;\n"
+      "mov.u32 %2, 0;\n"
+      "mov.u32 %3, 0;\n"
+      "@exists ld.shared.v4.u32 {%0, %1, %2, %3}, [%4];\n"
+      "}\n"
+      : "=&r"(vector.x), "=&r"(vector.y), "=&r"(vector.z), "=&r"(vector.w)
+      : "r"(shared_address(row) + 16 * v), "r"(static_cast<int>(exists))
+      : "memory");
+  return vector;
 }
 
-template <class T> __device__ inline void multiply_rows(const Piece& piece, const unsigned char* w, const unsigned char* x, float* to) {
-  const int bytes = piece.row_bytes();
-  if (bytes <= 32 * 16) return multiply_short_rows<T>(w, x, piece.rows, bytes, to);
-  const unsigned char* part = x + piece.segment * piece.product->segment_bytes;
+// A row of W in 16 bits by products of tiles, which take a tenth of the instructions that conversions and sums of f32 would. Lane
+// 4 g + t has a vector of the row and the one of x beside it: their first halves are of row g of the left tile and column g of the right
+// one, in a second product of the same left tile the second halves are of row g + 8 and column g. Wanted are the diagonals.
+template <class T> __device__ inline float multiply_row(const T* w, const T* x, int vectors) {
+  constexpr int kTogether = 2;
+  const int group = own_lane() / 4;
+  float sums[2][2][4] = {};  // of every second vector, so that fewer products wait for each other; by halves
 #pragma unroll 1
-  for (int r = 0; r < piece.rows; ++r) {
-    const float sum = dot<T>(w + r * bytes, part, bytes / 16);
-    if (own_lane() == 0) to[r] = sum;
+  for (int first = 0; first < vectors; first += 32 * kTogether) {
+    uint4 a[kTogether], b[kTogether];
+#pragma unroll
+    for (int j = 0; j < kTogether; ++j) {
+      const int v = first + 32 * j + own_lane();
+      a[j] = vector_where(v < vectors, w, v);
+      b[j] = vector_where(v < vectors, x, v);
+    }
+    __syncwarp();  // or the compiler would put every load before its use, to wait for it
+#pragma unroll
+    for (int j = 0; j < kTogether; ++j) {
+      const uint32_t left[4] = {a[j].x, a[j].z, a[j].y, a[j].w};
+      multiply<T>(sums[j % 2][0], left, b[j].x, b[j].y);
+      multiply<T>(sums[j % 2][1], left, b[j].z, b[j].w);
+    }
+  }
+  const float even = (sums[0][0][0] + sums[1][0][0]) + (sums[0][1][2] + sums[1][1][2]);
+  const float odd = (sums[0][0][1] + sums[1][0][1]) + (sums[0][1][3] + sums[1][1][3]);
+  return sum_lanes(own_lane() % 4 != group / 2 ? 0.0f : group % 2 == 0 ? even : odd);
+}
+
+// Eight short rows of W at a time: lane 4 g + t has every fourth vector of row g, and gets the row's sum.
+__device__ inline float multiply_eight_rows(const float* row, bool exists, const float* x, int vectors) {
+  float sum = 0;
+#pragma unroll 2
+  for (int v = own_lane() % 4; v < vectors; v += 4) {
+    float a[4] = {}, b[4];
+    if (exists) load(row + v * 4, a);
+    load(x + v * 4, b);
+#pragma unroll
+    for (int j = 0; j < 4; ++j) sum = fmaf(a[j], b[j], sum);
+  }
+  return sum_lanes<4>(sum);
+}
+// x is every column of the right tile.
+template <class T> __device__ inline float multiply_eight_rows(const T* row, bool exists, const T* x, int vectors) {
+  float sums[2][4] = {};
+#pragma unroll 2
+  for (int first = 0; first < vectors; first += 4) {
+    const int v = first + own_lane() % 4;
+    const uint4 a = vector_where(exists && v < vectors, row, v), b = vector_where(v < vectors, x, v);
+    const uint32_t left[2][4] = {{a.x, 0, a.y, 0}, {a.z, 0, a.w, 0}};
+    multiply<T>(sums[0], left[0], b.x, b.y);
+    multiply<T>(sums[1], left[1], b.z, b.w);
+  }
+  return sums[0][0] + sums[1][0];
+}
+
+template <class T> __device__ inline void multiply_rows(int rows, int bytes, const unsigned char* w, const T* x, float* to) {
+  constexpr int kShort = 1024;  // bytes: 16 vectors for each of four lanes
+  if (bytes <= kShort) {
+#pragma unroll 1
+    for (int first = 0; first < rows; first += 8) {
+      const int row = first + own_lane() / 4;
+      const float sum = multiply_eight_rows(reinterpret_cast<const T*>(w + row * bytes), row < rows, x, bytes / 16);
+      if (own_lane() % 4 == 0 && row < rows) to[row] = sum;
+    }
+    return;
+  }
+#pragma unroll 1
+  for (int row = 0; row < rows; ++row) {
+    const float sum = multiply_row(reinterpret_cast<const T*>(w + row * bytes), x, bytes / 16);
+    if (own_lane() == 0) to[row] = sum;
   }
 }
 
 template <class T> __device__ inline void multiply_piece(const Piece& piece, const unsigned char* w, const unsigned char* x, float* to) {
-  const Product& p = piece.product->base;
-  if (p.type == DType::kF32) return multiply_rows<float>(piece, w, x, to);
-  if constexpr (!std::is_same_v<T, float>) multiply_rows<T>(piece, w, x, to);
+  const unsigned char* part = x + piece.segment * piece.product->segment_bytes;
+  if (piece.product->base.type == DType::kF32) {
+    return multiply_rows(piece.rows, piece.row_bytes(), w, reinterpret_cast<const float*>(part), to);
+  }
+  if constexpr (!std::is_same_v<T, float>) multiply_rows(piece.rows, piece.row_bytes(), w, reinterpret_cast<const T*>(part), to);
 }
 
 // What a convolution needs for one output besides its sum, on its way into shared memory while that is made: weights have pushed it out of
@@ -141,6 +198,7 @@ template <class T> struct Output {
     if (!product) return;
     const int unit = item >> all.unit_shift, row = item & ((1 << all.unit_shift) - 1);
     float sum = 0;
+#pragma unroll 1
     for (int s = 0; s < 1 << all.segment_shift; ++s) sum += parts[(((unit << all.segment_shift) + s) << all.unit_shift) + row];
     const Product& p = product->base;
     float value = fmaf(sum, ending.scale, ending.bias);
@@ -181,32 +239,37 @@ template <class T> __device__ inline void norm_input(const StepProducts& all) {
   normalize_row<T>(all.norm, to, units.begin == 0 ? static_cast<T*>(all.norm.y) : nullptr);
 }
 
-// What runs between two barriers had better stay in registers and in the instruction cache: weights push all else out of the caches. So no
-// functions are called here, and code is there once.
-template <class T> __device__ __noinline__ void run_products(const StepProducts& all) {
-  const UnitRange units(all.shares);
-  const int first_piece = own_shared().first_piece;
-  read_inputs(all, units);
-  const int thread = static_cast<int>(threadIdx.x);
-  Output<T> own;
-  own.read(all, units, thread);
+// The sums of all the block's pieces, by all warps in turns.
+template <class T> __device__ inline void multiply_pieces(const StepProducts& all, const UnitRange& units) {
+  const ProductFinder products(all);
+  const int first_piece = own_shared().first_piece, pieces = pieces_of_block(all);
   sync_workers();
-  const int pieces = pieces_of_block(all);
   // A warp's pieces are those of its slots.
 #pragma unroll 1
   for (int index = (own_warp() + kStepWarps - first_piece % kStepWarps) % kStepWarps; index < pieces; index += kStepWarps) {
-    const Piece piece(all, units.begin, index);
+    const Piece piece(all, products, units.begin, index);
     const unsigned char* x = own_shared().inputs + all.input[piece.product->input].place;
     multiply_piece<T>(piece, piece_at(first_piece + index), x, own_shared().parts + (index << all.unit_shift));
     release_piece(first_piece + index);
   }
   sync_workers();
-  const int items = (units.end - units.begin) << all.unit_shift;
+}
+
+// What runs between two barriers had better stay in registers and in the instruction cache: weights push all else out of the caches. So no
+// functions are called here, and code is there once.
+template <class T> __device__ __noinline__ void run_products(const StepProducts& all) {
+  const UnitRange units(all.shares);
+  read_inputs(all, units);
+  const int thread = static_cast<int>(threadIdx.x), items = (units.end - units.begin) << all.unit_shift;
+  int item = thread;
+  Output<T> own;
 #pragma unroll 1
-  for (int item = thread; item < items; item += kStepThreads) {
-    if (item != thread) own.read(all, units, item);
+  do {
+    own.read(all, units, item);
+    if (item == thread) multiply_pieces<T>(all, units);
     own.finish(all, own_shared().parts, item);
-  }
+    item += kStepThreads;
+  } while (item < items);
 }
 
 #endif
