@@ -29,6 +29,7 @@ bool has_hopper_code() {
 
 struct Facts {
   int major = 0, minor = 0, processors = 0, shared_bytes = 0;
+  int clock = 0, memory_clock = 0, memory_bits = 0;  // kHz
   bool hopper_code = false;
 };
 
@@ -45,6 +46,9 @@ Facts facts_of(int device) {
     ask(place->second.minor, cudaDevAttrComputeCapabilityMinor);
     ask(place->second.processors, cudaDevAttrMultiProcessorCount);
     ask(place->second.shared_bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin);
+    ask(place->second.clock, cudaDevAttrClockRate);
+    ask(place->second.memory_clock, cudaDevAttrMemoryClockRate);
+    ask(place->second.memory_bits, cudaDevAttrGlobalMemoryBusWidth);
     place->second.hopper_code = has_hopper_code();
   }
   return place->second;
@@ -59,5 +63,11 @@ bool is_hopper(int device) {
 
 int processors_of(int device) { return facts_of(device).processors; }
 int64_t shared_bytes_of(int device) { return facts_of(device).shared_bytes; }
+
+double memory_rate_of(int device) {
+  const Facts facts = facts_of(device);
+  if (facts.clock == 0) return 0;
+  return 2.0 * facts.memory_clock * facts.memory_bits / 8 / facts.clock;  // twice a cycle
+}
 
 }  // namespace linea::cuda

@@ -9,5 +9,6 @@ namespace linea::cuda {
 bool is_hopper(int device);
 int processors_of(int device);        // multiprocessors
 int64_t shared_bytes_of(int device);  // of shared memory that a block can ask for
+double memory_rate_of(int device);    // bytes in a cycle of the processors at most; 0: not known
 
 }  // namespace linea::cuda

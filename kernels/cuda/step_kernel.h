@@ -15,11 +15,12 @@ struct StepCopy;
 // On the device. `arrivals` counts blocks at barriers, `begun` those that have begun: zero before the first launch.
 struct StepProgram {
   const StepInstruction* instructions;
-  const StepCopy* copies;
-  int instruction_count, copy_count;
+  const StepCopy* copies;  // of every block `copy_pitch`, with one of no bytes after the last
+  int instruction_count, copy_pitch;
   uint64_t* arrivals;
   unsigned long long* begun;
   int ahead;  // bytes of weights that a block asks for into the second-level cache beyond its ring; 0 = none
+  int pace;   // cycles at least from one kStepAskedBytes to the next
 };
 
 // `type`: of the activations.

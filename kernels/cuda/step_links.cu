@@ -7,7 +7,7 @@
 namespace linea::cuda {
 namespace {
 
-constexpr int64_t kPlaceBytes = 128;  // a row's words begin at a multiple
+constexpr int64_t kPlaceBytes = 128;  // of a row's words, which begin at a multiple
 
 MemoryRange range_of(const Tensor& t) {
   int64_t last = 0;
@@ -62,6 +62,14 @@ void StepLinks::set_words(char* words) {
   }
 }
 
+std::vector<MemoryRange> StepLinks::words_given(size_t instruction, const char* words) const {
+  std::vector<MemoryRange> ranges;
+  for (const auto& [key, from] : given_) {
+    if (key.first == instruction) ranges.push_back({words + from.place, words + from.place + from.bytes});
+  }
+  return ranges;
+}
+
 // The row of the latest instruction before that writes any of `wanted`, where it has words of all of it.
 std::optional<std::pair<size_t, size_t>> StepLinks::giver_of(size_t taker, const std::vector<MemoryRange>& wanted) const {
   for (size_t i = taker; i-- > 0;) {
@@ -87,8 +95,8 @@ void StepLinks::find_givers(size_t taker) {
   if (t.takes_words_together && links.size() < t.takes.size()) links.clear();
   for (const Link& link : links) {
     const MemoryRange& from = taken_[link.giver].gives[link.given].ranges[0];
-    const auto [place, is_new] = given_.try_emplace({link.giver, link.given}, Given{from.begin, bytes_});
-    if (is_new) bytes_ += ceil_div(2 * (from.end - from.begin), kPlaceBytes) * kPlaceBytes;
+    const auto [place, is_new] = given_.try_emplace({link.giver, link.given}, Given{from.begin, bytes_, 2 * (from.end - from.begin)});
+    if (is_new) bytes_ += ceil_div(place->second.bytes, kPlaceBytes) * kPlaceBytes;
   }
   append(links_, links);
   for (size_t row = 0; row < t.takes.size(); ++row) {

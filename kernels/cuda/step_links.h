@@ -38,6 +38,7 @@ struct StepTaken {
   std::vector<StepRow> takes, gives;
   bool takes_words_together = false;       // of all that it takes or of nothing
   std::vector<MemoryRange> reads, writes;  // besides
+  std::vector<MemoryRange> early;          // constants and states, which may be asked for long before
   std::vector<std::function<void()>> plain;
 
   template <class Body> Body& body() { return body_of<Body>(instruction); }
@@ -52,6 +53,7 @@ class StepLinks {
   explicit StepLinks(std::vector<StepTaken>& taken);
   int64_t word_bytes() const { return bytes_; }
   void set_words(char* words);  // of so many bytes, aligned as device memory is, zero before the first launch
+  std::vector<MemoryRange> words_given(size_t instruction, const char* words) const;
 
  private:
   struct Link {
@@ -60,7 +62,7 @@ class StepLinks {
   };
   struct Given {
     const char* begin;
-    int64_t place;
+    int64_t place, bytes;
   };
 
   std::optional<std::pair<size_t, size_t>> giver_of(size_t taker, const std::vector<MemoryRange>& wanted) const;

@@ -10,6 +10,7 @@
 #include "kernels/cuda/device/step_bodies.cuh"
 #include "kernels/cuda/device_facts.h"
 #include "kernels/cuda/graph.h"
+#include "kernels/cuda/step_copies.h"
 #include "kernels/cuda/step_kernel.h"
 #include "kernels/cuda/step_links.h"
 
@@ -20,6 +21,15 @@ namespace {
 constexpr size_t kFewestInstructions = 6;  // of a program; fewer are launched one by one
 
 thread_local StepRecorder* current_recorder = nullptr;
+
+// A tensor in as many parts, neighbours in memory.
+std::vector<MemoryRange> parts_of(const Tensor& t, int64_t count) {
+  std::vector<MemoryRange> parts;
+  const MemoryRange whole = ranges_of({&t})[0];
+  const int64_t bytes = (whole.end - whole.begin) / count;
+  for (int64_t i = 0; i < count; ++i) parts.push_back({whole.begin + i * bytes, whole.begin + (i + 1) * bytes});
+  return parts;
+}
 
 bool is_whole(const Tensor& t) { return is_aligned(t.raw(), t.dim(-1) * bytes_of(t.dtype())); }
 
@@ -40,7 +50,7 @@ int64_t segment_of(int64_t row_bytes) {
 struct ProductsBuilder {
   StepProducts all = {};
   std::vector<StepRow> takes, gives;
-  std::vector<MemoryRange> reads;
+  std::vector<MemoryRange> reads, early;
   int64_t input_bytes = 0, outputs = 0;
 
   int input_of(const Tensor& x) {
@@ -70,6 +80,7 @@ struct ProductsBuilder {
       takes.push_back(row_of(p.residual, [of](StepInstruction& i, uint32_t* words) { of(i).residual_words = words; }));
     }
     append(reads, ranges_of({&args.gate}));
+    append(early, ranges_of({&p.bias}));
     gives.push_back(row_of(
         p.y, [of](StepInstruction& i, uint32_t* words) { of(i).y_words = words; }, [of](StepInstruction& i) { of(i).base.y = nullptr; }));
     StepProduct& product = all.product[all.count++];
@@ -115,29 +126,20 @@ bool suits(const Projection& p, const LinearArgs& args) {
          args.activation == Activation::kNone;
 }
 
-void append_copies(const StepProducts& all, std::vector<StepCopy>& copies) {
-  for (int i = 0; i < all.count; ++i) {
-    const StepProduct& p = all.product[i];
-    copies.push_back({.w = p.base.w,
-                      .shares = all.shares,
-                      .first_unit = p.first_unit,
-                      .end_unit = i + 1 < all.count ? all.product[i + 1].first_unit : all.units,
-                      .unit_shift = p.unit_shift,
-                      .out = p.base.out,
-                      .row_bytes = p.row_bytes,
-                      .piece_bytes = all.segment_shift > 0 ? p.segment_bytes : p.row_bytes << p.unit_shift,
-                      .segment_shift = all.segment_shift,
-                      .unused = {}});
-  }
+// Bytes to ask for ahead. Where an instruction reads little, the ring holds it; where it reads much, the ring is seldom full, and asking
+// costs the time of the threads that copy.
+int foresight_of(const CopyLists& copies, size_t instructions) {
+  constexpr int64_t kLeast = 64 << 10, kMost = 300 << 10;  // of an instruction and a processor
+  constexpr int kAhead = 256 << 10;                        // 34 MB on a device whose cache has 50
+  const int64_t bytes = copies.bytes() / (static_cast<int64_t>(instructions) * copies.processors());
+  return bytes >= kLeast && bytes <= kMost ? kAhead : 0;
 }
 
-// Where an instruction reads little, the ring holds it.
-int foresight_of(const std::vector<StepCopy>& copies, size_t instructions, int processors) {
-  constexpr int64_t kLeast = 64 << 10;  // of an instruction and a processor
-  constexpr int kAhead = 256 << 10;     // 34 MB on a device whose cache has 50
-  int64_t bytes = 0;
-  for (const StepCopy& copy : copies) bytes += int64_t{copy.out} * copy.row_bytes;
-  return bytes / (static_cast<int64_t>(instructions) * processors) >= kLeast ? kAhead : 0;
+// Cycles in which memory gives all processors so many bytes each, at the rate of a copy.
+int pace_of(int bytes, int device) {
+  constexpr double kReached = 0.835;  // of the rate that clock and width make
+  const double rate = kReached * memory_rate_of(device);
+  return rate > 0 ? static_cast<int>(bytes * processors_of(device) / rate) : 0;
 }
 
 }  // namespace
@@ -202,8 +204,10 @@ bool StepRecorder::project(std::span<const Projection> projections, const Linear
     if (!b.finish(processors_of(device_))) return false;
   }
   std::vector<std::function<void()>> before;
+  std::vector<MemoryRange> early;
   if (instructions.size() == 1 && joins_norm(projections[0].x) && !taken_.back().reads_any_of(ranges_of(instructions[0].gives))) {
     before = std::move(taken_.back().plain);
+    early = std::move(taken_.back().early);
     instructions[0].make_norm(taken_.back().instruction.as<StepGroups>().norm, taken_.back().takes[0].ranges);
     taken_.pop_back();
   }
@@ -211,6 +215,8 @@ bool StepRecorder::project(std::span<const Projection> projections, const Linear
     StepTaken& taken = take(StepKind::kProducts, std::exchange(plain, [] {}));
     taken.plain.insert(taken.plain.begin(), before.begin(), before.end());
     before.clear();
+    taken.early = std::exchange(early, {});
+    append(taken.early, b.early);
     taken.body<StepProducts>() = b.all;
     taken.takes = std::move(b.takes);
     taken.gives = std::move(b.gives);
@@ -242,7 +248,9 @@ bool StepRecorder::mix(const Tensor& x, const Tensor& w, const Tensor& bias, con
          .x_type = x.dtype()};
   taken.takes.push_back(row_of(x, [](StepInstruction& instruction, uint32_t* words) { body_of<StepMix>(instruction).words = words; }));
   taken.reads = taken.writes = ranges_of({&state});
+  taken.early = ranges_of({&w, &bias, &state});
   for (size_t i = 0; i < mixes.size(); ++i) {
+    append(taken.early, ranges_of({&mixes[i].m}));
     mix.m[i] = floats(mixes[i].m);
     mix.y[i] = mixes[i].y.raw();
     taken.gives.push_back(row_of(
@@ -270,6 +278,7 @@ bool StepRecorder::norm(const Tensor& x, const Tensor& w, const Tensor& y, const
                               .groups = static_cast<int>(args.groups)};
   taken.takes.push_back(row_of(x, [](StepInstruction& i, uint32_t* words) { body_of<StepGroups>(i).norm.words = words; }));
   taken.gives.push_back({ranges_of({&y})});
+  taken.early = ranges_of({&w, &args.bias});
   return true;
 }
 
@@ -297,6 +306,7 @@ bool StepRecorder::convolve(const Tensor& x, const Tensor& w, const Tensor& bias
                      .activation = activation};
   append(last.reads, ranges_of({&state}));
   append(last.writes, ranges_of({&state}));
+  append(last.early, ranges_of({&w, &bias, &state}));
   last.gives.push_back(row_of(
       y, [](StepInstruction& i, uint32_t* words) { body_of<StepProducts>(i).convolution.y_words = words; },
       [](StepInstruction& i) { body_of<StepProducts>(i).convolution.y = nullptr; }));
@@ -336,6 +346,8 @@ bool StepRecorder::rwkv7_heads(const Rwkv7Inputs& in, const Tensor& state, const
   });
   taken.takes_words_together = true;
   taken.reads = taken.writes = ranges_of({&state});
+  taken.early = parts_of(state, in.heads);
+  append(taken.early, ranges_of({&in.k_k, &in.k_a, &out.u, &out.w, &out.bias}));
   return true;
 }
 
@@ -359,6 +371,8 @@ bool StepRecorder::mamba2_heads(const Mamba2Heads& in, const Tensor& state, cons
       [](StepInstruction& i) { body_of<StepRecurrence>(i).keeps_y = false; }));
   taken.takes_words_together = true;
   taken.reads = taken.writes = ranges_of({&state});
+  taken.early = parts_of(state, in.v.dim(1));
+  append(taken.early, ranges_of({&in.step_bias, &in.rate, &in.skip}));
   return true;
 }
 
@@ -388,9 +402,9 @@ void StepRecorder::submit_program(std::vector<StepTaken> taken) {
   const cudaStream_t stream = enter_();
   StepLinks links(taken);
   const std::vector<char> no_words(static_cast<size_t>(links.word_bytes()));
-  links.set_words(static_cast<char*>(upload(no_words.data(), no_words.size())));
+  auto* words = static_cast<char*>(upload(no_words.data(), no_words.size()));
+  links.set_words(words);
   std::vector<StepInstruction> instructions;
-  std::vector<StepCopy> copies;
   std::vector<MemoryRange> reads, writes;
   for (const StepTaken& t : taken) {
     StepInstruction& instruction = instructions.emplace_back(t.instruction);
@@ -398,18 +412,29 @@ void StepRecorder::submit_program(std::vector<StepTaken> taken) {
     if (instruction.waits) reads.clear(), writes.clear();
     append(reads, t.reads);
     append(writes, t.writes);
-    if (instruction.kind == StepKind::kProducts) append_copies(instruction.as<StepProducts>(), copies);
   }
+  const auto* uploaded = static_cast<StepInstruction*>(upload(instructions.data(), instructions.size() * sizeof(StepInstruction)));
+  // Who asks for words before they are given, or for an instruction, would wait for memory behind all weights that have been asked for.
+  CopyLists copies(processors_of(device_));
+  for (size_t i = 0; i < taken.size(); ++i) {
+    const auto* body = reinterpret_cast<const char*>(uploaded + i);
+    copies.append_early({{body, body + sizeof(StepInstruction)}});
+    copies.append_early(links.words_given(i, words));
+    copies.append_early(taken[i].early);
+    if (instructions[i].kind == StepKind::kProducts) copies.append(instructions[i].as<StepProducts>());
+  }
+  const std::vector<StepCopy> all_copies = copies.flat();
   constexpr uint64_t kNobody[2] = {};
   auto* counts = static_cast<uint64_t*>(upload(kNobody, sizeof(kNobody)));
   launch_step(type_,
-              {.instructions = static_cast<StepInstruction*>(upload(instructions.data(), instructions.size() * sizeof(StepInstruction))),
-               .copies = static_cast<StepCopy*>(upload(copies.data(), copies.size() * sizeof(StepCopy))),
+              {.instructions = uploaded,
+               .copies = static_cast<StepCopy*>(upload(all_copies.data(), all_copies.size() * sizeof(StepCopy))),
                .instruction_count = static_cast<int>(instructions.size()),
-               .copy_count = static_cast<int>(copies.size()),
+               .copy_pitch = copies.pitch(),
                .arrivals = counts,
                .begun = reinterpret_cast<unsigned long long*>(counts + 1),
-               .ahead = foresight_of(copies, instructions.size(), processors_of(device_))},
+               .ahead = foresight_of(copies, instructions.size()),
+               .pace = pace_of(kStepAskedBytes, device_)},
               device_, stream);
   if (recording_stream()) keep_with_recording(kept);
 }

@@ -12,6 +12,7 @@ constexpr int kStepWarps = 14, kStepThreads = kStepWarps * 32;  // that compute
 constexpr int kStepCopiers = 2;                                 // more warps, which ask for W in turns
 constexpr int kStepSlots = 2 * kStepWarps;  // pieces of W that are here or on their way; a warp always has the same two slots
 constexpr int kStepPieceBytes = 5120;       // of one slot: a row of 2560 in 16 bits
+constexpr int kStepAskedBytes = 8192;       // into the second-level cache at a time
 constexpr int kStepInputBytes = 48 << 10;   // x of an instruction's products
 constexpr int kStepParts = 2048;            // sums of an instruction's pieces in a block
 constexpr int kStepKnown = 2;               // instructions in shared memory: the present one and the next
@@ -43,16 +44,13 @@ struct StepProduct {
   int row_bytes, segment_bytes;
 };
 
-// The same for the warp that copies, in a list of its own: the pieces of a product among the units of its instruction.
+// Neighbouring rows of a matrix that one block multiplies, as the warps that copy take them: in pieces of equal length, but for the last.
+// No pieces: constants and states, which are only asked for ahead.
 struct alignas(16) StepCopy {
-  const void* w;
-  StepShares shares;
-  int first_unit, end_unit, unit_shift;
-  int out, row_bytes, piece_bytes;
-  int segment_shift;  // a row is 2^segment_shift pieces; 0: a piece is a unit, of one row or more
-  int unused[5];
+  const void* from;
+  int bytes, piece_bytes;
 };
-static_assert(sizeof(StepCopy) == 64);
+static_assert(sizeof(StepCopy) == 16);
 
 struct StepInput {
   const void* x;

@@ -106,12 +106,17 @@ __device__ inline void meet(const StepInstruction& instruction) {
   sync_workers();
 }
 
-// Piece n of all of the block's, once it is here; and when it has been read.
+// Piece n of all of the block's, once it is here; and when the warp has read it. Whoever asks has seen what was in its slot before, since a
+// phase that has not begun looks like the one before the present.
 __device__ inline const unsigned char* piece_at(int n) {
-  wait_phase(&own_shared().piece_here[n % kStepSlots], n / kStepSlots % 2);
-  return own_shared().slots[n % kStepSlots];
+  const unsigned slot = static_cast<unsigned>(n) % kStepSlots, round = static_cast<unsigned>(n) / kStepSlots;
+  wait_phase(&own_shared().piece_here[slot], static_cast<int>(round % 2));
+  return own_shared().slots[slot];
 }
-__device__ inline void release_piece(int n) { arrive(&own_shared().slot_free[n % kStepSlots]); }
+__device__ inline void release_piece(int n) {
+  __syncwarp();
+  if (own_lane() == 0) arrive(&own_shared().slot_free[static_cast<unsigned>(n) % kStepSlots]);
+}
 
 // The sum over the block, in one fixed order; `which` alternates, so that one call's sums are read before another's are written.
 __device__ inline float sum_block(float v, int which) {
@@ -141,7 +146,7 @@ __device__ inline void begin(const StepProgram& program) {
 #pragma unroll 1
   for (int i = 0; i < kStepSlots; ++i) {
     init_barrier(&shared.piece_here[i], 1);
-    init_barrier(&shared.slot_free[i], 32);  // lanes
+    init_barrier(&shared.slot_free[i], 1);
   }
   publish_barriers();
   uint64_t arrived;
@@ -184,86 +189,98 @@ __device__ inline int pieces_of_block(const StepProducts& all) {
   return (units.end - units.begin) << all.segment_shift;
 }
 
-// The rows of a product that are the block's: neighbours in memory.
-struct OwnRows {
-  const unsigned char *begin, *end;  // where there are any
-  int units;
+// What the block needs of W, in the order in which it is multiplied; the next part is read before it is needed.
+struct OwnCopies {
+  const StepCopy* next;
+  StepCopy following;
 
-  __device__ explicit OwnRows(const StepCopy& c) {
-    const UnitRange range(c.shares);
-    const int first_unit = max(range.begin, c.first_unit), end_unit = min(range.end, c.end_unit);
-    units = max(end_unit - first_unit, 0);
-    const int first = (first_unit - c.first_unit) << c.unit_shift;
-    const int last = min((end_unit - c.first_unit) << c.unit_shift, c.out);
-    begin = static_cast<const unsigned char*>(c.w) + static_cast<int64_t>(first) * c.row_bytes;
-    end = static_cast<const unsigned char*>(c.w) + static_cast<int64_t>(last) * c.row_bytes;
+  __device__ explicit OwnCopies(const StepProgram& program) : next(program.copies + static_cast<int>(blockIdx.x) * program.copy_pitch) {
+    following = *next;
+  }
+  // Of no bytes after the last.
+  __device__ StepCopy take() {
+    const StepCopy taken = following;
+    if (taken.bytes > 0) following = *++next;
+    return taken;
   }
 };
 
-// Asks into the second-level cache for what comes after the pieces in the ring.
+// Asks into the second-level cache for what comes after the pieces in the ring, at the memory's pace: a queue of requests would stand
+// before what others wait for. It has time only while the ring is full: what has been copied meanwhile is left out at once.
 struct Foresight {
-  static constexpr int kChunk = 8192;
-  const StepCopy* copies;
-  int count, next = 0;
-  const unsigned char *from = nullptr, *end = nullptr;
-  int64_t asked = 0;  // bytes of all that the block needs, from the first on
+  OwnCopies copies;
+  const unsigned char* from = nullptr;
+  int left = 0;       // bytes of the present part
+  int asked = 0;      // bytes of all that the block needs, from the first on
+  uint32_t last = 0;  // when it asked
 
-  // For the next bytes, unless they are further than `ahead` from what has been copied.
-  __device__ void ask(int64_t copied, int ahead) {
-    while (from == end) {
-      if (next == count) return;
-      const OwnRows rows(copies[next++]);
-      if (rows.units > 0) from = rows.begin, end = rows.end;
-    }
-    const int64_t left = end - from;
-    const int bytes = static_cast<int>(left < kChunk ? left : kChunk);
-    if (asked + bytes > copied + ahead) return;
-    if (asked >= copied) asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(from), "r"(bytes) : "memory");
+  __device__ explicit Foresight(const StepProgram& program) : copies(program) {}
+  __device__ void pass(int bytes) {
     from += bytes;
+    left -= bytes;
     asked += bytes;
   }
+  // For the next bytes, unless they are further than `ahead` from what has been copied.
+  __device__ void ask(int copied, int ahead, int pace) {
+    if (left == 0) {
+      const StepCopy copy = copies.take();
+      from = static_cast<const unsigned char*>(copy.from);
+      left = copy.bytes;
+    }
+    if (asked < copied) pass(min(left, copied - asked));
+    const int bytes = min(left, kStepAskedBytes);
+    if (bytes == 0 || asked + bytes > copied + ahead) return;
+    const auto now = static_cast<uint32_t>(clock64());
+    if (now - last < static_cast<uint32_t>(pace)) return;
+    last = now;
+    asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(from), "r"(bytes) : "memory");
+    pass(bytes);
+  }
 };
 
-// Every kStepCopiers-th of the pieces of W that the block needs, by one thread, in the order in which they are multiplied: one comes about
-// every 350 cycles, so that little may be done for each. While the ring is full memory would rest: with foresight the first thread asks for
-// more then.
+// Every kStepCopiers-th of the pieces of W that the block needs, by one thread: one comes about every 200 cycles, so that little may be
+// done for each. While the ring is full memory would rest: with foresight the first thread asks for more then.
 template <bool kForesees> __device__ inline void copy_pieces(int copier) {
   Shared& shared = own_shared();
-  const StepCopy* copies = shared.program.copies;
-  const int count = shared.program.copy_count;
+  const int ahead = shared.program.ahead, pace = shared.program.pace;
   uint64_t policy;  // read once, so not to be kept in the second-level cache
   asm volatile("createpolicy.fractional.L2::evict_first.b64 %0;" : "=l"(policy));
-  int slot = copier, parity = 1, index = copier;  // waiting for the phase before the first does not wait
-  Foresight foresight{copies, count};
-  int64_t before = 0;  // bytes of the products before
-  StepCopy next = {};
-  if (count > 0) next = copies[0];
+  OwnCopies copies(shared.program);
+  asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(copies.next),
+               "r"(shared.program.copy_pitch * static_cast<int>(sizeof(StepCopy)))
+               : "memory");
+  Foresight foresight(shared.program);
+  unsigned slot = static_cast<unsigned>(copier);
+  int parity = 1;           // waiting for the phase before the first does not wait
+  int before = 0;           // bytes of the parts before
+  bool skips = copier > 0;  // the first piece of a part
+  static_assert(kStepCopiers == 2);
 #pragma unroll 1
-  for (int i = 0; i < count; ++i) {
-    const StepCopy c = next;
-    if (i + 1 < count) next = copies[i + 1];
-    const OwnRows rows(c);
-    const int shift = c.segment_shift, stride = shift > 0 ? c.row_bytes : c.piece_bytes, pieces = rows.units << shift;
-    const int bytes = static_cast<int>(rows.end - rows.begin);
+  for (StepCopy c = copies.take(); c.bytes > 0; c = copies.take()) {
+    const auto* from = static_cast<const unsigned char*>(c.from);
+    if (c.piece_bytes == 0) {
+      before += c.bytes;
+      continue;
+    }
+    int place = skips ? c.piece_bytes : 0;
 #pragma unroll 1
-    for (; index < pieces; index += kStepCopiers) {
-      const int begin = (index >> shift) * stride, place = begin + (index & ((1 << shift) - 1)) * c.piece_bytes;
-      const int length = min(c.piece_bytes, min(begin + stride, bytes) - place);
+    for (; place < c.bytes; place += kStepCopiers * c.piece_bytes) {
       if (kForesees && copier == 0) {
-        while (!has_phase(&shared.slot_free[slot], parity)) foresight.ask(before + place, shared.program.ahead);
+        while (!has_phase(&shared.slot_free[slot], parity)) foresight.ask(before + place, ahead, pace);
       } else {
         wait_phase(&shared.slot_free[slot], parity);
       }
+      const int length = min(c.piece_bytes, c.bytes - place);
       arrive_expecting(&shared.piece_here[slot], length);
-      copy_once(shared.slots[slot], rows.begin + place, length, &shared.piece_here[slot], policy);
+      copy_once(shared.slots[slot], from + place, length, &shared.piece_here[slot], policy);
       slot += kStepCopiers;
       if (slot >= kStepSlots) {
         slot -= kStepSlots;
         parity ^= 1;
       }
     }
-    index -= pieces;
-    if (pieces > 0) before += bytes;
+    skips = place >= c.bytes + c.piece_bytes;
+    before += c.bytes;
   }
 }
 

@@ -1,0 +1,72 @@
+#include "kernels/cuda/step_copies.h"
+
+#include <algorithm>
+
+#include "kernels/cuda/common.cuh"
+
+namespace linea::cuda {
+namespace {
+
+int end_of_product(const StepProducts& all, int product) {
+  return product + 1 < all.count ? all.product[product + 1].first_unit : all.units;
+}
+
+// Units [first, end) of a product. Where a row's pieces are not equal, each row is a part of its own.
+void append_units(std::vector<StepCopy>& list, const StepProducts& all, const StepProduct& p, int first, int end) {
+  const int first_row = (first - p.first_unit) << p.unit_shift, end_row = std::min((end - p.first_unit) << p.unit_shift, p.base.out);
+  const int piece_bytes = all.segment_shift > 0 ? p.segment_bytes : p.row_bytes << p.unit_shift;
+  const bool divides = all.segment_shift == 0 || p.segment_bytes << all.segment_shift == p.row_bytes;
+  const int step = divides ? end_row - first_row : 1;
+  for (int row = first_row; row < end_row; row += step) {
+    const char* from = static_cast<const char*>(p.base.w) + int64_t{row} * p.row_bytes;
+    list.push_back({from, step * p.row_bytes, piece_bytes});
+  }
+}
+
+}  // namespace
+
+void CopyLists::append(const StepProducts& all) {
+  for (int block = 0; block < processors(); ++block) {
+    std::vector<StepCopy>& list = lists_[static_cast<size_t>(block)];
+    for (int i = 0; i < all.count; ++i) {
+      const int first = std::max(all.shares.first_of(block), all.product[i].first_unit);
+      const int end = std::min(all.shares.first_of(block + 1), end_of_product(all, i));
+      if (first < end) append_units(list, all, all.product[i], first, end);
+    }
+  }
+}
+
+void CopyLists::append_early(const std::vector<MemoryRange>& ranges) {
+  constexpr int64_t kVectorBytes = 16;
+  for (const MemoryRange& range : ranges) {
+    const int64_t bytes = (range.end - range.begin) / kVectorBytes * kVectorBytes;
+    if (bytes == 0 || !is_aligned(range.begin, 0)) continue;
+    lists_[next_].push_back({range.begin, static_cast<int>(bytes), 0});
+    next_ = (next_ + 1) % lists_.size();
+  }
+}
+
+int64_t CopyLists::bytes() const {
+  int64_t sum = 0;
+  for (const std::vector<StepCopy>& list : lists_) {
+    for (const StepCopy& copy : list) sum += copy.bytes;
+  }
+  return sum;
+}
+
+int CopyLists::pitch() const {
+  size_t longest = 0;
+  for (const std::vector<StepCopy>& list : lists_) longest = std::max(longest, list.size());
+  return static_cast<int>(longest) + 1;
+}
+
+std::vector<StepCopy> CopyLists::flat() const {
+  const size_t each = static_cast<size_t>(pitch());
+  std::vector<StepCopy> all(lists_.size() * each);
+  for (size_t i = 0; i < lists_.size(); ++i) {
+    std::copy(lists_[i].begin(), lists_[i].end(), all.begin() + static_cast<int64_t>(i * each));
+  }
+  return all;
+}
+
+}  // namespace linea::cuda
