@@ -11,6 +11,14 @@ int end_of_product(const StepProducts& all, int product) {
   return product + 1 < all.count ? all.product[product + 1].first_unit : all.units;
 }
 
+void append_constants(std::vector<StepCopy>& list, const StepProducts& all, int block) {
+  const auto append = [&](const float* row) {
+    list.push_back({row, all.norm.dim * static_cast<int>(sizeof(float)), kStepPieceBytes, true});
+  };
+  append(all.norm.w), append(all.norm.bias), append(all.mixed.state);
+  for (const int input : inputs_of(all, block)) append(all.mixed.m[input]);
+}
+
 // Units [first, end) of a product. Where a row's pieces are not equal, each row is a part of its own.
 void append_units(std::vector<StepCopy>& list, const StepProducts& all, const StepProduct& p, int first, int end) {
   const int first_row = (first - p.first_unit) << p.unit_shift, end_row = std::min((end - p.first_unit) << p.unit_shift, p.base.out);
@@ -19,15 +27,29 @@ void append_units(std::vector<StepCopy>& list, const StepProducts& all, const St
   const int step = divides ? end_row - first_row : 1;
   for (int row = first_row; row < end_row; row += step) {
     const char* from = static_cast<const char*>(p.base.w) + int64_t{row} * p.row_bytes;
-    list.push_back({from, step * p.row_bytes, piece_bytes});
+    list.push_back({from, step * p.row_bytes, static_cast<uint16_t>(piece_bytes), false});
   }
 }
 
 }  // namespace
 
+std::vector<int> inputs_of(const StepProducts& all, int block) {
+  const int first = all.shares.first_of(block), end = all.shares.first_of(block + 1);
+  std::vector<int> inputs;
+  for (int input = 0; input < all.inputs; ++input) {
+    bool needed = false;
+    for (int i = 0; i < all.count; ++i) {
+      needed |= all.product[i].input == input && all.product[i].first_unit < end && end_of_product(all, i) > first;
+    }
+    if (needed) inputs.push_back(input);
+  }
+  return inputs;
+}
+
 void CopyLists::append(const StepProducts& all) {
   for (int block = 0; block < processors(); ++block) {
     std::vector<StepCopy>& list = lists_[static_cast<size_t>(block)];
+    if (all.has_mix) append_constants(list, all, block);
     for (int i = 0; i < all.count; ++i) {
       const int first = std::max(all.shares.first_of(block), all.product[i].first_unit);
       const int end = std::min(all.shares.first_of(block + 1), end_of_product(all, i));
@@ -41,7 +63,7 @@ void CopyLists::append_early(const std::vector<MemoryRange>& ranges) {
   for (const MemoryRange& range : ranges) {
     const int64_t bytes = (range.end - range.begin) / kVectorBytes * kVectorBytes;
     if (bytes == 0 || !is_aligned(range.begin, 0)) continue;
-    lists_[next_].push_back({range.begin, static_cast<int>(bytes), 0});
+    lists_[next_].push_back({range.begin, static_cast<int>(bytes), 0, false});
     next_ = (next_ + 1) % lists_.size();
   }
 }

@@ -8,11 +8,14 @@
 
 namespace linea::cuda {
 
+// The inputs that a block's units need.
+std::vector<int> inputs_of(const StepProducts& all, int block);
+
 class CopyLists {
  public:
   explicit CopyLists(int processors) : lists_(static_cast<size_t>(processors)) {}
 
-  // The pieces of every block's units.
+  // The pieces of every block's units, and of its mixes' constants before them.
   void append(const StepProducts& all);
   // What is only asked for: a part for one block after the other, since what all need is asked for once.
   void append_early(const std::vector<MemoryRange>& ranges);

@@ -2,16 +2,18 @@
 //
 // Maths    that of the ops, with their roundings: products of one row (small_linear.cu), mixes (mixes.cu), norms (recurrent_rows.cu), a
 //          convolution's one token (scans.cu), the heads of RWKV-7 (rwkv7.cu) and of Mamba-2 (recurrence.cu)
-// Shape    RWKV-7 7.2B: 32 layers of 8 instructions, 450 MB of weights each; Mamba-2 2.7B: 64 layers of 3, 80 MB.
+// Shape    RWKV-7 7.2B: 32 layers of 8 instructions, 450 MB of weights each; 2.9B: 32 of 6, mixes being part of products, 164 MB each;
+//          Mamba-2 2.7B: 64 layers of 3, 80 MB each.
 // Tiles    outputs of a product are dealt out to blocks in runs of neighbours, and to a block's 14 warps in pieces of 5 KiB: a row of W,
 //          part of one, or several. Rows in 16 bits are multiplied by tensor cores, 256 numbers on the diagonals of two tiles or eight
 //          short rows at a time: 600 cycles a piece and warp where f32 sums took 1800. Two more warps ask the copy engine for pieces, those
 //          of the next instructions too, so that 140 KiB a processor, 18 MB in all, come while the blocks wait for each other or do what
 //          reads next to nothing.
-// Traffic  W once; x of an instruction once a block, twice its bytes as words, from the second-level cache.
+// Traffic  W once; x of an instruction once a block, twice its bytes as words, from the second-level cache; for a mix 40 to 70 KB of
+//          constants a block from there.
 // Roofline bound by memory: 14.4 GB a step of 7.2B in 16 bits, 4.8 ms at 2.98 TB/s; while weights stream, 95 % of the copy rate. From one
-//          instruction to the next pass 1 to 3 µs: the last sums, the words' way, the first products. A layer of RWKV-7 has eight such
-//          places, for which 18 MB in the rings (6 µs) and 34 MB in the second-level cache are asked for ahead.
+//          instruction to the next pass 1 to 3 µs: the last sums, the words' way, the first products. A layer of RWKV-7 has six or eight
+//          such places, for which 18 MB in the rings (6 µs) and 34 MB in the second-level cache are asked for ahead.
 // Accuracy f32, rounded where the ops round. The order of a sum depends on the shape of W alone.
 #include "kernels/cuda/step_kernel.h"
 
@@ -38,12 +40,12 @@ template <class T> __device__ inline void run() {
     case StepKind::kProducts:
       meet(instruction);
       if (instruction.as<StepProducts>().has_norm) norm_input<T>(instruction.as<StepProducts>());
-      run_products<T>(present().as<StepProducts>());
-      return advance(pieces_of_block(present().as<StepProducts>()));
+      return advance(run_products<T>(present().as<StepProducts>()));
     case StepKind::kMix: run_mix<T>(instruction); break;
     case StepKind::kNorm: run_norm<T>(instruction); break;
     case StepKind::kRwkv7Heads: run_rwkv7_heads<T>(instruction); break;
     case StepKind::kRecurrence: run_recurrence<T>(instruction); break;
+    case StepKind::kSettle: run_settle(instruction); break;
   }
   advance(0);
 }

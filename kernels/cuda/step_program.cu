@@ -18,7 +18,7 @@ namespace linea {
 namespace cuda {
 namespace {
 
-constexpr size_t kFewestInstructions = 6;  // of a program; fewer are launched one by one
+constexpr size_t kFewestOps = 6;  // of a program; fewer are launched one by one
 
 thread_local StepRecorder* current_recorder = nullptr;
 
@@ -49,13 +49,13 @@ int64_t segment_of(int64_t row_bytes) {
 // Products of one instruction while they are put together.
 struct ProductsBuilder {
   StepProducts all = {};
-  std::vector<StepRow> takes, gives;
-  std::vector<MemoryRange> reads, early;
+  std::vector<StepRow> inputs, takes, gives;
+  std::vector<MemoryRange> reads, writes, early;
   int64_t input_bytes = 0, outputs = 0;
 
-  int input_of(const Tensor& x) {
+  int input_of(const void* x) const {
     for (int i = 0; i < all.inputs; ++i) {
-      if (all.input[i].x == x.raw()) return i;
+      if (all.input[i].x == x) return i;
     }
     return -1;
   }
@@ -64,15 +64,15 @@ struct ProductsBuilder {
 
   bool has_room_for(const Projection& p) {
     if (all.count == kMostProducts || (all.count > 0 && segment_shift_of(row_bytes_in(p)) != all.segment_shift)) return false;
-    return input_of(p.x) >= 0 || input_bytes + bytes_in(p.x) <= kStepInputBytes;
+    return input_of(p.x.raw()) >= 0 || input_bytes + bytes_in(p.x) <= kStepInputBytes;
   }
   void add(const Projection& p, const LinearArgs& args) {
-    int input = input_of(p.x);
+    int input = input_of(p.x.raw());
     if (input < 0) {
       input = all.inputs++;
-      all.input[input] = {p.x.raw(), nullptr, static_cast<int>(p.x.dim(-1) * bytes_of(p.x.dtype())), static_cast<int>(input_bytes)};
+      all.input[input] = {p.x.raw(), nullptr, static_cast<int>(p.x.dim(-1) * bytes_of(p.x.dtype())), static_cast<int>(input_bytes), 0};
       input_bytes += bytes_in(p.x);
-      takes.push_back(row_of(p.x, [input](StepInstruction& i, uint32_t* words) { body_of<StepProducts>(i).input[input].words = words; }));
+      inputs.push_back(row_of(p.x, [input](StepInstruction& i, uint32_t* words) { body_of<StepProducts>(i).input[input].words = words; }));
     }
     const int index = all.count;
     const auto of = [index](StepInstruction& i) -> StepProduct& { return body_of<StepProducts>(i).product[index]; };
@@ -98,8 +98,35 @@ struct ProductsBuilder {
   void make_norm(const StepNorm& norm, const std::vector<MemoryRange>& x) {
     all.has_norm = true;
     all.norm = norm;
-    gives.push_back({takes[0].ranges, {}, [](StepInstruction& i) { body_of<StepProducts>(i).norm.y = nullptr; }});
-    takes[0] = {x, [](StepInstruction& i, uint32_t* words) { body_of<StepProducts>(i).norm.words = words; }, {}};
+    gives.push_back({inputs[0].ranges, {}, [](StepInstruction& i) { body_of<StepProducts>(i).norm.y = nullptr; }});
+    inputs[0] = {x, [](StepInstruction& i, uint32_t* words) { body_of<StepProducts>(i).norm.words = words; }, {}};
+  }
+  // All inputs, which were taken as they lie, are made by every block from the mix's x instead.
+  void make_mix(const StepTaken& taken) {
+    const auto& mix = taken.instruction.as<StepMix>();
+    all.has_mix = true;
+    all.norm = {.x = mix.x,
+                .words = nullptr,
+                .w = mix.w,
+                .bias = mix.bias,
+                .y = nullptr,
+                .dim = mix.dim,
+                .eps = mix.eps,
+                .centre = true,
+                .x_type = mix.x_type};
+    all.mixed.state = mix.state;
+    for (int i = 0; i < mix.mixes; ++i) {
+      const int input = input_of(mix.y[i]);
+      all.mixed.m[input] = mix.m[i];
+      all.mixed.y[input] = mix.y[i];
+      gives.push_back({inputs[static_cast<size_t>(input)].ranges, {}, [input](StepInstruction& instruction) {
+                         body_of<StepProducts>(instruction).mixed.y[input] = nullptr;
+                       }});
+    }
+    inputs = {{taken.takes[0].ranges, [](StepInstruction& i, uint32_t* words) { body_of<StepProducts>(i).norm.words = words; }, {}}};
+    append(reads, taken.reads);
+    append(writes, taken.writes);
+    append(early, taken.early);
   }
   // Deals the outputs out: every warp of the device shall have a piece before one has more.
   bool finish(int processors) {
@@ -114,6 +141,7 @@ struct ProductsBuilder {
       all.units += static_cast<int>(ceil_div(p.base.out, int64_t{1} << p.unit_shift));
       all.unit_shift = std::max(all.unit_shift, p.unit_shift);
     }
+    for (int i = all.count; i-- > 0;) all.input[all.product[i].input].first_unit = all.product[i].first_unit;
     all.shares = {all.units / processors, all.units % processors};
     return ceil_div(all.units, processors) << all.segment_shift << all.unit_shift <= kStepParts;
   }
@@ -189,6 +217,21 @@ bool StepRecorder::joins_norm(const Tensor& x) const {
          !last.reads_any_of(ranges_of(last.gives));
 }
 
+// A mix that was taken last and gives what the products take, and nothing else, becomes part of them where its constants leave most of the
+// ring to W.
+bool StepRecorder::joins_mix(const StepProducts& products, const std::vector<StepRow>& gives) const {
+  if (taken_.empty() || taken_.back().instruction.kind != StepKind::kMix) return false;
+  const auto& mix = taken_.back().instruction.as<StepMix>();
+  if (mix.mixes != products.inputs || mix.dim > kStepThreads * kVector || taken_.back().reads_any_of(ranges_of(gives))) return false;
+  for (int i = 0; i < products.inputs; ++i) {
+    const bool made = std::find(mix.y, mix.y + mix.mixes, products.input[i].x) != mix.y + mix.mixes;
+    if (!made || products.input[i].bytes != mix.dim * bytes_of(type_)) return false;
+  }
+  size_t most = 0;
+  for (int block = 0; block < processors_of(device_); ++block) most = std::max(most, inputs_of(products, block).size());
+  return (kStepMixConstants + static_cast<int>(most)) * pieces_of_mix(mix.dim) <= kStepSlots / 2;
+}
+
 bool StepRecorder::project(std::span<const Projection> projections, const LinearArgs& args, std::function<void()> plain) {
   const bool suit =
       !projections.empty() && type_ != DType::kBool && std::all_of(projections.begin(), projections.end(), [&](const Projection& p) {
@@ -205,7 +248,11 @@ bool StepRecorder::project(std::span<const Projection> projections, const Linear
   }
   std::vector<std::function<void()>> before;
   std::vector<MemoryRange> early;
-  if (instructions.size() == 1 && joins_norm(projections[0].x) && !taken_.back().reads_any_of(ranges_of(instructions[0].gives))) {
+  if (instructions.size() == 1 && joins_mix(instructions[0].all, instructions[0].gives)) {
+    before = std::move(taken_.back().plain);
+    instructions[0].make_mix(taken_.back());
+    taken_.pop_back();
+  } else if (instructions.size() == 1 && joins_norm(projections[0].x) && !taken_.back().reads_any_of(ranges_of(instructions[0].gives))) {
     before = std::move(taken_.back().plain);
     early = std::move(taken_.back().early);
     instructions[0].make_norm(taken_.back().instruction.as<StepGroups>().norm, taken_.back().takes[0].ranges);
@@ -218,9 +265,11 @@ bool StepRecorder::project(std::span<const Projection> projections, const Linear
     taken.early = std::exchange(early, {});
     append(taken.early, b.early);
     taken.body<StepProducts>() = b.all;
-    taken.takes = std::move(b.takes);
+    taken.takes = std::move(b.inputs);
+    append(taken.takes, b.takes);
     taken.gives = std::move(b.gives);
     taken.reads = std::move(b.reads);
+    taken.writes = std::move(b.writes);
   }
   return true;
 }
@@ -380,7 +429,9 @@ void StepRecorder::flush() {
   if (taken_.empty() || submitting_) return;
   submitting_ = true;
   std::vector<StepTaken> taken = std::exchange(taken_, {});
-  if (taken.size() >= kFewestInstructions) {
+  size_t ops = 0;
+  for (const StepTaken& t : taken) ops += t.plain.size();
+  if (ops >= kFewestOps) {
     submit_program(std::move(taken));
   } else {
     for (const StepTaken& t : taken) {
@@ -388,6 +439,37 @@ void StepRecorder::flush() {
     }
   }
   submitting_ = false;
+}
+
+// Mixes that became part of products read states that other blocks may not have read yet: rows beside them are written, and replace them
+// at the end.
+template <class Upload> void settle_states(std::vector<StepTaken>& taken, Upload&& upload) {
+  std::vector<float*> to;
+  std::vector<int> sizes, places;
+  std::vector<StepTaken*> mixed;
+  int total = 0;
+  StepTaken settle;
+  settle.instruction.kind = StepKind::kSettle;
+  for (StepTaken& t : taken) {
+    if (t.instruction.kind != StepKind::kProducts || !t.instruction.as<StepProducts>().has_mix) continue;
+    const auto& all = t.instruction.as<StepProducts>();
+    mixed.push_back(&t);
+    to.push_back(all.mixed.state);
+    sizes.push_back(all.norm.dim);
+    places.push_back(total);
+    total += all.norm.dim;
+    append(settle.writes, t.writes);
+  }
+  if (mixed.empty()) return;
+  const std::vector<float> rows(static_cast<size_t>(total));
+  auto* from = static_cast<float*>(upload(rows.data(), rows.size() * sizeof(float)));
+  for (size_t i = 0; i < mixed.size(); ++i) mixed[i]->body<StepProducts>().mixed.next_state = from + places[i];
+  settle.body<StepSettle>() = {.from = from,
+                               .to = static_cast<float**>(upload(to.data(), to.size() * sizeof(float*))),
+                               .size = static_cast<int*>(upload(sizes.data(), sizes.size() * sizeof(int))),
+                               .place = static_cast<int*>(upload(places.data(), places.size() * sizeof(int))),
+                               .rows = static_cast<int>(mixed.size())};
+  taken.push_back(std::move(settle));
 }
 
 // A barrier comes before every instruction that touches what one since the last barrier writes, or writes what one reads.
@@ -400,6 +482,7 @@ void StepRecorder::submit_program(std::vector<StepTaken> taken) {
     return kept->emplace_back(host.to({DeviceKind::kCuda, device_})).raw();
   };
   const cudaStream_t stream = enter_();
+  settle_states(taken, upload);
   StepLinks links(taken);
   const std::vector<char> no_words(static_cast<size_t>(links.word_bytes()));
   auto* words = static_cast<char*>(upload(no_words.data(), no_words.size()));

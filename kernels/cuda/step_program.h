@@ -21,7 +21,9 @@
 namespace linea::cuda {
 
 enum class StepKind : int;  // device/step.cuh
-struct StepTaken;           // step_links.h
+struct StepProducts;
+struct StepRow;
+struct StepTaken;  // step_links.h
 
 // Whether the device runs step programs: Hopper. LINEA_CUDA_PROGRAMS=0 turns them off, for comparisons.
 bool runs_step_programs(int device);
@@ -53,6 +55,7 @@ class StepRecorder {
  private:
   StepTaken& take(StepKind kind, std::function<void()> plain);
   bool joins_norm(const Tensor& x) const;
+  bool joins_mix(const StepProducts& products, const std::vector<StepRow>& gives) const;
   bool is_settled(const Tensor& state) const;
   bool has_type(DType type);
   void submit_program(std::vector<StepTaken> taken);

@@ -18,12 +18,13 @@ constexpr int kStepParts = 2048;            // sums of an instruction's pieces i
 constexpr int kStepKnown = 2;               // instructions in shared memory: the present one and the next
 constexpr int kStepNormVectors = 2;         // of a thread, in the row of a norm
 constexpr int kStepMixes = 8;
+constexpr int kStepMixConstants = 3;  // of a mix besides those of its inputs
 constexpr int kStepTaps = 4;
 constexpr int kStepHead = 64;   // columns of a head that a block takes
 constexpr int kStepKeys = 128;  // keys of a head, at most
 static_assert(kStepSlots % kStepCopiers == 0);
 
-enum class StepKind : int { kProducts, kMix, kNorm, kRwkv7Heads, kRecurrence };
+enum class StepKind : int { kProducts, kMix, kNorm, kRwkv7Heads, kRecurrence, kSettle };
 
 // What the blocks share evenly, the first `larger` of them having one more.
 struct StepShares {
@@ -48,7 +49,9 @@ struct StepProduct {
 // No pieces: constants and states, which are only asked for ahead.
 struct alignas(16) StepCopy {
   const void* from;
-  int bytes, piece_bytes;
+  int bytes;
+  uint16_t piece_bytes;
+  bool shared;  // by all blocks: to be kept in the second-level cache, and not asked for ahead by each
 };
 static_assert(sizeof(StepCopy) == 16);
 
@@ -56,6 +59,7 @@ struct StepInput {
   const void* x;
   const uint32_t* words;
   int bytes, place;  // place: in the inputs' shared memory
+  int first_unit;    // that takes it
 };
 
 // y = (x - mean) · factor ⊙ w + bias of one row; the mean is zero where not `centre`.
@@ -80,16 +84,41 @@ struct StepConvolution {
   Activation activation;
 };
 
+// Every input a mix of a norm's row h and the one before: y = h + (state - h) ⊙ m. Constants come as pieces of the ring, before W: the
+// norm's w and bias, the state, and m of every input that the block needs. Others may still read the state: h is written beside it
+// (StepSettle).
+struct StepMixed {
+  float* state;
+  float* next_state;
+  const float* m[kMostProducts];
+  void* y[kMostProducts];
+};
+
+// Rows that replace others, once all blocks have read those.
+struct StepSettle {
+  const float* from;  // one row after the other
+  float* const* to;
+  const int *size, *place;  // place: where it begins in `from`
+  int rows;
+};
+
 struct StepProducts {
   int count, units, inputs;
   int segment_shift, unit_shift;  // unit_shift: the largest
   StepShares shares;              // of units
   bool has_norm;                  // the first input is the norm's y, made by every block for itself
+  bool has_mix;                   // all inputs are
   StepProduct product[kMostProducts];
   StepInput input[kMostProducts];
   StepNorm norm;
+  StepMixed mixed;
   StepConvolution convolution;  // of the first product
 };
+
+// Pieces that one constant of a mix takes.
+__host__ __device__ inline int pieces_of_mix(int dim) {
+  return (dim * static_cast<int>(sizeof(float)) + kStepPieceBytes - 1) / kStepPieceBytes;
+}
 
 struct StepMix {
   const void* x;

@@ -113,9 +113,10 @@ __device__ inline const unsigned char* piece_at(int n) {
   wait_phase(&own_shared().piece_here[slot], static_cast<int>(round % 2));
   return own_shared().slots[slot];
 }
+__device__ inline uint64_t* slot_of(int n) { return &own_shared().slot_free[static_cast<unsigned>(n) % kStepSlots]; }
 __device__ inline void release_piece(int n) {
   __syncwarp();
-  if (own_lane() == 0) arrive(&own_shared().slot_free[static_cast<unsigned>(n) % kStepSlots]);
+  if (own_lane() == 0) arrive(slot_of(n));
 }
 
 // The sum over the block, in one fixed order; `which` alternates, so that one call's sums are read before another's are written.
@@ -226,6 +227,7 @@ struct Foresight {
       const StepCopy copy = copies.take();
       from = static_cast<const unsigned char*>(copy.from);
       left = copy.bytes;
+      if (copy.shared) pass(copy.bytes);
     }
     if (asked < copied) pass(min(left, copied - asked));
     const int bytes = min(left, kStepAskedBytes);
@@ -243,8 +245,9 @@ struct Foresight {
 template <bool kForesees> __device__ inline void copy_pieces(int copier) {
   Shared& shared = own_shared();
   const int ahead = shared.program.ahead, pace = shared.program.pace;
-  uint64_t policy;  // read once, so not to be kept in the second-level cache
-  asm volatile("createpolicy.fractional.L2::evict_first.b64 %0;" : "=l"(policy));
+  uint64_t once, kept;  // W is read once, so not to be kept in the second-level cache
+  asm volatile("createpolicy.fractional.L2::evict_first.b64 %0;" : "=l"(once));
+  asm volatile("createpolicy.fractional.L2::evict_normal.b64 %0;" : "=l"(kept));
   OwnCopies copies(shared.program);
   asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(copies.next),
                "r"(shared.program.copy_pitch * static_cast<int>(sizeof(StepCopy)))
@@ -272,7 +275,7 @@ template <bool kForesees> __device__ inline void copy_pieces(int copier) {
       }
       const int length = min(c.piece_bytes, c.bytes - place);
       arrive_expecting(&shared.piece_here[slot], length);
-      copy_once(shared.slots[slot], from + place, length, &shared.piece_here[slot], policy);
+      copy_once(shared.slots[slot], from + place, length, &shared.piece_here[slot], c.shared ? kept : once);
       slot += kStepCopiers;
       if (slot >= kStepSlots) {
         slot -= kStepSlots;

@@ -11,12 +11,12 @@ namespace linea::cuda::step {
 #if LINEA_HOPPER_CODE
 
 // A row in the block's registers: a thread has every kStepThreads-th vector.
-struct Row {
-  float v[kStepNormVectors][kVector] = {};
+template <int kVectors = kStepNormVectors> struct Row {
+  float v[kVectors][kVector] = {};
 
   template <class F> __device__ static void for_vectors(int dim, F&& f) {
 #pragma unroll
-    for (int n = 0; n < kStepNormVectors; ++n) {
+    for (int n = 0; n < kVectors; ++n) {
       const int i = (n * kStepThreads + static_cast<int>(threadIdx.x)) * kVector;
       if (i < dim) f(n, i);
     }
@@ -32,7 +32,7 @@ struct Row {
     type == DType::kF32 ? take_words<float>(words, dim) : take_words<T>(words, dim);
   }
   template <class T> __device__ void take_words(const uint32_t* words, int dim) {
-    RowPart<kVector * sizeof(T)> parts[kStepNormVectors];
+    RowPart<kVector * sizeof(T)> parts[kVectors];
     take_parts(words, static_cast<int>(threadIdx.x), dim / kVector, parts);
     for_vectors(dim, [&](int n, int) { parts[n].template unpack<T>(v[n]); });
   }
@@ -60,12 +60,12 @@ struct Row {
 
 // The norm of a row, into shared memory, or memory, or both.
 template <class T> __device__ __noinline__ void normalize_row(const StepNorm& norm, T* shared_row, T* row) {
-  Row x, weights, offsets;
+  Row<> x, weights, offsets;
   weights.read<float>(norm.w, DType::kF32, norm.dim);  // before the row is there, since weights have pushed them out of the caches
   if (norm.bias) offsets.read<float>(norm.bias, DType::kF32, norm.dim);
   x.take<T>(norm.words, norm.x, norm.x_type, norm.dim);
   const float factor = x.normalize(norm.dim, norm.centre, norm.eps).y;
-  Row::for_vectors(norm.dim, [&](int n, int i) {
+  Row<>::for_vectors(norm.dim, [&](int n, int i) {
 #pragma unroll
     for (int j = 0; j < kVector; ++j) x.v[n][j] = fmaf(x.v[n][j] * factor, weights.v[n][j], offsets.v[n][j]);
     if (shared_row) store(shared_row + i, x.v[n]);
@@ -89,6 +89,14 @@ template <class T> __device__ __noinline__ void run_norm(const StepInstruction& 
   }
 }
 
+__device__ __noinline__ inline void run_settle(const StepInstruction& instruction) {
+  const auto& all = instruction.as<StepSettle>();
+  meet(instruction);
+  for (int row = static_cast<int>(blockIdx.x); row < all.rows; row += static_cast<int>(gridDim.x)) {
+    for (int c = static_cast<int>(threadIdx.x); c < all.size[row]; c += kStepThreads) all.to[row][c] = all.from[all.place[row] + c];
+  }
+}
+
 // A block mixes 32 channels, a warp for each mix, and norms the whole row for itself.
 template <class T> __device__ __noinline__ void run_mix(const StepInstruction& instruction) {
   const auto& mix = instruction.as<StepMix>();
@@ -104,9 +112,9 @@ template <class T> __device__ __noinline__ void run_mix(const StepInstruction& i
   meet(instruction);
   if (first >= mix.dim) return;
   auto* own = reinterpret_cast<float*>(own_shared().inputs);  // of x, the block's channels
-  Row row;
+  Row<> row;
   row.take<T>(mix.words, mix.x, mix.x_type, mix.dim);
-  Row::for_vectors(mix.dim, [&](int v, int i) {
+  Row<>::for_vectors(mix.dim, [&](int v, int i) {
     if (i / 32 == static_cast<int>(blockIdx.x)) store(own + i - first, row.v[v]);
   });
   const float2 moments = row.normalize(mix.dim, true, mix.eps);

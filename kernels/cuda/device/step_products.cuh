@@ -210,14 +210,19 @@ template <class T> struct Output {
   }
 };
 
-// The inputs that the block's units need, but for one that a norm has put there.
-__device__ inline void read_inputs(const StepProducts& all, const UnitRange& units) {
+// The inputs that the block's units need, a bit for each.
+__device__ inline unsigned inputs_of(const StepProducts& all, const UnitRange& units) {
   unsigned needed = 0;
 #pragma unroll 1
   for (int i = 0; i < all.count; ++i) {
     const int end = i + 1 < all.count ? all.product[i + 1].first_unit : all.units;
     if (all.product[i].first_unit < units.end && end > units.begin) needed |= 1u << all.product[i].input;
   }
+  return needed;
+}
+
+// But for one that a norm has put there.
+__device__ inline void read_inputs(const StepProducts& all, unsigned needed) {
 #pragma unroll 1
   for (int i = all.has_norm ? 1 : 0; i < all.inputs; ++i) {
     if ((needed >> i & 1) == 0) continue;
@@ -232,6 +237,52 @@ __device__ inline void read_inputs(const StepProducts& all, const UnitRange& uni
   }
 }
 
+// Constants of an instruction's mixes, kStepMixConstants and one for each input, as pieces of the ring.
+struct MixConstants {
+  int first_piece, each;  // pieces of one
+
+  __device__ MixConstants(const StepProducts& all, int first) : first_piece(first), each(pieces_of_mix(all.norm.dim)) {}
+  __device__ void read(int which, int c, float (&v)[kVector]) const {
+    const int place = c * static_cast<int>(sizeof(float));
+    const unsigned char* piece = piece_at(first_piece + which * each + place / kStepPieceBytes);
+    load(reinterpret_cast<const float*>(piece + place % kStepPieceBytes), v);
+  }
+};
+
+// The inputs that the block needs, where they are mixes: every block norms the row for itself. Returns the pieces of constants.
+template <class T> __device__ __noinline__ int mix_inputs(const StepProducts& all, unsigned needed) {
+  const UnitRange units(all.shares);
+  const MixConstants constants(all, own_shared().first_piece);
+  Row<1> row;
+  row.take<T>(all.norm.words, all.norm.x, all.norm.x_type, all.norm.dim);
+  const float factor = row.normalize(all.norm.dim, true, all.norm.eps).y;
+  Row<1>::for_vectors(all.norm.dim, [&](int, int c) {
+    float h[kVector], bias[kVector], previous[kVector], share[kVector];
+    constants.read(0, c, h);
+    constants.read(1, c, bias);
+    constants.read(2, c, previous);
+#pragma unroll
+    for (int j = 0; j < kVector; ++j) h[j] = fmaf(row.v[0][j] * factor, h[j], bias[j]);
+    if (c / kVector % static_cast<int>(gridDim.x) == static_cast<int>(blockIdx.x)) store(all.mixed.next_state + c, h);
+    int which = kStepMixConstants;
+#pragma unroll 1
+    for (unsigned left = needed; left != 0; left &= left - 1) {
+      const int input = __ffs(static_cast<int>(left)) - 1;
+      constants.read(which++, c, share);
+#pragma unroll
+      for (int j = 0; j < kVector; ++j) share[j] = fmaf(previous[j] - h[j], share[j], h[j]);
+      store(reinterpret_cast<T*>(own_shared().inputs + all.input[input].place) + c, share);
+      const int first_unit = all.input[input].first_unit;
+      auto* y = static_cast<T*>(all.mixed.y[input]);
+      if (y && first_unit >= units.begin && first_unit < units.end) store(y + c, share);
+    }
+  });
+  sync_workers();
+  const int pieces = (kStepMixConstants + __popc(needed)) * constants.each;
+  if (static_cast<int>(threadIdx.x) < pieces) arrive(slot_of(constants.first_piece + static_cast<int>(threadIdx.x)));
+  return pieces;
+}
+
 // The first input, where it is a row's norm.
 template <class T> __device__ inline void norm_input(const StepProducts& all) {
   const UnitRange units(all.shares);
@@ -240,9 +291,9 @@ template <class T> __device__ inline void norm_input(const StepProducts& all) {
 }
 
 // The sums of all the block's pieces, by all warps in turns.
-template <class T> __device__ inline void multiply_pieces(const StepProducts& all, const UnitRange& units) {
+template <class T> __device__ inline void multiply_pieces(const StepProducts& all, const UnitRange& units, int first_piece) {
   const ProductFinder products(all);
-  const int first_piece = own_shared().first_piece, pieces = pieces_of_block(all);
+  const int pieces = pieces_of_block(all);
   sync_workers();
   // A warp's pieces are those of its slots.
 #pragma unroll 1
@@ -256,20 +307,23 @@ template <class T> __device__ inline void multiply_pieces(const StepProducts& al
 }
 
 // What runs between two barriers had better stay in registers and in the instruction cache: weights push all else out of the caches. So no
-// functions are called here, and code is there once.
-template <class T> __device__ __noinline__ void run_products(const StepProducts& all) {
+// functions are called where weights stream, and code is there once. Returns the pieces of the ring that it took.
+template <class T> __device__ __noinline__ int run_products(const StepProducts& all) {
   const UnitRange units(all.shares);
-  read_inputs(all, units);
+  const unsigned needed = inputs_of(all, units);
+  int constants = 0;
+  all.has_mix ? void(constants = mix_inputs<T>(all, needed)) : read_inputs(all, needed);
   const int thread = static_cast<int>(threadIdx.x), items = (units.end - units.begin) << all.unit_shift;
   int item = thread;
   Output<T> own;
 #pragma unroll 1
   do {
     own.read(all, units, item);
-    if (item == thread) multiply_pieces<T>(all, units);
+    if (item == thread) multiply_pieces<T>(all, units, own_shared().first_piece + constants);
     own.finish(all, own_shared().parts, item);
     item += kStepThreads;
   } while (item < items);
+  return constants + pieces_of_block(all);
 }
 
 #endif
