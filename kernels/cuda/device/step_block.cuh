@@ -207,19 +207,25 @@ struct OwnCopies {
 };
 
 // Asks into the second-level cache for what comes after the pieces in the ring, at the memory's pace: a queue of requests would stand
-// before what others wait for. It has time only while the ring is full: what has been copied meanwhile is left out at once.
+// before what others wait for. It is the first to be pushed out again, rather than what is needed once a layer: code, constants, places of
+// words. What has been copied before it was asked for is left out at once.
 struct Foresight {
   OwnCopies copies;
+  uint64_t policy;
   const unsigned char* from = nullptr;
   int left = 0;       // bytes of the present part
   int asked = 0;      // bytes of all that the block needs, from the first on
   uint32_t last = 0;  // when it asked
 
-  __device__ explicit Foresight(const StepProgram& program) : copies(program) {}
+  __device__ Foresight(const StepProgram& program, uint64_t first_out) : copies(program), policy(first_out) {}
   __device__ void pass(int bytes) {
     from += bytes;
     left -= bytes;
     asked += bytes;
+  }
+  // While the ring is not full: whether it may ask again, for what is not copied next.
+  __device__ bool is_due(int copied, int pace) const {
+    return asked > copied && static_cast<uint32_t>(clock64()) - last >= static_cast<uint32_t>(pace);
   }
   // For the next bytes, unless they are further than `ahead` from what has been copied.
   __device__ void ask(int copied, int ahead, int pace) {
@@ -235,13 +241,14 @@ struct Foresight {
     const auto now = static_cast<uint32_t>(clock64());
     if (now - last < static_cast<uint32_t>(pace)) return;
     last = now;
-    asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(from), "r"(bytes) : "memory");
+    asm volatile("cp.async.bulk.prefetch.L2.global.L2::cache_hint [%0], %1, %2;" ::"l"(from), "r"(bytes), "l"(policy) : "memory");
     pass(bytes);
   }
 };
 
 // Every kStepCopiers-th of the pieces of W that the block needs, by one thread: one comes about every 200 cycles, so that little may be
-// done for each. While the ring is full memory would rest: with foresight the first thread asks for more then.
+// done for each. While the ring is full, or filled from the second-level cache, memory would rest: with foresight the first thread asks for
+// more then.
 template <bool kForesees> __device__ inline void copy_pieces(int copier) {
   Shared& shared = own_shared();
   const int ahead = shared.program.ahead, pace = shared.program.pace;
@@ -252,7 +259,7 @@ template <bool kForesees> __device__ inline void copy_pieces(int copier) {
   asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(copies.next),
                "r"(shared.program.copy_pitch * static_cast<int>(sizeof(StepCopy)))
                : "memory");
-  Foresight foresight(shared.program);
+  Foresight foresight(shared.program, once);
   unsigned slot = static_cast<unsigned>(copier);
   int parity = 1;           // waiting for the phase before the first does not wait
   int before = 0;           // bytes of the parts before
@@ -269,6 +276,7 @@ template <bool kForesees> __device__ inline void copy_pieces(int copier) {
 #pragma unroll 1
     for (; place < c.bytes; place += kStepCopiers * c.piece_bytes) {
       if (kForesees && copier == 0) {
+        if (foresight.is_due(before + place, pace)) foresight.ask(before + place, ahead, pace);
         while (!has_phase(&shared.slot_free[slot], parity)) foresight.ask(before + place, ahead, pace);
       } else {
         wait_phase(&shared.slot_free[slot], parity);
