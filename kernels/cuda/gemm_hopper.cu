@@ -58,8 +58,6 @@ __device__ void fetch_residual(const Params& p, const Tile& tile) {
 
 // ---- From sums to y ---------------------------------------------------------------------------------------------------------------
 
-__device__ inline void wait_for_group(int group) { asm volatile("bar.sync %0, 128;" ::"r"(2 + group) : "memory"); }
-
 // The first warpgroup's sums go into the first two of a tile's last four stages, when the second has multiplied them; the second's go into
 // the others, when the first is through with the tile.
 __device__ inline void let_first_group_put() { asm volatile("bar.arrive 4, 256;" ::: "memory"); }

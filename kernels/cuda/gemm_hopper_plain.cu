@@ -46,8 +46,6 @@ static_assert(sizeof(PlainShared<kWide>) <= 227 << 10);
 
 #if LINEA_HOPPER_CODE
 
-__device__ inline void wait_for_group(int group) { asm volatile("bar.sync %0, 128;" ::"r"(2 + group) : "memory"); }
-
 // Eight bytes into shared memory, zeros when not `valid`.
 __device__ inline void copy_async_8(void* to, const void* from, bool valid) {
   asm volatile("cp.async.ca.shared.global [%0], [%1], 8, %2;" ::"r"(shared_address(to)), "l"(from), "r"(valid ? 8 : 0) : "memory");

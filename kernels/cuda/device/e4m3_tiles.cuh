@@ -13,6 +13,9 @@ namespace linea::cuda {
 
 #if LINEA_HOPPER_CODE
 
+// The threads of a consuming warpgroup wait for each other.
+__device__ inline void wait_for_group(int group) { asm volatile("bar.sync %0, 128;" ::"r"(2 + group) : "memory"); }
+
 // A box that nobody needs again soon: its place in the second-level cache may be given to others first.
 __device__ inline void copy_box_once(void* to, const CUtensorMap& map, uint64_t* barrier, int c0, int c1) {
   uint64_t policy;
