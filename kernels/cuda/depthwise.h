@@ -23,8 +23,8 @@ bool is_window_depthwise(const Tensor& x, const Tensor& w, const Tensor& y, cons
 void window_depthwise(cudaStream_t stream, const Tensor& x, const Tensor& w, const Tensor& y, const DepthwiseArgs& args,
                       const DepthwiseInput& input);
 
-// The same as rows of e4m3, whose scales are some powers of 2: where the largest value of y's row, rounded to x's type, is not 0, it takes
-// the place of at least 1 and less than 256. exponents [exponent_bytes(y's values)] i8 is scratch.
+// The same as rows of e4m3, computed in halves, whose scales are some powers of 2: where the largest value of y's row, rounded to bf16, is
+// not 0, it takes the place of at least 1 and less than 256. exponents [exponent_bytes(y's values)] i8 is scratch.
 int64_t exponent_bytes(const Tensor& y);
 void window_depthwise_rows(cudaStream_t stream, const Tensor& x, const Tensor& w, const ProductRows& y, const Tensor& exponents,
                            const DepthwiseArgs& args, const DepthwiseInput& input);

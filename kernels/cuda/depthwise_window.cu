@@ -10,15 +10,20 @@
 // Traffic  x once and y once from memory: 367 + 184 MB at 4096²; neighbours' edges (25 %) and chunks' (12 %) from the second-level cache.
 // Roofline bound by memory: 197 µs at 4096² and 2.8 TB/s, 218 measured; 25 and 31 at 1024². 41 instructions an output, 18 of them the
 //          convolution's own: 132 µs of issue at 4096².
+// Halves   Rows of e4m3 are computed in pairs of halves, a tap one instruction for two channels: 29 instructions an output from x in
+//          halves, 33 from bf16. Halves are 2^-12 from what they stand for, e4m3 2^-4; sums count in sixteens, and what they become with
+//          the gate has the exponents of f32.
 // e4m3     A product that takes rows of e4m3 wants one scale for each, and no warp sees a row. So a warp scales its 64 channels of a pixel
 //          by one of the powers 2^(8e-4), which puts the largest between 1 and 256, and notes e; a second kernel looks at a row's exponents
 //          and rewrites those 64 channels that have another one than the row's largest: few, as what networks have lies around 1, the
 //          middle of a step. e4m3 is precise from 2^-6 on. A warp turns a row of
 //          outputs in shared memory, so that four threads have a pixel: the largest of all eight pixels takes two exchanges, and a row is
 //          stored 16 bytes a thread. Bytes: 164 µs at 4096².
-// Accuracy f32; each sum runs over ky, and within one over kx, wherever strip and chunk begin: strips equal the whole, and the bits are
-//          those of depthwise_tiled.cu.
+// Accuracy f32, or halves for e4m3; each sum runs over ky, and within one over kx, wherever strip and chunk begin: strips equal the whole.
+//          The bits of 16-bit results are those of depthwise_tiled.cu.
 #include <cuda_fp8.h>
+
+#include <limits>
 
 #include "kernels/cuda/common.cuh"
 #include "kernels/cuda/depthwise.h"
@@ -30,57 +35,126 @@ namespace linea::cuda {
 namespace {
 
 constexpr const char* kOp = "depthwise_conv2d";
-constexpr int kWarps = 4, kBlocks = 3;  // blocks on a multiprocessor
+constexpr int kWarps = 4;
 constexpr int kColumns = 8, kChannels = 64, kPixels = kColumns + 2;
 constexpr int kStages = 3, kChunk = 8, kChunks = kChannels / kChunk;  // 16-byte copies of a pixel's plane
 constexpr int kPlane = kPixels * kChannels, kStage = 2 * kPlane, kCopies = kStage / kChunk / 32;
 constexpr int kFewestRows = 8;  // of a chunk
 
-template <class T> struct WindowParams {
-  const T* x;
+struct WindowParams {
+  const void* x;
   const float *w, *bias, *input_bias;  // biases may be null
-  void* y;                             // T, or e4m3
-  int8_t* exponents;                   // for e4m3: [rows of the map, strips, blocks of channels, kColumns]
+  void* y;
+  int8_t* exponents;  // for e4m3: [rows of the map, strips, blocks of channels, kColumns]
   int channels, out_channels;
   int height, width, out_height, pad_top, column_blocks, chunk_rows;
 };
 
-// A thread's two channels of either plane. What leads to the gate is halved (which is exact), as silu_of_half wants it.
-struct Filters {
-  float w[2][9][2], start[2][2] = {}, half_bias[2][2] = {};
+// ---- How two channels of a thread are computed: elements of x, pairs that are summed, results as 16-bit pairs -------------------------
 
-  template <class T> __device__ Filters(const WindowParams<T>& p, int channel) {
+struct FloatPair {
+  float x, y;
+};
+__device__ inline FloatPair fma(FloatPair a, FloatPair b, FloatPair c) { return {fmaf(a.x, b.x, c.x), fmaf(a.y, b.y, c.y)}; }
+__device__ inline __half2 fma(__half2 a, __half2 b, __half2 c) { return __hfma2(a, b, c); }
+
+template <class T, bool kActivates> struct InFloats {
+  using Element = T;
+  using Result = T;
+  using Pair = FloatPair;
+  static constexpr int kBlocks = 3;  // on a multiprocessor
+  static constexpr float kUnit = 1;  // what a sum of 1 stands for
+
+  __device__ static Pair pair(float x, float y) { return {x, y}; }
+  // The pair at `from` as the convolution sees it.
+  __device__ static Pair take(const T* from, Pair half_bias, bool inside) {
+    uint32_t pair = *reinterpret_cast<const uint32_t*>(from);
+    Pair v;
+    if constexpr (kActivates) {
+      unpack_pair<T>(pair, v.x, v.y);
+      pair = pack_pair<T>(silu_of_half(fmaf(0.5f, v.x, half_bias.x)), silu_of_half(fmaf(0.5f, v.y, half_bias.y)));
+      if (!inside) pair = 0;
+    }
+    unpack_pair<T>(pair, v.x, v.y);
+    return v;
+  }
+  __device__ static uint32_t gated(Pair u, Pair half_gate) {
+    return pack_pair<T>(u.x * silu_of_half(half_gate.x), u.y * silu_of_half(half_gate.y));
+  }
+};
+
+// Halves are 2^-12 from what they stand for.
+template <class T, bool kActivates> struct InHalves {
+  using Element = T;
+  using Result = __nv_bfloat16;
+  using Pair = __half2;
+  static constexpr int kBlocks = 4;
+  static constexpr float kUnit = 16;  // sums that are as large as halves only where the largest of them meet filters beyond 16
+
+  __device__ static Pair pair(float x, float y) { return __floats2half2_rn(x, y); }
+  __device__ static Pair take(const T* from, Pair half_bias, bool inside) {
+    Pair v = halves(*reinterpret_cast<const uint32_t*>(from));
+    if constexpr (kActivates) {
+      const Pair half = __hfma2(v, __float2half2_rn(0.5f), half_bias);
+      v = __hfma2(half, tanh_of(half), half);
+      if (!inside) v = Pair();
+    }
+    return v;
+  }
+  __device__ static uint32_t gated(Pair u, Pair half_gate) {
+    const Pair largest = __float2half2_rn(65504.0f);  // ∞ times 0 would be no number
+    const float2 v = __half22float2(__hmin2(__hmax2(u, -largest), largest)), half = __half22float2(__hmax2(half_gate, -largest));
+    return pack_pair<__nv_bfloat16>(v.x * silu_of_half(half.x), v.y * silu_of_half(half.y));
+  }
+
+ private:
+  __device__ static Pair halves(uint32_t pair) {
+    if constexpr (!std::is_same_v<T, __half>) {
+      float low, high;
+      unpack_pair<T>(pair, low, high);
+      asm("cvt.rn.satfinite.f16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(high), "f"(low));
+    }
+    return *reinterpret_cast<const Pair*>(&pair);
+  }
+  __device__ static Pair tanh_of(Pair v) {
+    uint32_t t;
+    asm("tanh.approx.f16x2 %0, %1;" : "=r"(t) : "r"(*reinterpret_cast<const uint32_t*>(&v)));
+    return *reinterpret_cast<const Pair*>(&t);
+  }
+};
+
+// A thread's two channels of either plane. What leads to the gate is halved (which is exact), as silu_of_half wants it.
+template <class In> struct Filters {
+  using Pair = In::Pair;
+  Pair w[2][9], start[2], half_bias[2];
+
+  __device__ Filters(const WindowParams& p, int channel) {
 #pragma unroll
     for (int plane = 0; plane < 2; ++plane) {
       const int c = plane * p.out_channels + channel;
-      const float scale = plane == 1 ? 0.5f : 1.0f;
+      const auto pair_at = [c](const float* values, int64_t offset, float scale) {
+        float v[2] = {};
+        if (values) load(values + offset + c, v);
+        return In::pair(scale * v[0], scale * v[1]);
+      };
+      const float scale = plane == 1 ? 0.5f : 1.0f / In::kUnit;
 #pragma unroll
-      for (int tap = 0; tap < 9; ++tap) load(p.w + tap * p.channels + c, w[plane][tap]);
-      if (p.bias) load(p.bias + c, start[plane]);
-      if (p.input_bias) load(p.input_bias + c, half_bias[plane]);
-#pragma unroll
-      for (int i = 0; i < 2; ++i) {
-        start[plane][i] *= scale;
-        half_bias[plane][i] *= 0.5f;
-#pragma unroll
-        for (int tap = 0; tap < 9; ++tap) w[plane][tap][i] *= scale;
-      }
+      for (int tap = 0; tap < 9; ++tap) w[plane][tap] = pair_at(p.w, static_cast<int64_t>(tap) * p.channels, scale);
+      start[plane] = pair_at(p.bias, 0, scale);
+      half_bias[plane] = pair_at(p.input_bias, 0, 0.5f);
     }
   }
 };
 
 // Sums of the output row that the next input row ends, and of the one that it continues.
-struct Sums {
-  float ending[2][kColumns][2], begun[2][kColumns][2];
+template <class In> struct Sums {
+  In::Pair ending[2][kColumns], begun[2][kColumns];
 
-  __device__ explicit Sums(const Filters& f) {
+  __device__ explicit Sums(const Filters<In>& f) {
 #pragma unroll
     for (int plane = 0; plane < 2; ++plane) {
 #pragma unroll
-      for (int c = 0; c < kColumns; ++c) {
-#pragma unroll
-        for (int i = 0; i < 2; ++i) ending[plane][c][i] = begun[plane][c][i] = f.start[plane][i];
-      }
+      for (int c = 0; c < kColumns; ++c) ending[plane][c] = begun[plane][c] = f.start[plane];
     }
   }
 };
@@ -90,7 +164,7 @@ struct Place {
   int member, column, first_row, top, begin_row, end_row;
   bool left, right, ends_below;  // whether there are pixels beside the strip; whether zeros follow below
 
-  template <class T> __device__ Place(const WindowParams<T>& p, int warp) {
+  __device__ Place(const WindowParams& p, int warp) {
     // The last chunks first: what the kernel before wrote last is still in the second-level cache.
     const int index = static_cast<int>(gridDim.y - 1 - blockIdx.y);
     member = static_cast<int>(gridDim.z - 1 - blockIdx.z);
@@ -119,8 +193,9 @@ template <class T> struct RowCopies {
   bool valid[kCopies];
   T* ring;
 
-  __device__ RowCopies(const WindowParams<T>& p, const Place& at, T* ring, int lane, int first_channel)
-      : row(p.x + ((static_cast<int64_t>(at.member) * p.height + at.begin_row) * p.width + at.column - 1) * p.channels + first_channel),
+  __device__ RowCopies(const WindowParams& p, const Place& at, T* ring, int lane, int first_channel)
+      : row(static_cast<const T*>(p.x) +
+            ((static_cast<int64_t>(at.member) * p.height + at.begin_row) * p.width + at.column - 1) * p.channels + first_channel),
         pitch(static_cast<int64_t>(p.width) * p.channels),
         ring(ring + lane * kChunk) {
 #pragma unroll
@@ -138,50 +213,33 @@ template <class T> struct RowCopies {
   }
 };
 
-template <class T> __device__ uint32_t gated(const float (&u)[2], const float (&half_gate)[2]) {
-  return pack_pair<T>(u[0] * silu_of_half(half_gate[0]), u[1] * silu_of_half(half_gate[1]));
-}
-
-// The pair at `from` as the convolution sees it.
-template <bool kActivates, class T> __device__ void take(const T* from, const float (&half_bias)[2], bool inside, float (&v)[2]) {
-  uint32_t pair = *reinterpret_cast<const uint32_t*>(from);
-  if constexpr (kActivates) {
-    unpack_pair<T>(pair, v[0], v[1]);
-    pair = pack_pair<T>(silu_of_half(fmaf(0.5f, v[0], half_bias[0])), silu_of_half(fmaf(0.5f, v[1], half_bias[1])));
-    if (!inside) pair = 0;
-  }
-  unpack_pair<T>(pair, v[0], v[1]);
-}
-
 // Adds an input row, whose pairs of this thread begin at `from`; emit(column, pair) takes the outputs that it ends.
-template <bool kActivates, class T, class Emit>
-__device__ void add_row(const Filters& f, Sums& sums, const Place& at, const T* from, Emit&& emit) {
-  float v[2][kPixels][2];
+template <class In, class Emit>
+__device__ void add_row(const Filters<In>& f, Sums<In>& sums, const Place& at, const typename In::Element* from, Emit&& emit) {
+  using Pair = In::Pair;
+  Pair v[2][kPixels];
 #pragma unroll
   for (int pixel = 0; pixel < kPixels; ++pixel) {
     const bool inside = (pixel > 0 || at.left) && (pixel < kPixels - 1 || at.right);
 #pragma unroll
     for (int plane = 0; plane < 2; ++plane) {
-      take<kActivates>(from + plane * kPlane + pixel * kChannels, f.half_bias[plane], inside, v[plane][pixel]);
+      v[plane][pixel] = In::take(from + plane * kPlane + pixel * kChannels, f.half_bias[plane], inside);
     }
     if (pixel < 2) continue;
     const int c = pixel - 2;
-    float u[2][2];
+    Pair u[2];
 #pragma unroll
     for (int plane = 0; plane < 2; ++plane) {
+      const auto add = [&](Pair sum, int ky) {
 #pragma unroll
-      for (int i = 0; i < 2; ++i) {
-        const auto add = [&](float sum, int ky) {
-#pragma unroll
-          for (int kx = 0; kx < 3; ++kx) sum = fmaf(f.w[plane][ky * 3 + kx][i], v[plane][c + kx][i], sum);
-          return sum;
-        };
-        u[plane][i] = add(sums.ending[plane][c][i], 2);
-        sums.ending[plane][c][i] = add(sums.begun[plane][c][i], 1);
-        sums.begun[plane][c][i] = add(f.start[plane][i], 0);
-      }
+        for (int kx = 0; kx < 3; ++kx) sum = fma(f.w[plane][ky * 3 + kx], v[plane][c + kx], sum);
+        return sum;
+      };
+      u[plane] = add(sums.ending[plane][c], 2);
+      sums.ending[plane][c] = add(sums.begun[plane][c], 1);
+      sums.begun[plane][c] = add(f.start[plane], 0);
     }
-    emit(c, gated<T>(u[0], u[1]));
+    emit(c, In::gated(u[0], u[1]));
   }
 }
 
@@ -190,7 +248,7 @@ __device__ void add_row(const Filters& f, Sums& sums, const Place& at, const T* 
 template <class T> class PlainOutput {
  public:
   static constexpr int kMostRows = 16;  // of a chunk
-  __device__ PlainOutput(const WindowParams<T>& p, const Place& at, int channel, bool works)
+  __device__ PlainOutput(const WindowParams& p, const Place& at, int channel, bool works)
       : pixel_(p.out_channels), pitch_(static_cast<int64_t>(p.width) * p.out_channels), works_(works) {
     y_ = static_cast<T*>(p.y) + first_pixel(p, at) * pixel_ + channel;
   }
@@ -199,7 +257,7 @@ template <class T> class PlainOutput {
   }
   __device__ void end_row() { y_ += pitch_; }
 
-  __device__ static int64_t first_pixel(const WindowParams<T>& p, const Place& at) {
+  __device__ static int64_t first_pixel(const WindowParams& p, const Place& at) {
     return (static_cast<int64_t>(at.member) * p.out_height + at.first_row) * p.width + at.column;
   }
 
@@ -219,7 +277,7 @@ __device__ inline float power(int exponent, int origin) { return __int_as_float(
 template <class T> class ScaledOutput {
  public:
   static constexpr int kMostRows = 32;
-  __device__ ScaledOutput(const WindowParams<T>& p, const Place& at, int, bool)
+  __device__ ScaledOutput(const WindowParams& p, const Place& at, int, bool)
       : column_(static_cast<int>(threadIdx.x) % 32 / kPixelLanes), within_(static_cast<int>(threadIdx.x) % kPixelLanes * kLaneChannels) {
     __shared__ __align__(16) T turned[kWarps][kColumns * kPitch];
     T* own = turned[threadIdx.x / 32];
@@ -286,15 +344,16 @@ template <class T> class ScaledOutput {
   bool works_;
 };
 
-template <bool kActivates, class T, template <class> class Output>
-__global__ void __launch_bounds__(32 * kWarps, kBlocks) window_depthwise_kernel(const __grid_constant__ WindowParams<T> p) {
+template <class In, template <class> class Output>
+__global__ void __launch_bounds__(32 * kWarps, In::kBlocks) window_depthwise_kernel(const __grid_constant__ WindowParams p) {
+  using T = In::Element;
   __shared__ __align__(128) T shared[kWarps][kStages * kStage];
   const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32;
   const int first_channel = static_cast<int>(blockIdx.x) * kChannels, channel = first_channel + lane * 2;
   const bool works = channel < p.out_channels;
   Place at(p, warp);
   if (!at.fit(p.width)) return;
-  const Filters filters(p, works ? channel : 0);
+  const Filters<In> filters(p, works ? channel : 0);
   RowCopies<T> copies(p, at, shared[warp], lane, first_channel);
   follow_previous();
 #pragma unroll
@@ -303,8 +362,8 @@ __global__ void __launch_bounds__(32 * kWarps, kBlocks) window_depthwise_kernel(
     commit_copies();
   }
 
-  Sums sums(filters);
-  Output<T> output(p, at, channel, works);
+  Sums<In> sums(filters);
+  Output<typename In::Result> output(p, at, channel, works);
   int stage = 0;
 #pragma unroll 1
   for (int row = at.begin_row; row < at.end_row; ++row) {
@@ -313,14 +372,13 @@ __global__ void __launch_bounds__(32 * kWarps, kBlocks) window_depthwise_kernel(
     if (row + kStages - 1 < at.end_row) copies.request(stage == 0 ? kStages - 1 : stage - 1);
     commit_copies();
     const bool ends = row >= at.top + 2;
-    add_row<kActivates>(filters, sums, at, shared[warp] + stage * kStage + lane * 2,
-                        [&](int c, uint32_t pair) { output.put(c, pair, ends); });
+    add_row(filters, sums, at, shared[warp] + stage * kStage + lane * 2, [&](int c, uint32_t pair) { output.put(c, pair, ends); });
     if (ends) output.end_row();
     stage = stage == kStages - 1 ? 0 : stage + 1;
   }
   if (!at.ends_below) return;
 #pragma unroll
-  for (int c = 0; c < kColumns; ++c) output.put(c, gated<T>(sums.ending[0][c], sums.ending[1][c]), true);
+  for (int c = 0; c < kColumns; ++c) output.put(c, In::gated(sums.ending[0][c], sums.ending[1][c]), true);
   output.end_row();
 }
 
@@ -332,6 +390,7 @@ struct RowParams {
   uint8_t* y;
   const int8_t* exponents;  // [rows of the map, strips, blocks, kColumns]
   float* scales;
+  float unit;  // what a value of 1 stands for
   int width, strips, channels, blocks;
 };
 
@@ -378,7 +437,7 @@ __global__ void __launch_bounds__(32 * kColumns) one_scale_kernel(const __grid_c
     smallest = min(smallest, exponents[i]);
   }
   smallest = __reduce_min_sync(0xffffffffu, smallest);
-  if (lane == 0) p.scales[row] = smallest == kNoExponent ? 0.0f : power(-smallest, -kExponentOrigin);
+  if (lane == 0) p.scales[row] = smallest == kNoExponent ? 0.0f : p.unit * power(-smallest, -kExponentOrigin);
 #pragma unroll
   for (int i = 0; i < kMostExponentBlocks / 32; ++i) {
     if (!__any_sync(0xffffffffu, exponents[i] != smallest && exponents[i] != kNoExponent)) continue;
@@ -415,38 +474,46 @@ int64_t exponent_bytes(const Tensor& y) {
 
 namespace {
 
-template <template <class> class Output>
+// Those with which the multiprocessor that has most rows to read, two beyond each chunk among them, has the fewest.
+int rows_of_chunk(int64_t height, int64_t columns_of_blocks, int most, int processors) {
+  int best = kFewestRows;
+  int64_t least = std::numeric_limits<int64_t>::max();
+  for (int rows = most; rows >= kFewestRows; --rows) {
+    const int64_t time = ceil_div(columns_of_blocks * ceil_div(height, rows), processors) * (rows + 2);
+    if (time < least) least = time, best = rows;
+  }
+  return best;
+}
+
+template <template <class, bool> class In, template <class> class Output>
 void launch_window(cudaStream_t stream, const Tensor& x, const Tensor& w, const Tensor& y, const Tensor& exponents,
                    const DepthwiseArgs& args, const DepthwiseInput& input) {
   const int64_t channel_blocks = ceil_div(y.dim(3), kChannels), column_blocks = ceil_div(y.dim(2), kColumns * kWarps);
   int device = 0;
   check(cudaGetDevice(&device), kOp, "cudaGetDevice");
-  // Chunks of fewer rows where many multiprocessors would have one block alone.
-  int rows = Output<__half>::kMostRows;
-  const auto blocks = [&] { return channel_blocks * column_blocks * ceil_div(y.dim(1), rows) * y.dim(0); };
-  while (rows > kFewestRows && blocks() < 2 * processors_of(device)) rows /= 2;
+  const int rows = rows_of_chunk(y.dim(1), channel_blocks * column_blocks * y.dim(0), Output<__half>::kMostRows, processors_of(device));
+  const WindowParams p = {.x = x.raw(),
+                          .w = floats(w),
+                          .bias = floats(args.bias),
+                          .input_bias = floats(input.bias),
+                          .y = y.raw(),
+                          .exponents = static_cast<int8_t*>(exponents.raw()),
+                          .channels = static_cast<int>(x.dim(3)),
+                          .out_channels = static_cast<int>(y.dim(3)),
+                          .height = static_cast<int>(x.dim(1)),
+                          .width = static_cast<int>(x.dim(2)),
+                          .out_height = static_cast<int>(y.dim(1)),
+                          .pad_top = args.pad_top < 0 ? 1 : args.pad_top,
+                          .column_blocks = static_cast<int>(column_blocks),
+                          .chunk_rows = rows};
+  const dim3 grid(static_cast<unsigned>(channel_blocks), static_cast<unsigned>(column_blocks * ceil_div(y.dim(1), rows)),
+                  static_cast<unsigned>(y.dim(0)));
+  const auto launch = [&](auto kernel) { launch_chained(kOp, kernel, grid, 32 * kWarps, 0, stream, p); };
   with_type(x.dtype(), kOp, [&](auto tag) {
     using T = typename decltype(tag)::type;
     if constexpr (sizeof(T) == 2) {
-      const WindowParams<T> p = {.x = pointer<T>(x),
-                                 .w = floats(w),
-                                 .bias = floats(args.bias),
-                                 .input_bias = floats(input.bias),
-                                 .y = y.raw(),
-                                 .exponents = static_cast<int8_t*>(exponents.raw()),
-                                 .channels = static_cast<int>(x.dim(3)),
-                                 .out_channels = static_cast<int>(y.dim(3)),
-                                 .height = static_cast<int>(x.dim(1)),
-                                 .width = static_cast<int>(x.dim(2)),
-                                 .out_height = static_cast<int>(y.dim(1)),
-                                 .pad_top = args.pad_top < 0 ? 1 : args.pad_top,
-                                 .column_blocks = static_cast<int>(column_blocks),
-                                 .chunk_rows = rows};
-      const dim3 grid(static_cast<unsigned>(channel_blocks), static_cast<unsigned>(column_blocks * ceil_div(y.dim(1), rows)),
-                      static_cast<unsigned>(y.dim(0)));
-      const auto launch = [&](auto kernel) { launch_chained(kOp, kernel, grid, 32 * kWarps, 0, stream, p); };
-      input.activation == Activation::kSilu ? launch(window_depthwise_kernel<true, T, Output>)
-                                            : launch(window_depthwise_kernel<false, T, Output>);
+      input.activation == Activation::kSilu ? launch(window_depthwise_kernel<In<T, true>, Output>)
+                                            : launch(window_depthwise_kernel<In<T, false>, Output>);
     }
   });
 }
@@ -455,16 +522,17 @@ void launch_window(cudaStream_t stream, const Tensor& x, const Tensor& w, const 
 
 void window_depthwise(cudaStream_t stream, const Tensor& x, const Tensor& w, const Tensor& y, const DepthwiseArgs& args,
                       const DepthwiseInput& input) {
-  launch_window<PlainOutput>(stream, x, w, y, Tensor(), args, input);
+  launch_window<InFloats, PlainOutput>(stream, x, w, y, Tensor(), args, input);
 }
 
 void window_depthwise_rows(cudaStream_t stream, const Tensor& x, const Tensor& w, const ProductRows& y, const Tensor& exponents,
                            const DepthwiseArgs& args, const DepthwiseInput& input) {
-  launch_window<ScaledOutput>(stream, x, w, y.values, exponents, args, input);
+  launch_window<InHalves, ScaledOutput>(stream, x, w, y.values, exponents, args, input);
   const Tensor& values = y.values;
   const RowParams p = {.y = pointer<uint8_t>(values),
                        .exponents = static_cast<const int8_t*>(exponents.raw()),
                        .scales = y.scales.data<float>(),
+                       .unit = InHalves<__half, true>::kUnit,
                        .width = static_cast<int>(values.dim(2)),
                        .strips = static_cast<int>(ceil_div(values.dim(2), kColumns)),
                        .channels = static_cast<int>(values.dim(3)),

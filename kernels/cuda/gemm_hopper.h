@@ -11,7 +11,7 @@ namespace linea::cuda {
 
 // y[r, o] = residual[r, o] + gate[r / rows_per_gate, o] · ( bias[o] + x_scales[r] · w_scales[o] · Σ_i w[o, i] x[r, i] )
 // x [rows, in] and w [out, in] e4m3, contiguous; residual and y [rows, out] of `type`, bf16 or f16. Sums have one order whatever the number
-// of rows.
+// of rows. Without a residual, what is beyond the largest f16 becomes that.
 struct HopperGemm {
   const void *x, *w;
   const float *x_scales, *w_scales;  // [rows], [out]

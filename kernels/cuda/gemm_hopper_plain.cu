@@ -58,6 +58,14 @@ __device__ inline void store_matrices(void* row, const uint32_t (&r)[4]) {
                : "memory");
 }
 
+// Two results as they are stored; the largest f16 where they are beyond it.
+template <class T> __device__ uint32_t finite_pair(float low, float high) {
+  if constexpr (!std::is_same_v<T, __half>) return pack_pair<T>(low, high);
+  uint32_t pair;
+  asm("cvt.rn.satfinite.f16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(high), "f"(low));
+  return pair;
+}
+
 // From a warp's sums of a tile to y.
 template <class T, int kColumns> class PlainEnd {
  public:
@@ -131,7 +139,7 @@ template <class T, int kColumns> class PlainEnd {
 #pragma unroll
       for (int r = 0; r < 2; ++r) {
         const float* c = sums + block * 4 + 2 * r;
-        words[2 * i + r] = pack_pair<T>(fmaf(c[0], x_scales_[0][r] * f.x, f.z), fmaf(c[1], x_scales_[0][r] * f.y, f.w));
+        words[2 * i + r] = finite_pair<T>(fmaf(c[0], x_scales_[0][r] * f.x, f.z), fmaf(c[1], x_scales_[0][r] * f.y, f.w));
       }
     }
     store_matrices(piece(lane_ / 8 % 2 * 8 + lane_ % 8, unit % 2 * 2 + lane_ / 16), words);

@@ -342,7 +342,8 @@ void CudaBackend::project(Context& ctx, std::span<const Projection> projections)
   }
 }
 
-// SiLU is not among the library's epilogues, so the convolution activates what it loads.
+// SiLU is not among the library's epilogues, so the convolution activates what it loads. Rows of e4m3 are made from halves: where FP8
+// products have a kernel of our own, whose halves end at the largest, it gives them.
 void CudaBackend::expand_depthwise(Context& ctx, const Tensor& x, const Weight& w, const Tensor& filters, const ProductRows& y,
                                    const ExpandArgs& args) {
   const Arena::Scope scope(*ctx.arena);
@@ -359,11 +360,16 @@ void CudaBackend::expand_depthwise(Context& ctx, const Tensor& x, const Weight& 
   if (!narrow && !is_tiled_depthwise(wide, filters, plain, args.depthwise, input)) {
     return Backend::expand_depthwise(ctx, x, w, filters, y, args);
   }
-  linea::linear(ctx, x, w, wide, {.x_scales = args.x_scales});
+  Tensor map(wide.raw(), wide.shape(), DType::kF16, device_, wide.owner());
+  const LinearArgs product = {.x_scales = args.x_scales};
+  const bool gives_halves = windows && args.x_scales.defined() &&
+                            is_fused(hopper_product(x, NarrowRows(), w, map, product), member_rows(x), Activation::kNone, device_.index);
+  if (!gives_halves) map = wide;
+  linea::linear(ctx, x, w, map, product);
   const Tensor exponents = narrow ? ctx.allocate({exponent_bytes(plain)}, DType::kI8) : Tensor();
   if (ctx.planning() || plain.elements() == 0) return;
-  if (!narrow) return tiled_depthwise(enter(), wide, filters, plain, args.depthwise, input);
-  window_depthwise_rows(enter(), wide, filters, y, exponents, args.depthwise, input);
+  if (!narrow) return tiled_depthwise(enter(), map, filters, plain, args.depthwise, input);
+  window_depthwise_rows(enter(), map, filters, y, exponents, args.depthwise, input);
 }
 
 void CudaBackend::conv2d(Context& ctx, const Tensor& x, const Weight& w, const Tensor& y, const Conv2dArgs& args) {
