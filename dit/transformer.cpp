@@ -114,27 +114,29 @@ void SanaTransformer::forward(Context& ctx, const Inputs& in, const Tensor& velo
   Tensor times = in.times;
   if (!times.defined()) {
     times = ctx.allocate(times_shape(static_cast<int64_t>(in.timesteps.size())), DType::kF32);
-    encode_times(ctx, in.timesteps, in.guidance, times);
+    embed_times(ctx, in.timesteps, in.guidance, times);
   }
 
-  LINEA_ASSERT(in.latents.dim(3) == config_.in_channels && (times.dim(1) == 1 || times.dim(1) == in.latents.dim(0)));
-  const Tensor x = embed_patches(ctx, in.latents, in.positions);
-  const Time time = embed_time(ctx, times);
-  const Tensor modulations = modulate_blocks(ctx, time);
+  const int64_t B = velocity.dim(0);
+  int64_t distinct = in.latents.dim(0);
+  LINEA_ASSERT(in.latents.dim(3) == config_.in_channels && (times.dim(0) == 1 || (times.dim(0) == B && distinct == B)));
+  LINEA_ASSERT(distinct == B || distinct == 1);
+  const Tensor x = ctx.allocate({B, grid.height * grid.width, config_.dim()});
+  embed_patches(ctx, in.latents, in.positions, x.slice(0, 0, distinct));
+  const Tensor modulations = modulate_blocks(ctx, times);
   std::optional<Blocks::Pass> own;
   Blocks::Pass& blocks = in.blocks ? *in.blocks : own.emplace(ctx, blocks_, /*cycles=*/false);
   for (size_t i = 0; i < blocks_.size(); ++i) {
     ctx.cancel.throw_if_cancelled();
-    forward_block(ctx, blocks[i], i, modulations.select(1, static_cast<int64_t>(i)), *in.text, grid, x);
+    forward_block(ctx, blocks[i], i, modulations.select(1, static_cast<int64_t>(i)), *in.text, grid, x, distinct);
+    distinct = B;
     tap(ctx, "transformer_blocks." + std::to_string(i), x);
   }
-  project_out(ctx, x, time, velocity);
+  project_out(ctx, x, times, velocity);
 }
 
-Tensor SanaTransformer::embed_patches(Context& ctx, const Tensor& latents, const Tensor& positions) const {
-  const int64_t B = latents.dim(0), p = config_.patch_size, D = config_.dim();
-  const int64_t h = latents.dim(1) / p, w = latents.dim(2) / p;
-  const Tensor x = ctx.allocate({B, h * w, D});
+void SanaTransformer::embed_patches(Context& ctx, const Tensor& latents, const Tensor& positions, const Tensor& x) const {
+  const int64_t B = latents.dim(0), p = config_.patch_size, h = latents.dim(1) / p, w = latents.dim(2) / p;
   const Arena::Scope scope(*ctx.arena);
   Tensor patches = latents;
   if (p == 2) {
@@ -143,48 +145,43 @@ Tensor SanaTransformer::embed_patches(Context& ctx, const Tensor& latents, const
   }
   linear(ctx, patches, patch_embed_.weight, x, {.bias = patch_embed_.bias});
   if (positions.defined()) add_rows(ctx, x, positions, x);
-  return x;
 }
 
-void SanaTransformer::encode_times(Context& ctx, std::span<const float> timesteps, float guidance, const Tensor& times) const {
-  LINEA_ASSERT(times.shape() == times_shape(static_cast<int64_t>(timesteps.size())));
-  std::vector<float> scalars(timesteps.begin(), timesteps.end());
-  if (config_.guidance_embeds)
-    scalars.insert(scalars.end(), timesteps.size(), guidance * static_cast<float>(config_.guidance_embeds_scale));
-  std::vector<float> waves(scalars.size() * kSinusoids);
-  for (size_t i = 0; i < scalars.size(); ++i) sinusoids(scalars[i], std::span(waves).subspan(i * kSinusoids, kSinusoids));
-  upload(ctx, waves, times);
-}
-
-SanaTransformer::Time SanaTransformer::embed_time(Context& ctx, const Tensor& times) const {
-  const int64_t T = times.dim(1), D = config_.dim();
-  const Time time{ctx.allocate({T, D}, DType::kF32), ctx.allocate({T, 6, D}, DType::kF32)};
+void SanaTransformer::embed_times(Context& ctx, std::span<const float> timesteps, float guidance, const Tensor& times) const {
+  const int64_t T = static_cast<int64_t>(timesteps.size()), D = config_.dim();
+  LINEA_ASSERT(times.shape() == times_shape(T));
   const Arena::Scope scope(*ctx.arena);
-
-  const auto embed = [&](int64_t index, const LinearLayer& layer_1, const LinearLayer& layer_2) {
-    const Tensor s = ctx.allocate({T, 1, kSinusoids});  // a row is a member of the batch
-    cast(ctx, times.select(0, index).reshape(s.shape()), s);
+  const auto embed = [&](std::span<const float> scalars, const LinearLayer& layer_1, const LinearLayer& layer_2) {
+    std::vector<float> rows(scalars.size() * kSinusoids);
+    for (size_t i = 0; i < scalars.size(); ++i) sinusoids(scalars[i], std::span(rows).subspan(i * kSinusoids, kSinusoids));
+    const Tensor waves = ctx.allocate({T, 1, kSinusoids}, DType::kF32), s = ctx.allocate(waves.shape());  // a row is a member of the batch
+    upload(ctx, rows, waves);
+    cast(ctx, waves, s);
     return apply(ctx, layer_2, apply(ctx, layer_1, s, Activation::kSilu));
   };
-  const Tensor emb = embed(0, time_.timestep_1, time_.timestep_2);
-  if (config_.guidance_embeds) add(ctx, emb, embed(1, time_.guidance_1, time_.guidance_2), emb);
-  cast(ctx, emb, time.embedded.reshape(emb.shape()));
+  const Tensor emb = embed(timesteps, time_.timestep_1, time_.timestep_2);
+  if (config_.guidance_embeds) {
+    const std::vector<float> scales(timesteps.size(), guidance * static_cast<float>(config_.guidance_embeds_scale));
+    add(ctx, emb, embed(scales, time_.guidance_1, time_.guidance_2), emb);
+  }
+  cast(ctx, emb, times.slice(1, kModulations, 1));
   activate(ctx, emb, emb, Activation::kSilu);
-  cast(ctx, apply(ctx, time_.modulation, emb), time.modulation.reshape({T, 1, 6 * D}));
-  return time;
+  cast(ctx, apply(ctx, time_.modulation, emb), times.slice(1, 0, kModulations).reshape({T, 1, kModulations * D}));
 }
 
 // One op for a row of times, where every block would wait for one of its own.
-Tensor SanaTransformer::modulate_blocks(Context& ctx, const Time& time) const {
-  const int64_t T = time.modulation.dim(0);
+Tensor SanaTransformer::modulate_blocks(Context& ctx, const Tensor& times) const {
+  const int64_t T = times.dim(0);
   const Shape& tables = block_tables_.shape();
   const Tensor modulations = ctx.allocate({T, tables[0], tables[1], tables[2]}, DType::kF32);
-  for (int64_t t = 0; t < T; ++t) add_rows(ctx, block_tables_, time.modulation.select(0, t), modulations.select(0, t));
+  for (int64_t t = 0; t < T; ++t) {
+    add_rows(ctx, block_tables_, times.select(0, t).slice(0, 0, kModulations), modulations.select(0, t));
+  }
   return modulations;
 }
 
 void SanaTransformer::forward_block(Context& ctx, const SanaBlock& w, size_t index, const Tensor& m, const Text& text, Grid grid,
-                                    const Tensor& x) const {
+                                    const Tensor& x, int64_t distinct) const {
   const Arena::Scope scope(*ctx.arena);
   const int64_t B = x.dim(0), D = config_.dim();
   const Tensor shift_msa = m.select(1, 0), scale_msa = m.select(1, 1), gate_msa = m.select(1, 2);
@@ -192,9 +189,11 @@ void SanaTransformer::forward_block(Context& ctx, const SanaBlock& w, size_t ind
   const Tensor a = ctx.allocate(x.shape());
 
   // x ← x + g₁ ⊙ LinearAttention( LN(x) ⊙ (1 + α₁) + β₁ )
-  ProductRows normed = rows_for(w.self_attention.qkv.parts[0].weight, a);
-  modulated_layer_norm(ctx, x, scale_msa, shift_msa, normed, config_.norm_eps);
-  self_attention(ctx, w.self_attention, normed, gate_msa, a, x);
+  const Tensor first = x.slice(0, 0, distinct), a_first = a.slice(0, 0, distinct);
+  ProductRows normed = rows_for(w.self_attention.qkv.parts[0].weight, a_first);
+  modulated_layer_norm(ctx, first, scale_msa, shift_msa, normed, config_.norm_eps);
+  self_attention(ctx, w.self_attention, normed, gate_msa, a_first, first);
+  for (int64_t b = distinct; b < B; b += distinct) cast(ctx, first, x.slice(0, b, distinct));
 
   // x ← x + CrossAttention(x, text)          neither norm nor gate here
   cross_attention(ctx, w.cross_attention, text, index, x);
@@ -236,14 +235,14 @@ void SanaTransformer::cross_attention(Context& ctx, const SanaCrossAttention& w,
   linear(ctx, o.values, w.out.weight, x, {.bias = w.out.bias, .residual = x, .x_scales = o.scales});
 }
 
-void SanaTransformer::project_out(Context& ctx, const Tensor& x, const Time& time, const Tensor& velocity) const {
+void SanaTransformer::project_out(Context& ctx, const Tensor& x, const Tensor& times, const Tensor& velocity) const {
   const Arena::Scope scope(*ctx.arena);
   const int64_t D = config_.dim(), p = config_.patch_size;
   // Rows shift, scale: the table plus the raw embedding, without SiLU.
-  const int64_t T = time.embedded.dim(0);
+  const int64_t T = times.dim(0);
   const Tensor m = ctx.allocate({T, 2, D}, DType::kF32);
   for (int64_t t = 0; t < T; ++t) {
-    add_rows(ctx, scale_shift_table_.reshape({2, 1, D}), time.embedded.select(0, t), m.select(0, t).reshape({2, 1, D}));
+    add_rows(ctx, scale_shift_table_.reshape({2, 1, D}), times.select(0, t).select(0, kModulations), m.select(0, t).reshape({2, 1, D}));
   }
   const Tensor a = ctx.allocate(x.shape());
   modulated_layer_norm(ctx, x, m.select(1, 1), m.select(1, 0), a, config_.norm_eps);

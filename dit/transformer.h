@@ -85,10 +85,11 @@ class SanaTransformer {
   // The fixed table of the 2K and 4K models for a grid of patches, [h·w, D] f32; undefined for models without one.
   Tensor positional_table(Context& ctx, int64_t height, int64_t width) const;
 
-  // What a step sees of its times, and of the guidance scale in models with guidance_embeds: sinusoids on the device. timesteps: as the
-  // scheduler gives them, times timestep_scale, of every member of a batch or one for all.
-  Shape times_shape(int64_t count) const { return {config_.guidance_embeds ? 2 : 1, count, kSinusoids}; }
-  void encode_times(Context& ctx, std::span<const float> timesteps, float guidance, const Tensor& times) const;
+  // What the layers see of each time, and of the guidance scale in models with guidance_embeds, [times, 7, D] f32: six rows to which every
+  // block adds its own table, and the embedding, for the output layer. timesteps: as the scheduler gives them, times timestep_scale. The
+  // weights, a third of a block's, are read once for all of a picture's steps.
+  Shape times_shape(int64_t count) const { return {count, kModulations + 1, config_.dim()}; }
+  void embed_times(Context& ctx, std::span<const float> timesteps, float guidance, const Tensor& times) const;
 
   using Blocks = LayerStore<SanaBlock>;
   // A way through the blocks for many steps, so that the next step's first block is on its way while the last one computes. Takes the
@@ -98,12 +99,12 @@ class SanaTransformer {
   int64_t streamed_bytes() const { return static_cast<int64_t>(blocks_.streamed()) * blocks_.slot_bytes(); }  // of a step
 
   struct Inputs {
-    Tensor latents;                      // [B, h, w, in_channels] of the context's type
-    std::span<const float> timesteps{};  // of encode_times, unless `times` is there
+    Tensor latents;                      // [B, h, w, in_channels] of the context's type; [1, …] with one time: the same for all members
+    std::span<const float> timesteps{};  // of every member or one for all, for embed_times, unless `times` is there
     float guidance = 0;
     const Text* text = nullptr;
-    Tensor positions{};  // positional_table of the patch grid
-    Tensor times{};      // what encode_times made, f32: with it forward reads nothing of the host's, so that a step can be captured
+    Tensor positions{};              // positional_table of the patch grid
+    Tensor times{};                  // rows of embed_times: with them forward reads nothing of the host's, so that a step can be captured
     Blocks::Pass* blocks = nullptr;  // of open_blocks; null: this call's own
   };
   // velocity [B, h, w, out_channels] of the context's type: noise - data, to be integrated from sigma 1 to 0.
@@ -112,25 +113,22 @@ class SanaTransformer {
   const SanaConfig& config() const { return config_; }
 
  private:
-  static constexpr int64_t kSinusoids = 256;
+  static constexpr int64_t kSinusoids = 256, kModulations = 6;
 
   struct Grid {
     int64_t height, width;
   };
-  struct Time {
-    Tensor embedded;    // [B or 1, D] f32, for the output layer
-    Tensor modulation;  // [B or 1, 6, D] f32, to which every block adds its own table
-  };
   // What the blocks multiply, add and gate with, [B or 1, blocks, 6, D] f32: rows shift, scale, gate of the attention, then of the
   // feed-forward.
-  Tensor modulate_blocks(Context& ctx, const Time& time) const;
-  Tensor embed_patches(Context& ctx, const Tensor& latents, const Tensor& positions) const;
-  Time embed_time(Context& ctx, const Tensor& times) const;
-  void forward_block(Context& ctx, const SanaBlock& w, size_t index, const Tensor& m, const Text& text, Grid grid, const Tensor& x) const;
+  Tensor modulate_blocks(Context& ctx, const Tensor& times) const;
+  void embed_patches(Context& ctx, const Tensor& latents, const Tensor& positions, const Tensor& x) const;
+  // distinct: the members of x that there are before the cross attention, of which the others become copies.
+  void forward_block(Context& ctx, const SanaBlock& w, size_t index, const Tensor& m, const Text& text, Grid grid, const Tensor& x,
+                     int64_t distinct) const;
   void self_attention(Context& ctx, const SanaSelfAttention& w, const ProductRows& normed, const Tensor& gate, const Tensor& a,
                       const Tensor& x) const;
   void cross_attention(Context& ctx, const SanaCrossAttention& w, const Text& text, size_t index, const Tensor& x) const;
-  void project_out(Context& ctx, const Tensor& x, const Time& time, const Tensor& velocity) const;
+  void project_out(Context& ctx, const Tensor& x, const Tensor& times, const Tensor& velocity) const;
 
   SanaConfig config_;
   LinearLayer patch_embed_;  // [D, Cin·p·p]

@@ -84,14 +84,14 @@ StageTimes time_step(Context& ctx, const std::string& name, PictureSize size, co
   const SanaTransformer model = SanaTransformer::load(ctx, Checkpoint::random(), config);
   const int64_t h = size.height / 32, w = size.width / 32, C = config.in_channels;
   const Tensor embeddings = random_activations(ctx, {2 * kTextTokens, config.caption_channels}),
-               latents = random_activations(ctx, {2, h, w, C});
+               latents = random_activations(ctx, {1, h, w, C});
   Arena kept(ctx.backend->device(), (int64_t{1} << 30) + h * w * config.dim() * 4);
   Context keep = ctx;
   keep.arena = &kept;
   const SanaTransformer::Text text = model.encode_text(keep, embeddings, {0, kTextTokens, 2 * kTextTokens});
   const Tensor positions = model.positional_table(keep, h, w);
   const Tensor times = keep.allocate(model.times_shape(1), DType::kF32);
-  model.encode_times(keep, std::vector<float>{500.0f}, 4.5f, times);
+  model.embed_times(keep, std::vector<float>{500.0f}, 4.5f, times);
   return time_stage(ctx, "denoising step, guidance pair", transformer_step_flops(config, h, w, kTextTokens, 2), rates, true,
                     [&](Context& c) {
                       const Arena::Scope scope(*c.arena);

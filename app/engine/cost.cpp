@@ -23,11 +23,14 @@ double efficient_vit_block_flops(const DcStage& stage, double pixels, int64_t he
 
 double transformer_step_flops(const SanaConfig& c, int64_t height, int64_t width, int64_t text_tokens, int64_t batch) {
   const double D = number(c.dim()), H = number(c.hidden()), d = number(c.attention_head_dim);
-  const double block = 4 * D * D + 2 * D * (d + 1)                // self attention: q, k, v, out and the two sums
-                       + 2 * D * D + 2 * D * number(text_tokens)  // cross attention: q, out
-                       + 2 * H * D + 9 * 2 * H + H * D;           // GLUMBConv
-  const double ends = D * number(c.patch_size * c.patch_size * (c.in_channels + c.out_channels));
-  return 2 * number(batch * height * width) * (number(c.num_layers) * block + ends);
+  const double self_attention = 4 * D * D + 2 * D * (d + 1);               // q, k, v, out and the two sums
+  const double cross_attention = 2 * D * D + 2 * D * number(text_tokens);  // q, out
+  const double feed_forward = 2 * H * D + 9 * 2 * H + H * D;
+  const double pixel = D * number(c.patch_size * c.patch_size);
+  const double embedding = pixel * number(c.in_channels), out = pixel * number(c.out_channels);
+  const double member = number(c.num_layers) * (self_attention + cross_attention + feed_forward) + embedding + out;
+  const double shared = embedding + self_attention;  // members have the same latents: one for all until they meet their text
+  return 2 * number(height * width) * (number(batch) * member - number(batch - 1) * shared);
 }
 
 double decoder_flops(const DcAeConfig& c, int64_t height, int64_t width) {

@@ -150,12 +150,16 @@ Tensor SanaPipeline::denoise_on(Context& ctx, const Denoising& job, const Genera
   const int64_t C = vae_config_.latent_channels;
   const Tensor x = ctx.allocate({1, h, w, C}, DType::kF32), before = ctx.allocate(x.shape(), DType::kF32);
   scheduler->allocate_history(ctx, x.shape());
-  const Tensor input = ctx.allocate({B, h, w, C}), output = ctx.allocate({B, h, w, C});
+  const Tensor input = ctx.allocate({1, h, w, C}), output = ctx.allocate({B, h, w, C});
   const Tensor velocities = ctx.allocate({B, h, w, C}, DType::kF32), velocity = velocities.slice(0, 0, 1);
   const auto put = [&](const Tensor& host, const Tensor& device) {
     upload(ctx, {host.data<float>(), static_cast<size_t>(host.elements())}, device);
   };
+  std::vector<float> timesteps(scheduler->timesteps().begin(), scheduler->timesteps().end());
+  for (float& t : timesteps) t *= static_cast<float>(transformer_config_.timestep_scale);
+  const Tensor all_times = ctx.allocate(job.model.times_shape(static_cast<int64_t>(timesteps.size())), DType::kF32);
   const Tensor times = ctx.allocate(job.model.times_shape(1), DType::kF32);
+  job.model.embed_times(ctx, timesteps, 0, all_times);
   SanaTransformer::Blocks::Pass blocks = job.model.open_blocks(ctx);
   const auto find_velocity = [&] {
     job.model.forward(ctx, {.latents = input, .text = &text, .positions = positions, .times = times, .blocks = &blocks}, output);
@@ -192,9 +196,8 @@ Tensor SanaPipeline::denoise_on(Context& ctx, const Denoising& job, const Genera
   if (!ctx.planning()) stage.report(first, steps);
   for (int i = first; i < steps; ++i) {
     ctx.cancel.throw_if_cancelled();
-    for (int64_t b = 0; b < B; ++b) cast(ctx, x, input.slice(0, b, 1));
-    const float t = scheduler->timesteps()[static_cast<size_t>(i)] * static_cast<float>(transformer_config_.timestep_scale);
-    job.model.encode_times(ctx, {&t, 1}, 0, times);
+    cast(ctx, x, input);
+    cast(ctx, all_times.slice(0, i, 1), times);
     if (job.model.is_streamed()) {
       find_velocity();  // its copies run beside it, which a captured step could not wait for
     } else {

@@ -113,6 +113,33 @@ TEST(SanaTransformer, PlanCoversTheRunExactly) {
   EXPECT_GT(exact.peak(), 0);
 }
 
+// One map of latents for all texts is computed once until it meets them, and gives the bits of as many equal maps.
+TEST(SanaTransformer, MembersMayShareTheirLatents) {
+  for (const char* variant : {"plain", "qk_norm", "positions", "patch2"}) {
+    const std::string folder = test::data_path(std::string("dit/") + variant);
+    const SanaConfig config = SanaConfig::from(Config::read(folder + "/config.json"));
+    for (const DType dtype : {DType::kF32, DType::kBF16}) {
+      test::TestContext ctx(dtype, int64_t{64} << 20);
+      const SanaTransformer model = SanaTransformer::load(*ctx, Checkpoint::open_folder(folder, "diffusion_pytorch_model"), config);
+      const Tensor rows = test::random_tensor({9, config.caption_channels}, 1, dtype).to(test::test_device());
+      const SanaTransformer::Text text = model.encode_text(*ctx, rows, {0, 2, 9});
+      const Tensor shared = test::random_tensor({1, 24, 16, config.in_channels}, 2, dtype).to(test::test_device());
+      const Tensor each = ctx->allocate({2, 24, 16, config.in_channels});
+      for (int64_t b = 0; b < 2; ++b) cast(*ctx, shared, each.slice(0, b, 1));
+      const Tensor positions = model.positional_table(*ctx, 24 / config.patch_size, 16 / config.patch_size);
+      const auto velocity_of = [&](const Tensor& latents) {
+        const Tensor velocity = ctx->allocate({2, 24, 16, config.out_channels});
+        const float timestep = 500;
+        model.forward(*ctx, {.latents = latents, .timesteps = {&timestep, 1}, .text = &text, .positions = positions}, velocity);
+        return velocity.to(kCpuDevice);
+      };
+      const Tensor expected = velocity_of(each), found = velocity_of(shared);
+      EXPECT_TRUE(test::same_bits(found, expected)) << variant << ", " << name_of(dtype);
+      EXPECT_FALSE(test::same_bits(found.slice(0, 0, 1), found.slice(0, 1, 1))) << variant;
+    }
+  }
+}
+
 TEST(SanaTransformer, RefusesAConfigThatDoesNotFitTheWeights) {
   const std::string folder = test::data_path("dit/plain");
   Json json = read_json_file(folder + "/config.json");
