@@ -11,6 +11,14 @@
 namespace linea {
 namespace {
 
+// Longer rows stay in 16 bits where a model's matrices are 8-bit floats: what pictures look like was judged so.
+Weight load_down(const WeightLoader& w, int64_t out, int64_t in) {
+  constexpr int64_t kLongestNarrowRow = 8192;
+  Context plain = w.context();
+  plain.fp8 = plain.fp8 && in <= kLongestNarrowRow;
+  return WeightLoader(plain, w.checkpoint(), w.prefix()).linear("mlp.down_proj.weight", out, in);
+}
+
 Gemma2Layer load_layer(const WeightLoader& w, const Gemma2Config& c) {
   const int64_t D = c.hidden_size, I = c.intermediate_size, q = c.heads * c.head_dim, kv = c.kv_heads * c.head_dim;
   Gemma2Layer layer;
@@ -23,7 +31,7 @@ Gemma2Layer load_layer(const WeightLoader& w, const Gemma2Config& c) {
   layer.pre_feedforward_norm = w.vector("pre_feedforward_layernorm.weight", {D});
   layer.gate = w.linear("mlp.gate_proj.weight", I, D);
   layer.up = w.linear("mlp.up_proj.weight", I, D);
-  layer.down = w.linear("mlp.down_proj.weight", D, I);
+  layer.down = load_down(w, D, I);
   layer.post_feedforward_norm = w.vector("post_feedforward_layernorm.weight", {D});
   return layer;
 }

@@ -153,7 +153,7 @@ TEST_P(CudaQuantizedParity, Fp8Rows) {
   Context plain = context(1), narrow = context(1);
   if (dtype() == DType::kF32 || !narrow.backend->multiplies_fp8()) GTEST_SKIP() << "no FP8 products for this type here";
   narrow.fp8 = true;
-  for (const int64_t in : {1024, 1056}) {  // whole steps of four pieces, and not
+  for (const int64_t in : {1024, 1056, 9216, 16384}) {  // whole steps of four pieces, and not; rows of more threads
     const Tensor w = random_tensor({kOut, in}, 5, dtype(), 1 / 32.0f);
     const Weight whole = prepare_linear(plain, w), rounded = prepare_linear(narrow, w);
     ASSERT_EQ(rounded.data.dtype(), DType::kF8E4M3);
