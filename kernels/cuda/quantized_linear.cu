@@ -6,7 +6,7 @@
 // Tiles    a warp takes an output, a lane a piece of it at a time with several pieces on their way. x is widened to f32 in shared memory,
 //          4096 elements at a time, in rows of 36 floats a piece, so that neighbouring lanes meet different banks.
 // Traffic  W once, x once a block of 8 outputs.
-// Roofline bound by memory; about 130 instructions for the 18 bytes of a piece of Q4_0 keep the schedulers 75 % busy at 2.98 TB/s.
+// Roofline bound by memory; about 130 instructions for the 18 bytes of a piece of Q4_0 would keep the schedulers 75 % busy at 2.98 TB/s.
 // Accuracy codes are exact in f32; sums of a piece without its scale, then scaled; one rounding at the end. The order depends on W's shape.
 #include "kernels/cuda/quantized_linear.h"
 

@@ -3,14 +3,16 @@
 // Maths    y[r, o] = residual + gate ⊙ f(act(bias[o] + Σ_i W[o, i] x[r, i])),  W = s (code - bias) - o  in pieces of 32 (device/blocks.cuh)
 // Shape    as quantized_linear.cu's, which is the same for f32 and for rows too long for shared memory.
 // Tiles    a block takes 16 outputs; its warps take turns in their pieces, four of a row at a time, a lane one piece of each of two rows.
-//          Codes become 16-bit numbers, exactly, and the left operand of 16×8×16 products. Lane t's piece meets its part of x in column t
-//          of the right operand and zeros in the others, so that the sums of four pieces stay apart for their scales; a second row of x
-//          has the other four columns. Offsets multiply the sums of x, found by a left operand of ones. A warp copies the parts of x that
+//          Codes become 16-bit numbers, exactly, and the left operand of 16×8×16 products; of four bits in f16 they are so where they lie,
+//          as subnormal numbers. Lane t's piece meets its part of x in column t of the right operand and zeros in the others, so that the
+//          sums of four pieces stay apart for their scales; a second row of x has the other four columns. Offsets, and a bias that is
+//          left, multiply sums of x, made for eight pieces at a time by a product with ones. A warp copies the parts of x that
 //          its pieces meet and waits for them alone; the first pieces are asked for before the kernel before has ended.
 //          Blocks for plain matrices of the same step may stand beside these (device/plain_products.cuh), with the bits of their own
 //          launch.
 // Traffic  W once, x once a block of 16 outputs into shared memory.
-// Roofline bound by memory; about 65 instructions for the 18 bytes of a piece of Q4_0, where plain products need 130.
+// Roofline bound by memory; about 58 instructions for the 18 bytes of a piece of Q4_0 and 75 for those of Q4_K, where plain products
+//          need 130.
 // Accuracy products are exact, sums in f32; one rounding at the end. The order depends on W's shape.
 #include "kernels/cuda/quantized_mma.h"
 
@@ -31,7 +33,7 @@ constexpr int kStepElements = kStepPieces * kPiece;
 // Pieces of 8-bit floats in rows, whose scales are a row's and come at the end. A lane's piece is 16 elements and 16 that lie 64 further,
 // so that the lanes of a row read neighbouring bytes.
 struct Bytes {
-  static constexpr int kScales = 1;
+  static constexpr int kScales = 1, kBias = 0, kUpperPlace = 0;
   static constexpr bool kOffsets = false;
   uint4 codes[2];
   __device__ uint32_t word(int i) const {
@@ -93,7 +95,22 @@ template <class B> class Places {
   unsigned place_, scale_place_ = 0, last_ = 0;
 };
 
-// Codes 2q and 2q + 1, less their bias.
+// Block-quantised codes as f16: their bits in the lowest places are subnormal numbers, code · 2^-24, which tensor cores take as they are.
+// What their bias and that factor do to a sum is put right in f32, where it pays: for codes that need fewer shifts so, and where the sums
+// of x are needed anyway. bf16 has too short a mantissa.
+template <class B> constexpr bool kHasSmallPairs = B::kUpperPlace > 0 || B::kOffsets;
+template <class B, class T> constexpr bool kSubnormal = kHasSmallPairs<B>&& std::is_same_v<T, __half>;
+template <class B, class T> constexpr float kUnit = kSubnormal<B, T> ? 0x1p-24f : 1.0f;
+
+// What the last two of four pairs are to be multiplied by, and what is left of the bias.
+template <class B, class T> constexpr float upper_unit() {
+  if constexpr (kSubnormal<B, T>) return 1.0f / (1 << B::kUpperPlace);
+  return 1.0f;
+}
+template <class B, class T> constexpr float kLeftBias = kSubnormal<B, T> ? static_cast<float>(B::kBias) : 0.0f;
+template <class B, class T> constexpr bool kNeedsTotals = B::kOffsets || kLeftBias<B, T> != 0;
+
+// Codes 2q and 2q + 1, less their bias but for kLeftBias.
 template <class B, class T> __device__ inline uint32_t codes_in(const B& raw, int q) {
   if constexpr (kIsBytes<B>) {
     const uint32_t word = raw.word(q / 2);
@@ -102,6 +119,8 @@ template <class B, class T> __device__ inline uint32_t codes_in(const B& raw, in
     if constexpr (std::is_same_v<T, __half>) return reinterpret_cast<const uint32_t&>(v);
     const float2 wide = __half22float2(v);
     return pack_pair<T>(wide.x, wide.y);
+  } else if constexpr (kSubnormal<B, T>) {
+    return raw.small_pair_of(q);
   } else {
     return narrow_codes_of<B, T>(raw, q);
   }
@@ -123,33 +142,97 @@ template <class B, class T> struct Inputs {
   }
 };
 
-// Adds four pieces of 16 outputs. A lane has a piece of outputs lane / 4 and that plus 8; it gets the sums of these two outputs for two of
-// the pieces, 2 lane mod 4 and the next, and one row of x. Steps begin at a row's even pieces.
-template <class B, class T> __device__ inline void add_pieces(const B (&raw)[2], const uint32_t (&x)[kPiece / 2], float (&sums)[2]) {
-  constexpr int kWords = kPiece / 4, kHalfWords = kWords / B::kScales;
-  constexpr uint32_t kOnes = std::is_same_v<T, __half> ? 0x3c003c00u : 0x3f803f80u;
+// Sums of x over the pieces of a warp's next kSteps steps, or their halves, times kUnit: eight pieces by one product with ones, whose rows
+// they are. All lanes of a row get its sum; lanes in the upper columns those of a second row of x.
+template <class B, class T, int kSteps> struct Totals {
+  static constexpr int kEights = (kSteps + 1) / 2;
+  float sums[kEights][B::kScales];
+
+  // What a lane reads of a step pair, from the first step's first piece on.
+  __device__ static int own_place() {
+    const int lane = static_cast<int>(threadIdx.x % 32), matrix = lane / 8;
+    return lane % 4 * kPiece + matrix % 2 * (kPiece / 2) + matrix / 2 * (kPiece / 4);
+  }
+  // `from`: own_place() in the first step; `left`: the steps from there on, kWarps apart.
+  __device__ void read(const T* from, int left, int row_pitch, int rows) {
+    constexpr uint32_t kOnes = std::is_same_v<T, __half> ? 0x3c003c00u : 0x3f803f80u;
+    const int lane = static_cast<int>(threadIdx.x % 32), second_step = lane % 8 / 4;
+#pragma unroll
+    for (int e = 0; e < kEights; ++e) {
+      const T* at = from + min(2 * e + second_step, left - 1) * kWarps * kStepElements;
+      float found[4] = {};
+      uint32_t left_side[4];
+      load_matrices(left_side, at);
+      multiply<T>(found, left_side, kOnes, kOnes);
+      if (rows > 1) {
+        float second[4] = {};
+        load_matrices(left_side, at + row_pitch);
+        multiply<T>(second, left_side, kOnes, kOnes);
+        if (lane % 4 >= 2) found[0] = second[0], found[2] = second[2];
+      }
+      if constexpr (B::kScales == 2) {
+        sums[e][0] = found[0] * kUnit<B, T>, sums[e][1] = found[2] * kUnit<B, T>;
+      } else {
+        sums[e][0] = (found[0] + found[2]) * kUnit<B, T>;
+      }
+    }
+  }
+  // Those of the two pieces of step `step` whose products the lane gets.
+  __device__ void of_step(int step, float (&own)[2][B::kScales]) const {
+    const unsigned lane = threadIdx.x % 32;
+#pragma unroll
+    for (int j = 0; j < 2; ++j) {
+      const unsigned piece = step % 2 * kStepPieces + lane % 2 * 2 + j;
+#pragma unroll
+      for (int half = 0; half < B::kScales; ++half) own[j][half] = __shfl_sync(0xffffffffu, sums[step / 2][half], piece * 4 + lane % 4);
+    }
+  }
+};
+
+// Adds the products of two pieces, or of their halves, to an output's sum.
+template <class B>
+__device__ inline void add_scaled(const B& raw, int half, const float (&products)[2], const float (&totals)[2], float& sum) {
+  if constexpr (kIsBytes<B>) {
+    sum += products[0] + products[1];
+  } else if constexpr (std::is_same_v<decltype(B::scales), GroupedAffines>) {
+    sum = raw.scales.add(sum, products, totals);
+  } else {
+#pragma unroll
+    for (int j = 0; j < 2; ++j) {
+      const Affine own = raw.scales.of(j);
+      sum = fmaf(own.scale[half], products[j], sum);
+      if constexpr (B::kOffsets) sum = fmaf(-own.offset[half], totals[j], sum);
+    }
+  }
+}
+
+// Adds four pieces of 16 outputs, times kUnit. A lane has a piece of outputs lane / 4 and that plus 8; it gets the sums of these two
+// outputs for two of the pieces, 2 lane mod 4 and the next, and one row of x. Steps begin at a row's even pieces.
+template <class B, class T>
+__device__ inline void add_pieces(const B (&raw)[2], const uint32_t (&x)[kPiece / 2], const float (&totals)[2][B::kScales],
+                                  float (&sums)[2]) {
+  constexpr int kTwos = kPiece / 4 / B::kScales;  // of pairs
 #pragma unroll
   for (int half = 0; half < B::kScales; ++half) {
-    float products[4] = {}, totals[4] = {};
+    float products[2][4] = {};  // of the first two of four pairs, and of the last two
 #pragma unroll
-    for (int word = half * kHalfWords; word < (half + 1) * kHalfWords; ++word) {
-      const uint32_t codes[4] = {codes_in<B, T>(raw[0], 2 * word), codes_in<B, T>(raw[1], 2 * word), codes_in<B, T>(raw[0], 2 * word + 1),
-                                 codes_in<B, T>(raw[1], 2 * word + 1)};
-      multiply<T>(products, codes, x[2 * word], x[2 * word + 1]);
-      if constexpr (B::kOffsets) multiply<T>(totals, {kOnes, kOnes, kOnes, kOnes}, x[2 * word], x[2 * word + 1]);
+    for (int two = half * kTwos; two < (half + 1) * kTwos; ++two) {
+      const uint32_t codes[4] = {codes_in<B, T>(raw[0], 2 * two), codes_in<B, T>(raw[1], 2 * two), codes_in<B, T>(raw[0], 2 * two + 1),
+                                 codes_in<B, T>(raw[1], 2 * two + 1)};
+      multiply<T>(products[two % 2], codes, x[2 * two], x[2 * two + 1]);
     }
+    float own_totals[2];
+#pragma unroll
+    for (int j = 0; j < 2; ++j) own_totals[j] = totals[j][half];
 #pragma unroll
     for (int i = 0; i < 2; ++i) {
+      float own[2];
 #pragma unroll
       for (int j = 0; j < 2; ++j) {
-        if constexpr (kIsBytes<B>) {
-          sums[i] += products[2 * i + j];
-        } else {
-          const Affine own = raw[i].scales.of(j);
-          sums[i] = fmaf(own.scale[half], products[2 * i + j], sums[i]);
-          if constexpr (B::kOffsets) sums[i] = fmaf(-own.offset[half], totals[j], sums[i]);
-        }
+        own[j] = fmaf(upper_unit<B, T>(), products[1][2 * i + j], products[0][2 * i + j]);
+        if constexpr (kLeftBias<B, T> != 0) own[j] = fmaf(-kLeftBias<B, T>, own_totals[j], own[j]);
       }
+      add_scaled(raw[i], half, own, own_totals, sums[i]);
     }
   }
 }
@@ -223,24 +306,31 @@ __global__ void __launch_bounds__(kThreads, kBlocksOfProcessor<B>) quantized_mma
   if (ends) ending.read_rows(p, first_row + own_row, own_output);
   wait_copies<1>();
   __syncwarp();
+  const T* totals_from = inputs + warp * kStepElements + Totals<B, T, kAhead>::own_place();
   float sums[2] = {};
   for (int first = warp; first < steps; first += kWarps * kAhead) {
     if (first > warp) {
       wait_copies<0>();
       __syncwarp();
     }
+    Totals<B, T, kAhead> totals;
+    if constexpr (kNeedsTotals<B, T>) {
+      totals.read(totals_from + (first - warp) * kStepElements, (steps - first + kWarps - 1) / kWarps, steps * kStepElements, rows);
+    }
 #pragma unroll
     for (int a = 0; a < kAhead; ++a) {
       if (first + a * kWarps >= steps) break;
       x.read();
-      add_pieces<B, T>(raw[a], x.pairs, sums);
+      float own_totals[2][B::kScales] = {};
+      if constexpr (kNeedsTotals<B, T>) totals.of_step(a, own_totals);
+      add_pieces<B, T>(raw[a], x.pairs, own_totals, sums);
       if (first + (a + kAhead) * kWarps < steps) places.fetch(raw[a]);
     }
   }
 #pragma unroll
   for (int i = 0; i < 2; ++i) {
     sums[i] += __shfl_xor_sync(0xffffffffu, sums[i], 1);
-    if (lane % 2 == 0) parts[warp][lane % 4 / 2][column + 8 * i] = sums[i];
+    if (lane % 2 == 0) parts[warp][lane % 4 / 2][column + 8 * i] = sums[i] * (1 / kUnit<B, T>);
   }
   __syncthreads();
   if (!ends) return;

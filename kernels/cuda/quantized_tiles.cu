@@ -75,13 +75,14 @@ Codes codes_in_block(DType type, Bytes b, int j) {
 
 // ---- Packing --------------------------------------------------------------------------------------------------------------------------
 
-// `kBits` of every code, from bit `first` on: neighbours in the halves of words.
+// `kBits` of every code, from bit `first` on: neighbours in the halves of words. Four bits have their pairs in an order of their own.
 template <int kBits> void pack(const Codes& codes, int first, uint8_t* to) {
   constexpr int kInWord = 32 / kBits;
   for (int word = 0; word < kPiece / kInWord; ++word) {
     uint32_t bits = 0;
     for (int i = 0; i < kInWord; ++i) {
-      bits |= (static_cast<uint32_t>(codes[word * kInWord + i]) >> first & ((1u << kBits) - 1)) << (16 * (i % 2) + kBits * (i / 2));
+      const int bit = kBits == 4 ? Codes4::bit_of(i / 2) : kBits * (i / 2);
+      bits |= (static_cast<uint32_t>(codes[word * kInWord + i]) >> first & ((1u << kBits) - 1)) << (16 * (i % 2) + bit);
     }
     std::memcpy(to + 4 * word, &bits, sizeof(bits));
   }
@@ -110,6 +111,13 @@ void put_twelve(uint32_t bits, uint8_t* plane, int place) {
   std::memcpy(low_at, &low, sizeof(low));
 }
 
+// The same in bytes that follow each other, three for each two of a row's pieces.
+void put_three_bytes(uint32_t bits, int piece, uint8_t* row) {
+  uint8_t* at = row + piece / 2 * 3;
+  const uint32_t shifted = bits << 12 * (piece % 2);
+  for (int i = 0; i < 3; ++i) at[i] = static_cast<uint8_t>(at[i] | shifted >> 8 * i);
+}
+
 // Six-bit scale and offset of Q4_K's and Q5_K's piece j, packed in twelve bytes.
 uint32_t grouped(Bytes packed, int j) {
   if (j < 4) return (packed[j] & 63u) | (packed[j + 4] & 63u) << 6;
@@ -134,8 +142,8 @@ template <class Scales> void put_scales(Bytes b, int j, uint8_t* plane, int plac
   } else if constexpr (std::is_same_v<Scales, HalfAffines>) {
     std::memcpy(plane + place * 4, b, 4);
   } else if constexpr (std::is_same_v<Scales, GroupedAffines>) {
-    std::memcpy(plane + row * 4, b, 4);
-    put_twelve(grouped(b + 4, j), plane + kTileRows * 4, place);
+    std::memcpy(plane + row * 16, b, 4);
+    put_three_bytes(grouped(b + 4, j), j, plane + row * 16 + 4);
   } else if constexpr (std::is_same_v<Scales, SignedScales>) {
     std::memcpy(plane + place * 2, b + 192 + 2 * j, 2);
     std::memcpy(plane + kTilePieces * 2 + row * 2, b + 208, 2);

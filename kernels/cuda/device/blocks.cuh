@@ -7,7 +7,8 @@
 // A piece has codes of up to 8 bits and, for each half of 16, a scale s and an offset o:
 //   value = s · (code - bias) - o
 // kScales says whether both halves share theirs. Codes of 4, 2 or 1 bits lie so that a shift and a mask give two of them, neighbours, in
-// the halves of a word (pair_of). The scales of an even piece and the next come together.
+// the halves of a word (pair_of). Of four pairs in 4 bits the second stands above the third, so that one shift gives the first two at the
+// same bits and the last two too (pair_in_place). The scales of an even piece and the next come together.
 #pragma once
 
 #include <cstdint>
@@ -46,9 +47,15 @@ struct Codes4 {
   static constexpr int kBytes = 16;
   uint4 raw;
   __device__ void fetch(const uint8_t* plane, int place) { raw = streamed<uint4>(plane + place * kBytes); }
+  __host__ __device__ static constexpr int bit_of(int pair) { return pair == 1 ? 8 : pair == 2 ? 4 : 4 * pair; }  // of a word's four
+  __device__ uint32_t word_of(int q) const { return q / 4 == 0 ? raw.x : q / 4 == 1 ? raw.y : q / 4 == 2 ? raw.z : raw.w; }
   __device__ uint32_t pair_of(int q, uint32_t others, int place = 0) const {
-    const uint32_t word = q / 4 == 0 ? raw.x : q / 4 == 1 ? raw.y : q / 4 == 2 ? raw.z : raw.w;
-    return masked(word, 4 * (q % 4) - place, 0x000f000fu << place, others);
+    return masked(word_of(q), bit_of(q % 4) - place, 0x000f000fu << place, others);
+  }
+  // The same from bit 0 for a word's first two pairs and from bit 4 for its last two.
+  __device__ uint32_t pair_in_place(int q) const {
+    const uint32_t word = word_of(q);
+    return (q % 2 == 0 ? word : word >> 8) & (q % 4 < 2 ? 0x000f000fu : 0x00f000f0u);
   }
 };
 struct Codes2 {
@@ -110,24 +117,33 @@ struct HalfAffines {
   }
 };
 
-// Of Q4_K and Q5_K: two halves a row, and for two pieces 24 bits, six each for scale and offset of the first and of the second: the lower
-// 16 in a plane, the upper 8 in another.
+// Of Q4_K and Q5_K: 16 bytes a row, two halves and then for each two pieces 24 bits, six each for scale and offset of the first and of the
+// second.
 struct GroupedAffines {
-  static constexpr int kTileBytes = kTileRows * 4 + kTilePieces / 2 * 3;
+  static constexpr int kTileBytes = kTileRows * 16;
   static constexpr bool kOffsets = true;
-  uint32_t row;
-  uint16_t low;
-  uint8_t high;
+  uint4 raw;
+  bool late;          // whether the two pieces are among the last four
+  uint32_t selector;  // of their bytes
   __device__ void fetch(const uint8_t* plane, int place) {
-    row = streamed<uint32_t>(plane + row_of_place(place) * 4);
-    low = streamed<uint16_t>(plane + kTileRows * 4 + place / 2 * 2);
-    high = streamed<uint8_t>(plane + kTileRows * 4 + kTilePieces + place / 2);
+    raw = streamed<uint4>(plane + row_of_place(place) * 16);
+    late = place >= 32;
+    selector = late ? (place % 4 < 2 ? 0x4432 : 0x4765) : (place % 4 < 2 ? 0x7210 : 0x7543);
   }
+  // With bits of others above them.
+  __device__ uint32_t both() const { return __byte_perm(late ? raw.z : raw.y, late ? raw.w : raw.z, selector); }
   __device__ Affine of(int odd) const {
-    const uint32_t bits = (low | static_cast<uint32_t>(high) << 16) >> 12 * odd;
-    const float scale = half_of(row & 0xffff) * static_cast<float>(bits & 63),
-                offset = half_of(row >> 16) * static_cast<float>(bits >> 6 & 63);
+    const uint32_t bits = both() >> 12 * odd;
+    const float scale = half_of(raw.x & 0xffff) * static_cast<float>(bits & 63),
+                offset = half_of(raw.x >> 16) * static_cast<float>(bits >> 6 & 63);
     return {{scale, scale}, {offset, offset}};
+  }
+  // The sum with both pieces, whose products and sums of x are given: what is a row's comes last.
+  __device__ float add(float sum, const float (&products)[2], const float (&totals)[2]) const {
+    const uint32_t bits = both();
+    const float scaled = fmaf(static_cast<float>(bits >> 12 & 63), products[1], static_cast<float>(bits & 63) * products[0]);
+    const float offset = fmaf(static_cast<float>(bits >> 18 & 63), totals[1], static_cast<float>(bits >> 6 & 63) * totals[0]);
+    return fmaf(-half_of(raw.x >> 16), offset, fmaf(half_of(raw.x & 0xffff), scaled, sum));
   }
 };
 
@@ -171,7 +187,8 @@ struct NibbleAffines {
   }
 };
 
-// Of Q3_K: a half a row, and for two pieces 24 bits, six for each half piece, less 32: planes as GroupedAffines has them, then the rows'.
+// Of Q3_K: a half a row, and for two pieces 24 bits, six for each half piece, less 32: the lower 16 in a plane, the upper 8 in another,
+// then the rows'.
 struct SixBitScales {
   static constexpr int kTileBytes = kTilePieces / 2 * 3 + kTileRows * 2;
   static constexpr bool kOffsets = false;
@@ -200,6 +217,7 @@ struct NoCodes {
 template <class Low, class High, int kBits, int kBiasOfCodes, class Scales, int kScalesOfPiece, int kPiecesAhead> struct BlockForm {
   static constexpr int kLowBits = kBits, kBias = kBiasOfCodes, kScales = kScalesOfPiece, kAhead = kPiecesAhead;
   static constexpr bool kOffsets = Scales::kOffsets;
+  static constexpr int kUpperPlace = std::is_same_v<Low, Codes4> && std::is_same_v<High, NoCodes> ? 4 : 0;  // of small_pair_of
   static constexpr int kHighPlane = kTilePieces * Low::kBytes, kScalePlane = kHighPlane + kTilePieces * High::kBytes;
   static constexpr int kTileBytes = kScalePlane + Scales::kTileBytes;
 
@@ -215,6 +233,11 @@ template <class Low, class High, int kBits, int kBiasOfCodes, class Scales, int 
   __device__ uint32_t pair_of(int q, uint32_t others) const {
     if constexpr (!std::is_same_v<High, NoCodes>) others = high.pair_of(q, others, kLowBits);
     return low.pair_of(q, others);
+  }
+  // pair_of(q, 0), but from bit kUpperPlace on for the last two of four pairs.
+  __device__ uint32_t small_pair_of(int q) const {
+    if constexpr (kUpperPlace > 0) return low.pair_in_place(q);
+    return pair_of(q, 0);
   }
 };
 
@@ -233,6 +256,7 @@ template <> struct Blocks<DType::kQ6_K> : BlockForm<Codes4, Codes2, 4, 32, Signe
 // Codes choose one of sixteen levels: -127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113, plus 128 the bytes of four
 // words.
 template <> struct Blocks<DType::kIQ4_NL> : BlockForm<Codes4, NoCodes, 4, 128, HalfScales, 1, 4> {
+  static constexpr int kUpperPlace = 0;
   __device__ uint32_t pair_of(int q, uint32_t others) const {
     const uint32_t codes = low.pair_of(q, 0), selector = (codes | codes >> 12) & 0x77;
     const uint32_t negative = __byte_perm(__byte_perm(0x3f2d1801u, 0x766a5d4fu, selector), 0, 0x4140);
@@ -240,6 +264,7 @@ template <> struct Blocks<DType::kIQ4_NL> : BlockForm<Codes4, NoCodes, 4, 128, H
     const uint32_t is_upper = (codes >> 3 & 0x00010001u) * 0xffu;
     return (negative & ~is_upper) | (positive & is_upper) | others;
   }
+  __device__ uint32_t small_pair_of(int q) const { return pair_of(q, 0); }
 };
 
 // Two codes less their bias as floats, exactly: 2²³ + code less 2²³ and the bias.
