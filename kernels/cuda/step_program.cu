@@ -10,6 +10,7 @@
 #include "kernels/cuda/device/step_bodies.cuh"
 #include "kernels/cuda/device_facts.h"
 #include "kernels/cuda/graph.h"
+#include "kernels/cuda/rwkv7_heads.h"
 #include "kernels/cuda/step_copies.h"
 #include "kernels/cuda/step_kernel.h"
 #include "kernels/cuda/step_links.h"
@@ -425,6 +426,17 @@ bool StepRecorder::mamba2_heads(const Mamba2Heads& in, const Tensor& state, cons
   return true;
 }
 
+// Op by op, but for heads that take the products before them along.
+void StepRecorder::submit_alone(const std::vector<StepTaken>& taken) {
+  for (size_t i = 0; i < taken.size(); ++i) {
+    if (i + 1 < taken.size() && projected_heads(type_, taken[i].instruction, taken[i + 1].instruction, device_, enter_)) {
+      ++i;
+      continue;
+    }
+    for (const auto& plain : taken[i].plain) plain();
+  }
+}
+
 void StepRecorder::flush() {
   if (taken_.empty() || submitting_) return;
   submitting_ = true;
@@ -434,9 +446,7 @@ void StepRecorder::flush() {
   if (ops >= kFewestOps) {
     submit_program(std::move(taken));
   } else {
-    for (const StepTaken& t : taken) {
-      for (const auto& plain : t.plain) plain();
-    }
+    submit_alone(taken);
   }
   submitting_ = false;
 }

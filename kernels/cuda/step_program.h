@@ -58,6 +58,7 @@ class StepRecorder {
   bool joins_mix(const StepProducts& products, const std::vector<StepRow>& gives) const;
   bool is_settled(const Tensor& state) const;
   bool has_type(DType type);
+  void submit_alone(const std::vector<StepTaken>& taken);
   void submit_program(std::vector<StepTaken> taken);
 
   int device_;

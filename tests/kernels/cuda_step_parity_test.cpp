@@ -98,6 +98,59 @@ TEST_P(CudaStepParity, MixesAndProducts) {
   }
 }
 
+// Heads of RWKV-7 that take the low-rank products before them with them, where a sequence is too short for a program; with a share of the
+// first layer's values and without.
+TEST_P(CudaStepParity, ProjectedHeads) {
+  constexpr int64_t kHead = 64;
+  const float unit = 1.0f / std::sqrt(static_cast<float>(kHead));
+  for (const auto& [H, W, A, V, G] : {std::array<int64_t, 5>{64, 128, 128, 96, 480}, {40, 96, 96, 64, 320}, {2, 8, 8, 16, 24}}) {
+    const int64_t C = H * kHead;
+    const Pair x = floats({1, C}), shift = floats({C}), norm = floats({C}), offset = floats({C}), m = floats({C}), z = output({1, C});
+    const std::array<Weight, 2> down[] = {linear_weight(W, C), linear_weight(A, C), linear_weight(V, C), linear_weight(G, C)};
+    const std::array<Weight, 2> up[] = {float_weight(C, W), linear_weight(C, A), linear_weight(C, V), linear_weight(C, G)};
+    const Pair low[] = {output({1, W}, DType::kF32), output({1, A}), output({1, V}), output({1, G})};
+    const Pair decay = output({1, C}, DType::kF32), rate = output({1, C}), share = output({1, C}), gate = output({1, C});
+    const Pair q = random({1, C}), kk = output({1, C}), first = random({1, C});
+    const Pair bias = floats({C}), k_k = floats({C}), k_a = floats({C}), u = floats({H, kHead}), w = floats({C}), y = output({1, C});
+    const Pair state = floats({H, kHead, kHead});
+    for (const bool shares : {false, true}) {
+      const size_t count = shares ? 4 : 3;
+      const Pair k = random({1, C}, unit), v = random({1, C});  // which the CPU replaces
+      expect_equal_steps(
+          [&, H = H](Context& ctx, int side) {
+            const auto of = [&](const std::array<Weight, 2>& pair) { return &pair[static_cast<size_t>(side)]; };
+            const Mix mixes[] = {{m[side], z[side]}};
+            mix_with_previous(ctx, x[side], norm[side], offset[side], shift[side], mixes);
+            const Projection narrow[] = {{.x = z[side], .w = of(down[0]), .y = low[0][side], .function = Function::kTanh},
+                                         {.x = z[side], .w = of(down[1]), .y = low[1][side]},
+                                         {.x = z[side], .w = of(down[3]), .y = low[3][side], .function = Function::kSigmoid},
+                                         {.x = z[side], .w = of(down[2]), .y = low[2][side]}};
+            project(ctx, std::span(narrow).first(count));
+            const Projection wide[] = {
+                {.x = low[0][side], .w = of(up[0]), .y = decay[side], .bias = bias[side], .function = Function::kSigmoid},
+                {.x = low[1][side], .w = of(up[1]), .y = rate[side], .bias = bias[side], .function = Function::kSigmoid},
+                {.x = low[3][side], .w = of(up[3]), .y = gate[side]},
+                {.x = low[2][side], .w = of(up[2]), .y = share[side], .bias = bias[side], .function = Function::kSigmoid}};
+            project(ctx, std::span(wide).first(count));
+            const Rwkv7Inputs in = {.k = k[side],
+                                    .v = v[side],
+                                    .rate = rate[side],
+                                    .decay = decay[side],
+                                    .kk = kk[side],
+                                    .v_first = shares ? first[side] : Tensor(),
+                                    .share = shares ? share[side] : Tensor(),
+                                    .k_k = k_k[side],
+                                    .k_a = k_a[side],
+                                    .heads = H};
+            const Rwkv7Outputs out = {
+                .q = q[side], .k = k[side], .v = v[side], .g = gate[side], .u = u[side], .w = w[side], .bias = bias[side]};
+            rwkv7_heads(ctx, in, state[side], out, y[side]);
+          },
+          {{"y", y}, {"state", state}, {"gate", gate}, {"x", x}, {"shift", shift}});
+    }
+  }
+}
+
 // Two layers of Mamba-2: norms that join products, a convolution of what a product gives, heads; a norm in groups.
 TEST_P(CudaStepParity, MambaLayers) {
   for (const auto& [D, H, N, G] : {std::array<int64_t, 4>{512, 16, 128, 1}, {64, 4, 32, 2}}) {

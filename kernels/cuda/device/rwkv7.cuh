@@ -146,16 +146,18 @@ template <class T> struct HeadStep {
   }
 
   __device__ void read(const Rwkv7InputsOp<T>& in, const Rwkv7OutputsOp<T>& out, int64_t row, int c) {
-    load(in.k + row * in.k_pitch + c, k);
+    read_wide(in, out, row, c);
     load(in.rate + row * in.rate_pitch + c, rate);
     load(in.decay + row * in.decay_pitch + c, decay);
-    load(in.v + row * in.v_pitch + c, v);
-    if (in.share) {
-      load(in.v_first + row * in.v_first_pitch + c, first);
-      load(in.share + row * in.share_pitch + c, share);
-    }
-    load(out.q + row * out.q_pitch + c, q);
+    if (in.share) load(in.share + row * in.share_pitch + c, share);
     load(out.g + row * out.g_pitch + c, g);
+  }
+  // What does not come through low-rank products.
+  __device__ void read_wide(const Rwkv7InputsOp<T>& in, const Rwkv7OutputsOp<T>& out, int64_t row, int c) {
+    load(in.k + row * in.k_pitch + c, k);
+    load(in.v + row * in.v_pitch + c, v);
+    if (in.share) load(in.v_first + row * in.v_first_pitch + c, first);
+    load(out.q + row * out.q_pitch + c, q);
   }
 
   // `keeps`: what replaces the inputs is stored too.
