@@ -102,10 +102,10 @@ template <class B> constexpr bool kHasSmallPairs = B::kUpperPlace > 0 || B::kOff
 template <class B, class T> constexpr bool kSubnormal = kHasSmallPairs<B>&& std::is_same_v<T, __half>;
 template <class B, class T> constexpr float kUnit = kSubnormal<B, T> ? 0x1p-24f : 1.0f;
 
-// What the last two of four pairs are to be multiplied by, and what is left of the bias.
-template <class B, class T> constexpr float upper_unit() {
-  if constexpr (kSubnormal<B, T>) return 1.0f / (1 << B::kUpperPlace);
-  return 1.0f;
+// Whether the last two of four pairs are codes times 2^kUpperPlace, whose sums stay apart; and what is left of the bias.
+template <class B, class T> constexpr bool has_upper_pairs() {
+  if constexpr (kSubnormal<B, T>) return B::kUpperPlace > 0;
+  return false;
 }
 template <class B, class T> constexpr float kLeftBias = kSubnormal<B, T> ? static_cast<float>(B::kBias) : 0.0f;
 template <class B, class T> constexpr bool kNeedsTotals = B::kOffsets || kLeftBias<B, T> != 0;
@@ -129,16 +129,19 @@ template <class B, class T> __device__ inline uint32_t codes_in(const B& raw, in
 // A lane's part of x in the steps of a warp: its pieces where the lane's column is the piece's, else zeros.
 template <class B, class T> struct Inputs {
   const T* from;
-  int stride;
-  uint32_t pairs[kPiece / 2];
+  bool exists;
+  uint32_t pairs[kPiece / 2] = {};
 
+  // Few lanes take part: for the others this would cost as much again.
   __device__ void read() {
+    if (exists) {
 #pragma unroll
-    for (int i = 0; i < kPiece / 8; ++i) {
-      const uint4 raw = reinterpret_cast<const uint4*>(from + i / 2 * kHalfElements<B>)[i % 2];
-      pairs[4 * i] = raw.x, pairs[4 * i + 1] = raw.y, pairs[4 * i + 2] = raw.z, pairs[4 * i + 3] = raw.w;
+      for (int i = 0; i < kPiece / 8; ++i) {
+        const uint4 raw = reinterpret_cast<const uint4*>(from + i / 2 * kHalfElements<B>)[i % 2];
+        pairs[4 * i] = raw.x, pairs[4 * i + 1] = raw.y, pairs[4 * i + 2] = raw.z, pairs[4 * i + 3] = raw.w;
+      }
     }
-    from += stride;
+    from += kWarps * kStepElements;
   }
 };
 
@@ -148,10 +151,12 @@ template <class B, class T, int kSteps> struct Totals {
   static constexpr int kEights = (kSteps + 1) / 2;
   float sums[kEights][B::kScales];
 
-  // What a lane reads of a step pair, from the first step's first piece on.
+  // What a lane reads of two steps, from the first one's first piece on: a quarter of a piece. Where a sum is the whole piece's, quarters
+  // are dealt out so that the eight lanes of a matrix read all banks.
   __device__ static int own_place() {
     const int lane = static_cast<int>(threadIdx.x % 32), matrix = lane / 8;
-    return lane % 4 * kPiece + matrix % 2 * (kPiece / 2) + matrix / 2 * (kPiece / 4);
+    const int quarter = B::kScales == 1 ? (matrix + lane % 4 / 2 + lane % 8 / 4 * 2) % 4 : matrix % 2 * 2 + matrix / 2;
+    return lane % 4 * kPiece + quarter * (kPiece / 4);
   }
   // `from`: own_place() in the first step; `left`: the steps from there on, kWarps apart.
   __device__ void read(const T* from, int left, int row_pitch, int rows) {
@@ -211,15 +216,16 @@ __device__ inline void add_scaled(const B& raw, int half, const float (&products
 template <class B, class T>
 __device__ inline void add_pieces(const B (&raw)[2], const uint32_t (&x)[kPiece / 2], const float (&totals)[2][B::kScales],
                                   float (&sums)[2]) {
-  constexpr int kTwos = kPiece / 4 / B::kScales;  // of pairs
+  constexpr int kTwos = kPiece / 4 / B::kScales;          // of pairs
+  constexpr int kSums = has_upper_pairs<B, T>() ? 2 : 1;  // of the first two of four pairs, and of the last two
 #pragma unroll
   for (int half = 0; half < B::kScales; ++half) {
-    float products[2][4] = {};  // of the first two of four pairs, and of the last two
+    float products[kSums][4] = {};
 #pragma unroll
     for (int two = half * kTwos; two < (half + 1) * kTwos; ++two) {
       const uint32_t codes[4] = {codes_in<B, T>(raw[0], 2 * two), codes_in<B, T>(raw[1], 2 * two), codes_in<B, T>(raw[0], 2 * two + 1),
                                  codes_in<B, T>(raw[1], 2 * two + 1)};
-      multiply<T>(products[two % 2], codes, x[2 * two], x[2 * two + 1]);
+      multiply<T>(products[two % kSums], codes, x[2 * two], x[2 * two + 1]);
     }
     float own_totals[2];
 #pragma unroll
@@ -229,7 +235,8 @@ __device__ inline void add_pieces(const B (&raw)[2], const uint32_t (&x)[kPiece 
       float own[2];
 #pragma unroll
       for (int j = 0; j < 2; ++j) {
-        own[j] = fmaf(upper_unit<B, T>(), products[1][2 * i + j], products[0][2 * i + j]);
+        own[j] = products[0][2 * i + j];
+        if constexpr (kSums == 2) own[j] = fmaf(1.0f / (1 << B::kUpperPlace), products[1][2 * i + j], own[j]);
         if constexpr (kLeftBias<B, T> != 0) own[j] = fmaf(-kLeftBias<B, T>, own_totals[j], own[j]);
       }
       add_scaled(raw[i], half, own, own_totals, sums[i]);
@@ -269,7 +276,6 @@ template <class B, class T>
 __global__ void __launch_bounds__(kThreads, kBlocksOfProcessor<B>) quantized_mma_kernel(const __grid_constant__ Products all) {
   constexpr int kAhead = kAheadOf<B>;
   extern __shared__ __align__(16) char memory[];
-  __shared__ __align__(16) T zeros_of_warps[kWarps][kHalfElements<B> + kPiece / 2];
   __shared__ float parts[kWarps][kRows][kOutputs];
   T* inputs = reinterpret_cast<T*>(memory);
   const Product& p = product_of_block(all);
@@ -294,12 +300,9 @@ __global__ void __launch_bounds__(kThreads, kBlocksOfProcessor<B>) quantized_mma
   const bool ends = own_row < rows && own_output < p.out;
   Ending ending;
   if (ends) ending.read_weights(p, own_output);
-  T(&zeros)[kHalfElements<B> + kPiece / 2] = zeros_of_warps[warp];
-  for (int i = lane; i < static_cast<int>(sizeof(zeros) / sizeof(uint4)); i += 32) reinterpret_cast<uint4*>(zeros)[i] = uint4{};
-  const bool has_inputs = column % 4 == lane % 4 && column / 4 < rows;
   Inputs<B, T> x;
-  x.from = has_inputs ? inputs + column / 4 * steps * kStepElements + warp * kStepElements + lane % 4 * kLaneElements<B> : zeros;
-  x.stride = has_inputs ? kWarps * kStepElements : 0;
+  x.exists = column % 4 == lane % 4 && column / 4 < rows;
+  x.from = inputs + column / 4 * steps * kStepElements + warp * kStepElements + lane % 4 * kLaneElements<B>;
   const T* from = static_cast<const T*>(p.x) + first_row * p.x_pitch;
   follow_previous();
   copy_inputs<kAhead>(from, p.x_pitch, rows, p.vectors * kPiece, steps, inputs);
