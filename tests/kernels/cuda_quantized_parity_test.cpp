@@ -162,8 +162,9 @@ TEST_P(CudaQuantizedParity, Fp8Rows) {
       linear(plain, x[1], whole, expected[1]);
       linear(narrow, x[1], rounded, y[1]);
       const double error = relative_l2(y[1].to(kCpuDevice), expected[1].to(kCpuDevice));
-      EXPECT_LE(error, 0.05) << rows;
-      EXPECT_GE(error, 0.005) << rows;
+      const std::string what = std::to_string(rows) + " rows of " + std::to_string(in);
+      EXPECT_LE(error, 0.05) << what;
+      EXPECT_GE(error, 0.005) << what;
       // As one of several projections, which have another kernel.
       const Pair projected = output({rows, kOut}), bias = floats({kOut}), sum = floats({rows, kOut}), biased = output({rows, kOut});
       const Pair plain_sum = {sum.wide, {sum[0], sum[1].to(kCpuDevice).to(kCuda)}};
@@ -172,14 +173,14 @@ TEST_P(CudaQuantizedParity, Fp8Rows) {
                                 {.x = x[1], .w = &rounded, .y = sum[1], .bias = bias[1], .residual = sum[1]}};
       project(narrow, all);
       const double unit = dtype() == DType::kBF16 ? 0x1p-8 : 0x1p-11;
-      EXPECT_LE(relative_l2(projected[1].to(kCpuDevice), y[1].to(kCpuDevice)), 2 * unit) << rows;
+      EXPECT_LE(relative_l2(projected[1].to(kCpuDevice), y[1].to(kCpuDevice)), 2 * unit) << what;
       const Pair alone_biased = output({rows, kOut});
       const Projection biased_alone[] = {{.x = x[1], .w = &whole, .y = alone_biased[1], .bias = bias[1]}};
       project(plain, biased_alone);
-      expect_same_bits(biased[1], alone_biased[1], "a plain matrix beside 8-bit ones, rows " + std::to_string(rows));
+      expect_same_bits(biased[1], alone_biased[1], "a plain matrix beside 8-bit ones, " + what);
       const Projection alone[] = {{.x = x[1], .w = &whole, .y = plain_sum[1], .bias = bias[1], .residual = plain_sum[1]}};
       project(plain, alone);
-      EXPECT_LE(relative_l2(sum[1].to(kCpuDevice), plain_sum[1].to(kCpuDevice)), 0.05) << rows;
+      EXPECT_LE(relative_l2(sum[1].to(kCpuDevice), plain_sum[1].to(kCpuDevice)), 0.05) << what;
     }
   }
 }
