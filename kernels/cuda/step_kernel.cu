@@ -44,7 +44,10 @@ template <class T> __device__ inline void run() {
     case StepKind::kMix: run_mix<T>(instruction); break;
     case StepKind::kNorm: run_norm<T>(instruction); break;
     case StepKind::kRwkv7Heads: run_rwkv7_heads<T>(instruction); break;
-    case StepKind::kRecurrence: run_recurrence<T>(instruction); break;
+    case StepKind::kRecurrence:
+      has_whole_heads(instruction.as<StepRecurrence>().recurrence) ? run_recurrence<T, true>(instruction)
+                                                                   : run_recurrence<T, false>(instruction);
+      break;
     case StepKind::kSettle: run_settle(instruction); break;
   }
   advance(0);

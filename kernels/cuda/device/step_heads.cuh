@@ -73,8 +73,8 @@ template <class T> __device__ __noinline__ void run_rwkv7_heads(const StepInstru
   for (int head = static_cast<int>(blockIdx.x); head < all.in.groups; head += static_cast<int>(gridDim.x)) {
     const int first = head * kStepHead + 2 * thread;
     float* state = all.recurrence.state + head * kStepHead * kStepHead;
-    HeadStep<T> step;
-    Cells<kStepHead> cells;
+    HeadStep<T> step = {};
+    Cells<kStepHead> cells = {};
     if (leads) step.read_weights(all.in, all.out, first);
     if (works) read_whole(state, cells, column, lane);
     if (!met) meet(instruction);
@@ -160,8 +160,14 @@ __device__ inline void set_stage(RecurrenceMemory<T>& memory, const HeadConstant
   if (thread == 0) memory.stage.scale[0] = step;
 }
 
-// A block takes up to 64 columns of a head.
-template <class T> __device__ __noinline__ void run_recurrence(const StepInstruction& instruction) {
+// Whether heads are as large as they may be, and lie so that vectors of them can be read.
+__device__ inline bool has_whole_heads(const RecurrenceParams& p) {
+  return p.key_dim == kStepKeys && p.value_dim == kStepHead && p.vectorised_values;
+}
+
+// A block takes up to 64 columns of a head. Whole heads have code of their own: beside that for others their cells would not stay in
+// registers.
+template <class T, bool kWhole> __device__ __noinline__ void run_recurrence(const StepInstruction& instruction) {
   using Memory = RecurrenceMemory<T>;
   static_assert(sizeof(Memory) <= kStepInputBytes);
   const auto& all = instruction.as<StepRecurrence>();
@@ -169,14 +175,19 @@ template <class T> __device__ __noinline__ void run_recurrence(const StepInstruc
   const RecurrenceParams& p = all.recurrence;
   const int thread = static_cast<int>(threadIdx.x), lane = thread % kKeyLanes, own_column = thread / kKeyLanes * kThreadColumns;
   const bool works = thread < workers_of(kStepHead);
-  const int parts = (p.value_dim + kStepHead - 1) / kStepHead;
-  const bool whole = p.key_dim == kStepKeys && p.value_dim == kStepHead && p.vectorised_values;
+  const int parts = kWhole ? 1 : (p.value_dim + kStepHead - 1) / kStepHead;
   bool met = false;
   for (int item = static_cast<int>(blockIdx.x); item < all.heads * parts; item += static_cast<int>(gridDim.x)) {
     const int head = item / parts, column = item % parts * kStepHead, columns = min(p.value_dim - column, kStepHead);
     float* state = p.state + head * kStepKeys * kStepHead;
-    Cells<kStepKeys> cells;
-    if (works) whole ? read_whole(state, cells, own_column, lane) : cells.read(p, head, column + own_column, lane);
+    Cells<kStepKeys> cells = {};
+    if (works) {
+      if constexpr (kWhole) {
+        read_whole(state, cells, own_column, lane);
+      } else {
+        cells.read(p, head, column + own_column, lane);
+      }
+    }
     const HeadConstants constants(p, head);
     if (!met) meet(instruction);
     met = true;
@@ -193,7 +204,13 @@ template <class T> __device__ __noinline__ void run_recurrence(const StepInstruc
       if (all.y) give<T>(all.y, y, static_cast<int>(output));
       if (all.keeps_y) static_cast<T*>(p.y)[output] = from_float<T>(y);
     }
-    if (works) whole ? write_whole(state, cells, own_column, lane) : cells.write(p, head, column + own_column, lane);
+    if (works) {
+      if constexpr (kWhole) {
+        write_whole(state, cells, own_column, lane);
+      } else {
+        cells.write(p, head, column + own_column, lane);
+      }
+    }
     sync_workers();
   }
   if (!met) meet(instruction);

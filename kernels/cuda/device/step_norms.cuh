@@ -59,7 +59,7 @@ template <int kVectors = kStepNormVectors> struct Row {
 };
 
 // The norm of a row, into shared memory, or memory, or both.
-template <class T> __device__ __noinline__ void normalize_row(const StepNorm& norm, T* shared_row, T* row) {
+template <class T> __device__ inline void normalize_row(const StepNorm& norm, T* shared_row, T* row) {
   Row<> x, weights, offsets;
   weights.read<float>(norm.w, DType::kF32, norm.dim);  // before the row is there, since weights have pushed them out of the caches
   if (norm.bias) offsets.read<float>(norm.bias, DType::kF32, norm.dim);
