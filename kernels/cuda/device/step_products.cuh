@@ -44,28 +44,48 @@ __device__ inline uint4 vector_where(bool exists, const void* row, int v) {
   return vector;
 }
 
+// What a warp's rows are multiplied with: every 32nd vector of a part of x, which stay in a lane's registers for all pieces of that part.
+// So only W is read from shared memory, where both would take 80 cycles a piece. Words of a vector lie as multiply_row() takes them: 0 2
+// 1 3.
+struct OwnVectors {
+  static constexpr int kMost = kStepPieceBytes / 16 / 32;
+  uint4 v[kMost];
+  const void* from = nullptr;
+
+  __device__ void take(const void* x, int vectors) {
+    if (x == from) return;
+    from = x;
+#pragma unroll
+    for (int j = 0; j < kMost; ++j) {
+      const uint4 vector = vector_where(32 * j + own_lane() < vectors, x, 32 * j + own_lane());
+      v[j] = {vector.x, vector.z, vector.y, vector.w};
+    }
+  }
+};
+
 // A row of W in 16 bits by products of tiles, which take a tenth of the instructions that conversions and sums of f32 would. Lane
-// 4 g + t has a vector of the row and the one of x beside it: their first halves are of row g of the left tile and column g of the right
-// one, in a second product of the same left tile the second halves are of row g + 8 and column g. Wanted are the diagonals.
-template <class T> __device__ inline float multiply_row(const T* w, const T* x, int vectors) {
-  constexpr int kTogether = 2;
+// 4 g + t has a vector of the row and the one of x beside it: their words 0 and 2 are of row g of the left tile and column g of the right
+// one, in a second product of the same left tile words 1 and 3 are of row g + 8 and column g. Wanted are the diagonals.
+template <class T> __device__ inline float multiply_row(const T* w, const OwnVectors& x, int vectors) {
+  constexpr int kTogether = OwnVectors::kMost / 2;
   const int group = own_lane() / 4;
-  float sums[2][2][4] = {};  // of every second vector, so that fewer products wait for each other; by halves
-#pragma unroll 1
-  for (int first = 0; first < vectors; first += 32 * kTogether) {
-    uint4 a[kTogether], b[kTogether];
+  float sums[2][2][4] = {};  // of every second vector, so that fewer products wait for each other; by product
+#pragma unroll
+  for (int first = 0; first < OwnVectors::kMost; first += kTogether) {
+    if (32 * first >= vectors) break;
+    uint4 a[kTogether];
 #pragma unroll
     for (int j = 0; j < kTogether; ++j) {
-      const int v = first + 32 * j + own_lane();
+      const int v = 32 * (first + j) + own_lane();
       a[j] = vector_where(v < vectors, w, v);
-      b[j] = vector_where(v < vectors, x, v);
     }
     __syncwarp();  // or the compiler would put every load before its use, to wait for it
 #pragma unroll
     for (int j = 0; j < kTogether; ++j) {
-      const uint32_t left[4] = {a[j].x, a[j].z, a[j].y, a[j].w};
-      multiply<T>(sums[j % 2][0], left, b[j].x, b[j].y);
-      multiply<T>(sums[j % 2][1], left, b[j].z, b[j].w);
+      const uint32_t left[4] = {a[j].x, a[j].y, a[j].z, a[j].w};
+      const uint4& b = x.v[first + j];
+      multiply<T>(sums[(first + j) % 2][0], left, b.x, b.y);
+      multiply<T>(sums[(first + j) % 2][1], left, b.z, b.w);
     }
   }
   const float even = (sums[0][0][0] + sums[1][0][0]) + (sums[0][1][2] + sums[1][1][2]);
@@ -100,7 +120,8 @@ template <class T> __device__ inline float multiply_eight_rows(const T* row, boo
   return sums[0][0] + sums[1][0];
 }
 
-template <class T> __device__ inline void multiply_rows(int rows, int bytes, const unsigned char* w, const T* x, float* to) {
+template <class T>
+__device__ inline void multiply_rows(int rows, int bytes, const unsigned char* w, const T* x, OwnVectors& own, float* to) {
   constexpr int kShort = 1024;  // bytes: 16 vectors for each of four lanes
   if (bytes <= kShort) {
 #pragma unroll 1
@@ -111,19 +132,27 @@ template <class T> __device__ inline void multiply_rows(int rows, int bytes, con
     }
     return;
   }
+  if constexpr (sizeof(T) == 2) own.take(x, bytes / 16);
 #pragma unroll 1
   for (int row = 0; row < rows; ++row) {
-    const float sum = multiply_row(reinterpret_cast<const T*>(w + row * bytes), x, bytes / 16);
+    const T* from = reinterpret_cast<const T*>(w + row * bytes);
+    float sum;
+    if constexpr (sizeof(T) == 2) {
+      sum = multiply_row(from, own, bytes / 16);
+    } else {
+      sum = multiply_row(from, x, bytes / 16);
+    }
     if (own_lane() == 0) to[row] = sum;
   }
 }
 
-template <class T> __device__ inline void multiply_piece(const Piece& piece, const unsigned char* w, const unsigned char* x, float* to) {
+template <class T>
+__device__ inline void multiply_piece(const Piece& piece, const unsigned char* w, const unsigned char* x, OwnVectors& own, float* to) {
   const unsigned char* part = x + piece.segment * piece.product->segment_bytes;
   if (piece.product->base.type == DType::kF32) {
-    return multiply_rows(piece.rows, piece.row_bytes(), w, reinterpret_cast<const float*>(part), to);
+    return multiply_rows(piece.rows, piece.row_bytes(), w, reinterpret_cast<const float*>(part), own, to);
   }
-  if constexpr (!std::is_same_v<T, float>) multiply_rows(piece.rows, piece.row_bytes(), w, reinterpret_cast<const T*>(part), to);
+  if constexpr (!std::is_same_v<T, float>) multiply_rows(piece.rows, piece.row_bytes(), w, reinterpret_cast<const T*>(part), own, to);
 }
 
 // What a convolution needs for one output besides its sum, on its way into shared memory while that is made: weights have pushed it out of
@@ -175,11 +204,12 @@ template <class T> __device__ inline void convolve(const StepConvolution& conv, 
   }
 }
 
-// An output of a block's: the ending of its sum.
+// An output of a block's: the ending of its sum. Nothing waits for what read() asks for until finish().
 template <class T> struct Output {
   const StepProduct* product = nullptr;
   int output = 0;
   Ending ending;
+  Awaited<T> residual;
 
   __device__ void read(const StepProducts& all, const UnitRange& units, int item) {
     const int unit = units.begin + (item >> all.unit_shift), row = item & ((1 << all.unit_shift) - 1);
@@ -192,9 +222,9 @@ template <class T> struct Output {
     ending = Ending();
     ending.read(p.base, 0, output);
     if (all.convolution.taps > 0 && product == &all.product[0]) expect(all.convolution, output - all.convolution.first);
-    if (p.residual_words) ending.residual = take_element<T>(p.residual_words, p.base.y_type, output);
+    if (p.residual_words) residual.ask(p.residual_words, p.base.y_type, output);
   }
-  __device__ void finish(const StepProducts& all, const float* parts, int item) const {
+  __device__ void finish(const StepProducts& all, const float* parts, int item) {
     if (!product) return;
     const int unit = item >> all.unit_shift, row = item & ((1 << all.unit_shift) - 1);
     float sum = 0;
@@ -203,6 +233,7 @@ template <class T> struct Output {
     const Product& p = product->base;
     float value = fmaf(sum, ending.scale, ending.bias);
     if (p.function != Function::kIdentity) value = evaluate(value, p.function);
+    if (product->residual_words) ending.residual = residual.take(product->residual_words, p.y_type, output);
     value = fmaf(value, ending.gate, ending.residual);
     if (p.y) store_element(p.y, p.y_type, output, value);
     if (product->y_words) p.y_type == DType::kF32 ? give<float>(product->y_words, value, output) : give<T>(product->y_words, value, output);
@@ -284,7 +315,7 @@ template <class T> __device__ __noinline__ int mix_inputs(const StepProducts& al
 }
 
 // The first input, where it is a row's norm.
-template <class T> __device__ inline void norm_input(const StepProducts& all) {
+template <class T> __device__ __noinline__ void norm_input(const StepProducts& all) {
   const UnitRange units(all.shares);
   T* to = reinterpret_cast<T*>(own_shared().inputs + all.input[0].place);
   normalize_row<T>(all.norm, to, units.begin == 0 ? static_cast<T*>(all.norm.y) : nullptr);
@@ -294,13 +325,13 @@ template <class T> __device__ inline void norm_input(const StepProducts& all) {
 template <class T> __device__ inline void multiply_pieces(const StepProducts& all, const UnitRange& units, int first_piece) {
   const ProductFinder products(all);
   const int pieces = pieces_of_block(all);
-  sync_workers();
+  OwnVectors own;
   // A warp's pieces are those of its slots.
 #pragma unroll 1
   for (int index = (own_warp() + kStepWarps - first_piece % kStepWarps) % kStepWarps; index < pieces; index += kStepWarps) {
     const Piece piece(all, products, units.begin, index);
     const unsigned char* x = own_shared().inputs + all.input[piece.product->input].place;
-    multiply_piece<T>(piece, piece_at(first_piece + index), x, own_shared().parts + (index << all.unit_shift));
+    multiply_piece<T>(piece, piece_at(first_piece + index), x, own, own_shared().parts + (index << all.unit_shift));
     release_piece(first_piece + index);
   }
   sync_workers();
@@ -316,9 +347,10 @@ template <class T> __device__ __noinline__ int run_products(const StepProducts& 
   const int thread = static_cast<int>(threadIdx.x), items = (units.end - units.begin) << all.unit_shift;
   int item = thread;
   Output<T> own;
+  sync_workers();
 #pragma unroll 1
   do {
-    own.read(all, units, item);
+    own.read(all, units, item);  // while other warps multiply
     if (item == thread) multiply_pieces<T>(all, units, own_shared().first_piece + constants);
     own.finish(all, own_shared().parts, item);
     item += kStepThreads;

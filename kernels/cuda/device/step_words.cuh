@@ -117,10 +117,22 @@ template <class T> __device__ inline float take_element(const uint32_t* words, i
   part.template unpack<T>(v);
   return v[0];
 }
-// In T or f32.
-template <class T> __device__ inline float take_element(const uint32_t* words, DType type, int i) {
-  return type == DType::kF32 ? take_element<float>(words, i) : take_element<T>(words, i);
-}
+
+// One element of a row in T or f32, on its way from ask() to take(): what was given long ago is there then, and nothing waited for it.
+template <class T> struct Awaited {
+  RowPart<4> part;
+
+  __device__ void ask(const uint32_t* words, DType type, int i) {
+    if (sizeof(T) == 4 || type == DType::kF32) return part.load(words_at<float>(words, i));
+    load_words(words_at<T>(words, i), reinterpret_cast<uint32_t(&)[1]>(part.words[0]));
+    part.words[1] = own_mark();
+  }
+  __device__ float take(const uint32_t* words, DType type, int i) {
+    while (part.missing(own_mark())) ask(words, type, i);
+    const uint32_t bits = part.pair(0);
+    return type == DType::kF32 ? __uint_as_float(bits) : to_float(*reinterpret_cast<const T*>(&bits));
+  }
+};
 
 // Some parts of a row, every kStepThreads-th, until all of those that exist are there. What is there is not read again: whoever comes early
 // asks often, and would keep the second-level cache from those who are late.
