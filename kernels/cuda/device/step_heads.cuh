@@ -97,43 +97,37 @@ template <class T> __device__ __noinline__ void run_rwkv7_heads(const StepInstru
   if (!met) meet(instruction);
 }
 
-template <class T> struct RecurrenceMemory {
+struct RecurrenceMemory {
   Stage<1, kStepKeys, kStepHead, false> stage;
   Parts<1, kStepHead> parts;
-  alignas(16) T q[kStepKeys], k[kStepKeys], v[kStepHead], gate[kStepHead], step;
+  alignas(16) float gate[kStepHead];
 };
 
-// `size` elements from `first` on, from words where the row has them, by a warp.
-template <class T> __device__ inline void take_vector(const uint32_t* words, const void* row, int64_t first, int size, T* to) {
-  if (!words) {
-    for (int i = own_lane(); i < size; i += 32) to[i] = static_cast<const T*>(row)[first + i];
-    return;
-  }
+// Elements of a row from `first` on, from words where the row has them: `size` of them, and zeros up to `width`.
+struct TakenVector {
+  const uint32_t* words;
+  const void* row;
+  int64_t first;
+  int size, width;
+  float* to;
+};
+template <class T> __device__ inline void take_vector(const TakenVector& v) {
   constexpr int kWidth = 16 / sizeof(T);
-  const int i = own_lane() * kWidth;
-  if (i >= size) return;
-  RowPart<16> part;
-  do part.load(words_at<T>(words, static_cast<int>(first) + i));
-  while (part.missing(own_mark()));
-  *reinterpret_cast<uint4*>(to + i) = {part.pair(0), part.pair(1), part.pair(2), part.pair(3)};
-}
-
-// Columns of a head into shared memory, a vector a warp.
-template <class T> __device__ inline void take(const StepRecurrence& all, int head, int column, RecurrenceMemory<T>& memory) {
-  const RecurrenceParams& p = all.recurrence;
-  const int64_t group = head / p.heads_per_group;
-  const int columns = min(p.value_dim - column, kStepHead);
-  switch (own_warp()) {
-    case 0: return take_vector(all.q, p.q, group * p.q_head, p.key_dim, memory.q);
-    case 1: return take_vector(all.k, p.k, group * p.k_head, p.key_dim, memory.k);
-    case 2: return take_vector(all.v, p.v, head * p.v_head + column, columns, memory.v);
-    case 3:
-      if (p.gate) take_vector(all.gate, p.gate, head * p.gate_head + column, columns, memory.gate);
-      return;
-    case 4:
-      if (own_lane() == 0) memory.step = all.step ? from_float<T>(take_element<T>(all.step, head)) : static_cast<const T*>(p.step)[head];
-      return;
-    default: return;
+#pragma unroll 1
+  for (int i = own_lane() * kWidth; i < v.width; i += 32 * kWidth) {
+    float values[kWidth] = {};
+    if (v.words && i < v.size) {
+      RowPart<16> part;
+      do part.load(words_at<T>(v.words, static_cast<int>(v.first) + i));
+      while (part.missing(own_mark()));
+      part.template unpack<T>(values);
+    } else {
+#pragma unroll
+      for (int j = 0; j < kWidth; ++j) {
+        if (i + j < v.size) values[j] = to_float(static_cast<const T*>(v.row)[v.first + i + j]);
+      }
+    }
+    store(v.to + i, values);
   }
 }
 
@@ -146,18 +140,29 @@ struct HeadConstants {
       : bias(p.step_bias[head]), rate(p.step_rate[head]), skip(p.skip ? p.skip[head] : 0.0f) {}
 };
 
-// What the state is advanced with; zeros beyond the last key and column.
+// What the state is advanced with, for columns of a head: a vector a warp; zeros beyond the last key and column.
 template <class T>
-__device__ inline void set_stage(RecurrenceMemory<T>& memory, const HeadConstants& constants, int keys, int columns, int thread) {
-  const float step = evaluate(to_float(memory.step) + constants.bias, Function::kSoftplus);
-  if (thread < kStepKeys) {
-    const bool exists = thread < keys;
-    memory.stage.q[0][thread] = exists ? to_float(memory.q[thread]) : 0.0f;
-    memory.stage.k[0][thread] = exists ? to_float(memory.k[thread]) : 0.0f;
-    memory.stage.w[0][thread] = exists ? expf(step * constants.rate) : 0.0f;
+__device__ inline void set_stage(const StepRecurrence& all, int head, int column, const HeadConstants& constants,
+                                 RecurrenceMemory& memory) {
+  const RecurrenceParams& p = all.recurrence;
+  const int64_t group = head / p.heads_per_group;
+  const int columns = min(p.value_dim - column, kStepHead);
+  TakenVector vector = {};
+  switch (own_warp()) {
+    case 0: vector = {all.q, p.q, group * p.q_head, p.key_dim, kStepKeys, memory.stage.q[0]}; break;
+    case 1: vector = {all.k, p.k, group * p.k_head, p.key_dim, kStepKeys, memory.stage.k[0]}; break;
+    case 2: vector = {all.v, p.v, head * p.v_head + column, columns, kStepHead, memory.stage.v[0]}; break;
+    case 3: vector = {all.gate, p.gate, head * p.gate_head + column, p.gate ? columns : 0, kStepHead, memory.gate}; break;
+    case 4: {
+      const float raw = all.step ? take_element<T>(all.step, head) : to_float(static_cast<const T*>(p.step)[head]);
+      const float step = evaluate(raw + constants.bias, Function::kSoftplus), decay = expf(step * constants.rate);
+      for (int i = own_lane(); i < kStepKeys; i += 32) memory.stage.w[0][i] = i < p.key_dim ? decay : 0.0f;
+      if (own_lane() == 0) memory.stage.scale[0] = step;
+      return;
+    }
+    default: return;
   }
-  if (thread < kStepHead) memory.stage.v[0][thread] = thread < columns ? to_float(memory.v[thread]) : 0.0f;
-  if (thread == 0) memory.stage.scale[0] = step;
+  take_vector<T>(vector);
 }
 
 // Whether heads are as large as they may be, and lie so that vectors of them can be read.
@@ -168,10 +173,9 @@ __device__ inline bool has_whole_heads(const RecurrenceParams& p) {
 // A block takes up to 64 columns of a head. Whole heads have code of their own: beside that for others their cells would not stay in
 // registers.
 template <class T, bool kWhole> __device__ __noinline__ void run_recurrence(const StepInstruction& instruction) {
-  using Memory = RecurrenceMemory<T>;
-  static_assert(sizeof(Memory) <= kStepInputBytes);
+  static_assert(sizeof(RecurrenceMemory) <= kStepInputBytes);
   const auto& all = instruction.as<StepRecurrence>();
-  auto& memory = *reinterpret_cast<Memory*>(own_shared().inputs);
+  auto& memory = *reinterpret_cast<RecurrenceMemory*>(own_shared().inputs);
   const RecurrenceParams& p = all.recurrence;
   const int thread = static_cast<int>(threadIdx.x), lane = thread % kKeyLanes, own_column = thread / kKeyLanes * kThreadColumns;
   const bool works = thread < workers_of(kStepHead);
@@ -191,15 +195,13 @@ template <class T, bool kWhole> __device__ __noinline__ void run_recurrence(cons
     const HeadConstants constants(p, head);
     if (!met) meet(instruction);
     met = true;
-    take(all, head, column, memory);
-    sync_workers();
-    set_stage(memory, constants, p.key_dim, columns, thread);
+    set_stage<T>(all, head, column, constants, memory);
     sync_workers();
     if (works) advance_all<false>(cells, memory.stage, 1, own_column, lane, memory.parts);
     sync_workers();
     if (thread < columns) {
       float y = fmaf(constants.skip, memory.stage.v[0][thread], memory.parts.sum(0, thread));
-      if (p.gate) y *= silu(to_float(memory.gate[thread]));
+      if (p.gate) y *= silu(memory.gate[thread]);
       const int64_t output = head * p.y_head + column + thread;
       if (all.y) give<T>(all.y, y, static_cast<int>(output));
       if (all.keeps_y) static_cast<T*>(p.y)[output] = from_float<T>(y);
