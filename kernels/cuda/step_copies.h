@@ -21,6 +21,7 @@ class CopyLists {
   void append_early(const std::vector<MemoryRange>& ranges);
 
   int processors() const { return static_cast<int>(lists_.size()); }
+  int instructions() const { return instructions_; }  // that copy
   int64_t bytes() const;
   // One block's list after the other, each of `pitch`, with one of no bytes after its last.
   int pitch() const;
@@ -28,6 +29,7 @@ class CopyLists {
 
  private:
   std::vector<std::vector<StepCopy>> lists_;
+  int instructions_ = 0;
   size_t next_ = 0;
 };
 

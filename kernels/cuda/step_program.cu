@@ -507,17 +507,24 @@ void StepRecorder::submit_program(std::vector<StepTaken> taken) {
     append(writes, t.writes);
   }
   const auto* uploaded = static_cast<StepInstruction*>(upload(instructions.data(), instructions.size() * sizeof(StepInstruction)));
-  // Who asks for words before they are given, or for an instruction, would wait for memory behind all weights that have been asked for.
+  // Who asks for words before they are given, or for a state or an instruction, would wait for memory behind all weights that have been
+  // asked for: they come before the weights of the products before, since nothing more is asked for while blocks are still copying those.
   CopyLists copies(processors_of(device_));
+  size_t asked = 0;
   for (size_t i = 0; i < taken.size(); ++i) {
-    const auto* body = reinterpret_cast<const char*>(uploaded + i);
-    copies.append_early({{body, body + sizeof(StepInstruction)}});
-    copies.append_early(links.words_given(i, words));
-    copies.append_early(taken[i].early);
-    if (instructions[i].kind == StepKind::kProducts) copies.append(instructions[i].as<StepProducts>());
+    if (instructions[i].kind != StepKind::kProducts) continue;
+    size_t next = i + 1;
+    while (next < taken.size() && instructions[next].kind != StepKind::kProducts) ++next;
+    for (; asked < taken.size() && asked <= next; ++asked) {
+      const auto* body = reinterpret_cast<const char*>(uploaded + asked);
+      copies.append_early({{body, body + sizeof(StepInstruction)}});
+      copies.append_early(links.words_given(asked, words));
+      copies.append_early(taken[asked].early);
+    }
+    copies.append(instructions[i].as<StepProducts>());
   }
   const std::vector<StepCopy> all_copies = copies.flat();
-  constexpr uint64_t kNobody[2] = {};
+  constexpr uint64_t kNobody[3] = {};
   auto* counts = static_cast<uint64_t*>(upload(kNobody, sizeof(kNobody)));
   launch_step(type_,
               {.instructions = uploaded,
@@ -526,6 +533,8 @@ void StepRecorder::submit_program(std::vector<StepTaken> taken) {
                .copy_pitch = copies.pitch(),
                .arrivals = counts,
                .begun = reinterpret_cast<unsigned long long*>(counts + 1),
+               .copied = reinterpret_cast<uint32_t*>(counts + 2),
+               .copied_instructions = copies.instructions(),
                .ahead = foresight_of(copies, instructions.size()),
                .pace = pace_of(kStepAskedBytes, device_)},
               device_, stream);

@@ -20,6 +20,7 @@ struct alignas(128) Shared {
   float taps[2 * kStepTaps * kStepThreads];  // of convolutions
   uint64_t piece_here[kStepSlots], slot_free[kStepSlots], instruction_here[kStepKnown];
   uint64_t expected;  // arrivals at the last barrier, for thread 0
+  uint32_t copied;    // what StepProgram::copied was before the launch
   uint32_t mark;      // of the launch, in the upper 16 bits of what it gives (step_words.cuh)
   // What the block is at, here and not in registers, which a call would send to memory and back.
   int current;      // instruction
@@ -154,7 +155,9 @@ __device__ inline void begin(const StepProgram& program) {
   asm volatile("ld.acquire.gpu.global.u64 %0, [%1];" : "=l"(arrived) : "l"(program.arrivals) : "memory");
   shared.expected = arrived / gridDim.x * gridDim.x;  // others may have arrived at the first barrier already
   // All blocks of a launch count themselves; that no row carries the mark beforehand takes a mark that is not zero.
-  shared.mark = static_cast<uint32_t>(atomicAdd(program.begun, 1u) / gridDim.x % 0xffffu + 1) << 16;
+  const uint64_t launch = atomicAdd(program.begun, 1u) / gridDim.x;
+  shared.mark = static_cast<uint32_t>(launch % 0xffffu + 1) << 16;
+  shared.copied = static_cast<uint32_t>(launch) * gridDim.x * static_cast<uint32_t>(program.copied_instructions);
   shared.current = 0;
   shared.first_piece = 0;
   for (int i = 0; i < min(kStepKnown, program.instruction_count); ++i) ask_for_instruction(i);
@@ -206,18 +209,42 @@ struct OwnCopies {
   }
 };
 
+// Which instruction's pieces the block copies, and whether all blocks have those of the ones before on their way. Memory does not give all
+// blocks the same: one that is early shall not ask ahead while others wait for what all need next.
+struct CopyProgress {
+  uint32_t before;
+  int instruction = 0, reached = 0;  // reached: by all
+
+  __device__ explicit CopyProgress(uint32_t counted_before) : before(counted_before) {}
+  __device__ void enter(int next, uint32_t* counter) {
+    if (next == instruction) return;
+    asm volatile("red.relaxed.gpu.global.add.u32 [%0], %1;" ::"l"(counter), "r"(next - instruction) : "memory");
+    instruction = next;
+  }
+  __device__ bool is_common() const { return reached == instruction; }
+  __device__ bool becomes_common(const uint32_t* counter) {
+    if (is_common()) return true;
+    uint32_t counted;
+    asm volatile("ld.relaxed.gpu.global.u32 %0, [%1];" : "=r"(counted) : "l"(counter) : "memory");
+    if (static_cast<int>(counted - before - static_cast<uint32_t>(instruction) * gridDim.x) < 0) return false;
+    reached = instruction;
+    return true;
+  }
+};
+
 // Asks into the second-level cache for what comes after the pieces in the ring, at the memory's pace: a queue of requests would stand
-// before what others wait for. It is the first to be pushed out again, rather than what is needed once a layer: code, constants, places of
-// words. What has been copied before it was asked for is left out at once.
+// before what others wait for. Weights are the first to be pushed out again, rather than what is needed once a layer: code, constants,
+// places of words. What has been copied before it was asked for is left out at once.
 struct Foresight {
   OwnCopies copies;
-  uint64_t policy;
+  uint64_t once, kept;  // policies: of what is read once, and of the rest
+  uint64_t policy = 0;
   const unsigned char* from = nullptr;
   int left = 0;       // bytes of the present part
   int asked = 0;      // bytes of all that the block needs, from the first on
   uint32_t last = 0;  // when it asked
 
-  __device__ Foresight(const StepProgram& program, uint64_t first_out) : copies(program), policy(first_out) {}
+  __device__ Foresight(const StepProgram& program, uint64_t once, uint64_t kept) : copies(program), once(once), kept(kept) {}
   __device__ void pass(int bytes) {
     from += bytes;
     left -= bytes;
@@ -233,6 +260,7 @@ struct Foresight {
       const StepCopy copy = copies.take();
       from = static_cast<const unsigned char*>(copy.from);
       left = copy.bytes;
+      policy = copy.piece_bytes == 0 ? kept : once;
       if (copy.shared) pass(copy.bytes);
     }
     if (asked < copied) pass(min(left, copied - asked));
@@ -259,7 +287,8 @@ template <bool kForesees> __device__ inline void copy_pieces(int copier) {
   asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(copies.next),
                "r"(shared.program.copy_pitch * static_cast<int>(sizeof(StepCopy)))
                : "memory");
-  Foresight foresight(shared.program, once);
+  Foresight foresight(shared.program, once, kept);
+  CopyProgress progress(shared.copied);
   unsigned slot = static_cast<unsigned>(copier);
   int parity = 1;           // waiting for the phase before the first does not wait
   int before = 0;           // bytes of the parts before
@@ -268,6 +297,7 @@ template <bool kForesees> __device__ inline void copy_pieces(int copier) {
 #pragma unroll 1
   for (StepCopy c = copies.take(); c.bytes > 0; c = copies.take()) {
     const auto* from = static_cast<const unsigned char*>(c.from);
+    if (kForesees && copier == 0) progress.enter(c.instruction, shared.program.copied);
     if (c.piece_bytes == 0) {
       before += c.bytes;
       continue;
@@ -276,8 +306,10 @@ template <bool kForesees> __device__ inline void copy_pieces(int copier) {
 #pragma unroll 1
     for (; place < c.bytes; place += kStepCopiers * c.piece_bytes) {
       if (kForesees && copier == 0) {
-        if (foresight.is_due(before + place, pace)) foresight.ask(before + place, ahead, pace);
-        while (!has_phase(&shared.slot_free[slot], parity)) foresight.ask(before + place, ahead, pace);
+        if (progress.is_common() && foresight.is_due(before + place, pace)) foresight.ask(before + place, ahead, pace);
+        while (!has_phase(&shared.slot_free[slot], parity)) {
+          if (progress.becomes_common(shared.program.copied)) foresight.ask(before + place, ahead, pace);
+        }
       } else {
         wait_phase(&shared.slot_free[slot], parity);
       }
@@ -293,6 +325,7 @@ template <bool kForesees> __device__ inline void copy_pieces(int copier) {
     skips = place >= c.bytes + c.piece_bytes;
     before += c.bytes;
   }
+  if (kForesees && copier == 0) progress.enter(shared.program.copied_instructions, shared.program.copied);
 }
 
 #endif
