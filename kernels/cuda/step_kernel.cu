@@ -31,16 +31,10 @@ using namespace step;
 
 #if LINEA_HOPPER_CODE
 
-// The present instruction, found anew after a call.
-__device__ inline const StepInstruction& present() { return own_shared().known[own_shared().current % kStepKnown]; }
-
 template <class T> __device__ inline void run() {
   const StepInstruction& instruction = instruction_at(own_shared().current);
   switch (instruction.kind) {
-    case StepKind::kProducts:
-      meet(instruction);
-      if (instruction.as<StepProducts>().has_norm) norm_input<T>(instruction.as<StepProducts>());
-      return advance(run_products<T>(present().as<StepProducts>()));
+    case StepKind::kProducts: meet(instruction); return advance(run_products<T>());
     case StepKind::kMix: run_mix<T>(instruction); break;
     case StepKind::kNorm: run_norm<T>(instruction); break;
     case StepKind::kRwkv7Heads: run_rwkv7_heads<T>(instruction); break;

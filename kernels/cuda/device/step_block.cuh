@@ -17,7 +17,8 @@ struct alignas(128) Shared {
   StepInstruction known[kStepKnown];
   float parts[kStepParts];
   float sums[2][kStepWarps];
-  float taps[2 * kStepTaps * kStepThreads];  // of convolutions
+  float endings[(2 * kStepTaps + 2) * kStepThreads];
+  uint32_t residuals[kStepThreads][2];
   uint64_t piece_here[kStepSlots], slot_free[kStepSlots], instruction_here[kStepKnown];
   uint64_t expected;  // arrivals at the last barrier, for thread 0
   uint32_t copied;    // what StepProgram::copied was before the launch
@@ -27,6 +28,7 @@ struct alignas(128) Shared {
   int first_piece;  // of it among all of the block's
   StepProgram program;
 };
+static_assert(sizeof(Shared) <= 227 << 10);  // of a block, at most
 
 #if LINEA_HOPPER_CODE
 
@@ -35,9 +37,9 @@ __device__ inline Shared& own_shared() {
   return *reinterpret_cast<Shared*>(memory);
 }
 
-// Four bytes into shared memory, without waiting for them.
-__device__ inline void copy_async_4(float* to, const float* from) {
-  asm volatile("cp.async.ca.shared.global [%0], [%1], 4;" ::"r"(shared_address(to)), "l"(from) : "memory");
+// Into shared memory, without waiting.
+template <int kBytes> __device__ inline void copy_async(void* to, const void* from) {
+  asm volatile("cp.async.ca.shared.global [%0], [%1], %2;" ::"r"(shared_address(to)), "l"(from), "n"(kBytes) : "memory");
 }
 
 // By the copy engine, with a policy of the second-level cache.
@@ -139,6 +141,9 @@ __device__ inline const StepInstruction& instruction_at(int index) {
   wait_phase(&own_shared().instruction_here[index % kStepKnown], index / kStepKnown % 2);
   return own_shared().known[index % kStepKnown];
 }
+
+// The present one, where it is known to be here.
+__device__ inline const StepInstruction& present() { return own_shared().known[own_shared().current % kStepKnown]; }
 
 // Before anything else, by one thread.
 __device__ inline void begin(const StepProgram& program) {

@@ -62,8 +62,8 @@ template <int kVectors = kStepNormVectors> struct Row {
 template <class T> __device__ inline void normalize_row(const StepNorm& norm, T* shared_row, T* row) {
   Row<> x, weights, offsets;
   weights.read<float>(norm.w, DType::kF32, norm.dim);  // before the row is there, since weights have pushed them out of the caches
-  if (norm.bias) offsets.read<float>(norm.bias, DType::kF32, norm.dim);
   x.take<T>(norm.words, norm.x, norm.x_type, norm.dim);
+  if (norm.bias) offsets.read<float>(norm.bias, DType::kF32, norm.dim);  // and not before, or registers would not do
   const float factor = x.normalize(norm.dim, norm.centre, norm.eps).y;
   Row<>::for_vectors(norm.dim, [&](int n, int i) {
 #pragma unroll

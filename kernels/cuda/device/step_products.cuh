@@ -155,38 +155,40 @@ __device__ inline void multiply_piece(const Piece& piece, const unsigned char* w
   if constexpr (!std::is_same_v<T, float>) multiply_rows(piece.rows, piece.row_bytes(), w, reinterpret_cast<const T*>(part), own, to);
 }
 
-// What a convolution needs for one output besides its sum, on its way into shared memory while that is made: weights have pushed it out of
-// the caches. A thread finds there what it asked for itself.
-struct TapPlaces {
-  float *filter, *window, *bias;  // of the present thread; the next tap is kStepThreads further
+// What an output needs besides its sum, on its way into shared memory before the instruction's input is there: weights have pushed it out
+// of the caches. A thread finds there what it asked for itself; the next tap is kStepThreads further.
+struct EndingPlaces {
+  float *filter, *window, *tap_bias, *bias, *gate;
+  uint32_t* residual;  // two words
 
-  __device__ TapPlaces() {
-    filter = own_shared().taps + threadIdx.x;
+  __device__ EndingPlaces() {
+    filter = own_shared().endings + threadIdx.x;
     window = filter + kStepTaps * kStepThreads;
-    bias = window + (kStepTaps - 1) * kStepThreads;
+    tap_bias = window + (kStepTaps - 1) * kStepThreads;
+    bias = tap_bias + kStepThreads;
+    gate = bias + kStepThreads;
+    residual = own_shared().residuals[threadIdx.x];
   }
 };
 
 __device__ inline void expect(const StepConvolution& conv, int c) {
   if (c < 0 || c >= conv.dim) return;
-  const TapPlaces to;
-  if (conv.bias) copy_async_4(to.bias, conv.bias + c);
+  const EndingPlaces to;
+  if (conv.bias) copy_async<4>(to.tap_bias, conv.bias + c);
 #pragma unroll 1
   for (int j = 0; j < conv.taps; ++j) {
-    copy_async_4(to.filter + j * kStepThreads, conv.w + j * conv.dim + c);
-    if (j + 1 < conv.taps) copy_async_4(to.window + j * kStepThreads, conv.window + j * conv.dim + c);
+    copy_async<4>(to.filter + j * kStepThreads, conv.w + j * conv.dim + c);
+    if (j + 1 < conv.taps) copy_async<4>(to.window + j * kStepThreads, conv.window + j * conv.dim + c);
   }
-  commit_copies();
 }
 
 // One more token of the convolution of an output, which was `value`.
 template <class T> __device__ inline void convolve(const StepConvolution& conv, int output, float value) {
   const int c = output - conv.first;
   if (c < 0 || c >= conv.dim) return;
-  const TapPlaces from;
+  const EndingPlaces from;
   value = rounded<T>(value);
-  wait_copies<0>();
-  float window[kStepTaps], sum = conv.bias ? *from.bias : 0.0f;
+  float window[kStepTaps], sum = conv.bias ? *from.tap_bias : 0.0f;
 #pragma unroll
   for (int j = 0; j < kStepTaps; ++j) {
     if (j < conv.taps) window[j] = j + 1 < conv.taps ? from.window[j * kStepThreads] : value;
@@ -204,40 +206,62 @@ template <class T> __device__ inline void convolve(const StepConvolution& conv, 
   }
 }
 
-// An output of a block's: the ending of its sum. Nothing waits for what read() asks for until finish().
+// An output of a block's; no product where the item is none.
 template <class T> struct Output {
   const StepProduct* product = nullptr;
   int output = 0;
-  Ending ending;
-  Awaited<T> residual;
 
-  __device__ void read(const StepProducts& all, const UnitRange& units, int item) {
+  __device__ Output(const StepProducts& all, const UnitRange& units, int item) {
     const int unit = units.begin + (item >> all.unit_shift), row = item & ((1 << all.unit_shift) - 1);
-    product = nullptr;
     if (unit >= units.end) return;
     const StepProduct& p = product_of(all, unit);
     output = ((unit - p.first_unit) << p.unit_shift) + row;
-    if (row >> p.unit_shift != 0 || output >= p.base.out) return;
-    product = &p;
-    ending = Ending();
-    ending.read(p.base, 0, output);
-    if (all.convolution.taps > 0 && product == &all.product[0]) expect(all.convolution, output - all.convolution.first);
-    if (p.residual_words) residual.ask(p.residual_words, p.base.y_type, output);
+    if (row >> p.unit_shift == 0 && output < p.base.out) product = &p;
   }
-  __device__ void finish(const StepProducts& all, const float* parts, int item) {
+  __device__ bool is_convolved(const StepProducts& all) const { return all.convolution.taps > 0 && product == &all.product[0]; }
+
+  // Asks for all that finish() needs but the sum.
+  __device__ void expect(const StepProducts& all) const {
+    if (!product) return;
+    const EndingPlaces to;
+    const Product& p = product->base;
+    if (p.bias) copy_async<4>(to.bias, p.bias + output);
+    if (p.gate) copy_async<4>(to.gate, p.gate + output);
+    if (product->residual_words && p.y_type == DType::kF32) {
+      copy_async<8>(to.residual, words_at<float>(product->residual_words, output));
+    } else if (product->residual_words) {
+      copy_async<4>(to.residual, words_at<T>(product->residual_words, output));
+    }
+    if (is_convolved(all)) step::expect(all.convolution, output - all.convolution.first);
+    commit_copies();
+  }
+  // Words that had not been given yet when they were asked for are waited for here.
+  __device__ float residual(const EndingPlaces& from) const {
+    const Product& p = product->base;
+    if (!product->residual_words) return p.residual ? element_of(p.residual, p.y_type, output) : 0.0f;
+    const uint32_t mark = own_mark(), low = from.residual[0];
+    if (p.y_type != DType::kF32) {
+      return (low ^ mark) >> 16 != 0 ? take_element<T>(product->residual_words, output) : element_of_word<T>(low);
+    }
+    const uint32_t high = from.residual[1];
+    if (((low ^ mark) | (high ^ mark)) >> 16 != 0) return take_element<float>(product->residual_words, output);
+    return __uint_as_float(__byte_perm(low, high, 0x5410));
+  }
+  __device__ void finish(const StepProducts& all, const float* parts, int item) const {
     if (!product) return;
     const int unit = item >> all.unit_shift, row = item & ((1 << all.unit_shift) - 1);
+    const EndingPlaces from;
+    const Product& p = product->base;
     float sum = 0;
 #pragma unroll 1
     for (int s = 0; s < 1 << all.segment_shift; ++s) sum += parts[(((unit << all.segment_shift) + s) << all.unit_shift) + row];
-    const Product& p = product->base;
-    float value = fmaf(sum, ending.scale, ending.bias);
+    wait_copies<0>();
+    float value = p.bias ? sum + *from.bias : sum;
     if (p.function != Function::kIdentity) value = evaluate(value, p.function);
-    if (product->residual_words) ending.residual = residual.take(product->residual_words, p.y_type, output);
-    value = fmaf(value, ending.gate, ending.residual);
+    value = fmaf(value, p.gate ? *from.gate : 1.0f, residual(from));
     if (p.y) store_element(p.y, p.y_type, output, value);
     if (product->y_words) p.y_type == DType::kF32 ? give<float>(product->y_words, value, output) : give<T>(product->y_words, value, output);
-    if (all.convolution.taps > 0 && product == &all.product[0]) convolve<T>(all.convolution, output, value);
+    if (is_convolved(all)) convolve<T>(all.convolution, output, value);
   }
 };
 
@@ -280,8 +304,9 @@ struct MixConstants {
   }
 };
 
-// The inputs that the block needs, where they are mixes: every block norms the row for itself. Returns the pieces of constants.
-template <class T> __device__ __noinline__ int mix_inputs(const StepProducts& all, unsigned needed) {
+// The inputs that the block needs, where they are mixes: every block norms the row for itself. The instruction's first piece is the one
+// after the constants' then.
+template <class T> __device__ __noinline__ void mix_inputs(const StepProducts& all, unsigned needed) {
   const UnitRange units(all.shares);
   const MixConstants constants(all, own_shared().first_piece);
   Row<1> row;
@@ -311,7 +336,7 @@ template <class T> __device__ __noinline__ int mix_inputs(const StepProducts& al
   sync_workers();
   const int pieces = (kStepMixConstants + __popc(needed)) * constants.each;
   if (static_cast<int>(threadIdx.x) < pieces) arrive(slot_of(constants.first_piece + static_cast<int>(threadIdx.x)));
-  return pieces;
+  if (threadIdx.x == 0) own_shared().first_piece += pieces;
 }
 
 // The first input, where it is a row's norm.
@@ -321,10 +346,19 @@ template <class T> __device__ __noinline__ void norm_input(const StepProducts& a
   normalize_row<T>(all.norm, to, units.begin == 0 ? static_cast<T*>(all.norm.y) : nullptr);
 }
 
+// All inputs that the block's units need.
+template <class T> __device__ inline void make_inputs(const StepProducts& all) {
+  const unsigned needed = inputs_of(all, UnitRange(all.shares));
+  if (all.has_mix) return mix_inputs<T>(all, needed);
+  if (all.has_norm) norm_input<T>(all);
+  read_inputs(all, needed);
+}
+
 // The sums of all the block's pieces, by all warps in turns.
-template <class T> __device__ inline void multiply_pieces(const StepProducts& all, const UnitRange& units, int first_piece) {
+template <class T> __device__ inline void multiply_pieces(const StepProducts& all) {
+  const UnitRange units(all.shares);
   const ProductFinder products(all);
-  const int pieces = pieces_of_block(all);
+  const int pieces = pieces_of_block(all), first_piece = own_shared().first_piece;
   OwnVectors own;
   // A warp's pieces are those of its slots.
 #pragma unroll 1
@@ -334,28 +368,30 @@ template <class T> __device__ inline void multiply_pieces(const StepProducts& al
     multiply_piece<T>(piece, piece_at(first_piece + index), x, own, own_shared().parts + (index << all.unit_shift));
     release_piece(first_piece + index);
   }
-  sync_workers();
+}
+
+template <class T> __device__ inline void finish_outputs(const StepProducts& all) {
+  const UnitRange units(all.shares);
+  const int thread = static_cast<int>(threadIdx.x), items = (units.end - units.begin) << all.unit_shift;
+#pragma unroll 1
+  for (int item = thread; item < items; item += kStepThreads) {
+    const Output<T> own(all, units, item);
+    if (item != thread) own.expect(all);
+    own.finish(all, own_shared().parts, item);
+  }
 }
 
 // What runs between two barriers had better stay in registers and in the instruction cache: weights push all else out of the caches. So no
-// functions are called where weights stream, and code is there once. Returns the pieces of the ring that it took.
-template <class T> __device__ __noinline__ int run_products(const StepProducts& all) {
-  const UnitRange units(all.shares);
-  const unsigned needed = inputs_of(all, units);
-  int constants = 0;
-  all.has_mix ? void(constants = mix_inputs<T>(all, needed)) : read_inputs(all, needed);
-  const int thread = static_cast<int>(threadIdx.x), items = (units.end - units.begin) << all.unit_shift;
-  int item = thread;
-  Output<T> own;
+// functions are called where weights stream, and code is there once. Returns the pieces of the ring that W took.
+template <class T> __device__ __noinline__ int run_products() {
+  const auto& all = present().as<StepProducts>();
+  Output<T>(all, UnitRange(all.shares), static_cast<int>(threadIdx.x)).expect(all);
+  make_inputs<T>(all);
   sync_workers();
-#pragma unroll 1
-  do {
-    own.read(all, units, item);  // while other warps multiply
-    if (item == thread) multiply_pieces<T>(all, units, own_shared().first_piece + constants);
-    own.finish(all, own_shared().parts, item);
-    item += kStepThreads;
-  } while (item < items);
-  return constants + pieces_of_block(all);
+  multiply_pieces<T>(all);
+  sync_workers();
+  finish_outputs<T>(all);
+  return pieces_of_block(all);
 }
 
 #endif

@@ -38,6 +38,9 @@ __device__ inline void load_words_where(uint32_t wanted, const uint32_t* from, u
       : "memory");
 }
 
+// The element of 16 bits that a word carries.
+template <class T> __device__ inline float element_of_word(uint32_t word) { return to_float(*reinterpret_cast<const T*>(&word)); }
+
 // kBytes of a row from its words, which may not be there yet: `missing` gets bits above the lower 16 then.
 template <int kBytes> struct RowPart {
   uint32_t words[kBytes / 2] = {};
@@ -66,7 +69,7 @@ template <int kBytes> struct RowPart {
 #pragma unroll
       for (int i = 0; i < kWidth; ++i) v[i] = __uint_as_float(pair(i));
     } else if constexpr (kWidth == 1) {
-      v[0] = to_float(*reinterpret_cast<const T*>(words));
+      v[0] = element_of_word<T>(words[0]);
     } else {
 #pragma unroll
       for (int i = 0; i < kWidth; i += 2) unpack_pair<T>(pair(i / 2), v[i], v[i + 1]);
@@ -117,22 +120,6 @@ template <class T> __device__ inline float take_element(const uint32_t* words, i
   part.template unpack<T>(v);
   return v[0];
 }
-
-// One element of a row in T or f32, on its way from ask() to take(): what was given long ago is there then, and nothing waited for it.
-template <class T> struct Awaited {
-  RowPart<4> part;
-
-  __device__ void ask(const uint32_t* words, DType type, int i) {
-    if (sizeof(T) == 4 || type == DType::kF32) return part.load(words_at<float>(words, i));
-    load_words(words_at<T>(words, i), reinterpret_cast<uint32_t(&)[1]>(part.words[0]));
-    part.words[1] = own_mark();
-  }
-  __device__ float take(const uint32_t* words, DType type, int i) {
-    while (part.missing(own_mark())) ask(words, type, i);
-    const uint32_t bits = part.pair(0);
-    return type == DType::kF32 ? __uint_as_float(bits) : to_float(*reinterpret_cast<const T*>(&bits));
-  }
-};
 
 // Some parts of a row, every kStepThreads-th, until all of those that exist are there. What is there is not read again: whoever comes early
 // asks often, and would keep the second-level cache from those who are late.
