@@ -177,7 +177,7 @@ __device__ inline void advance(int pieces) {
     shared.first_piece += pieces;
   }
   sync_workers();
-  if (threadIdx.x != 0) return;
+  if (threadIdx.x != kStepThreads - 1) return;  // its warp is the last to have work
   const int current = shared.current, count = shared.program.instruction_count;
   if (current < count && instruction_at(current).waits) {
     asm volatile("red.release.gpu.global.add.u64 [%0], %1;" ::"l"(shared.program.arrivals), "l"(uint64_t{1}) : "memory");

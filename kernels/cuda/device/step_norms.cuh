@@ -58,8 +58,8 @@ template <int kVectors = kStepNormVectors> struct Row {
   }
 };
 
-// The norm of a row, into shared memory, or memory, or both.
-template <class T> __device__ inline void normalize_row(const StepNorm& norm, T* shared_row, T* row) {
+// The norm of a row: calls put(place, vector), which had better find by itself where that goes, since there is no register to spare.
+template <class T, class Put> __device__ inline void normalize_row(const StepNorm& norm, Put&& put) {
   Row<> x, weights, offsets;
   weights.read<float>(norm.w, DType::kF32, norm.dim);  // before the row is there, since weights have pushed them out of the caches
   x.take<T>(norm.words, norm.x, norm.x_type, norm.dim);
@@ -68,8 +68,7 @@ template <class T> __device__ inline void normalize_row(const StepNorm& norm, T*
   Row<>::for_vectors(norm.dim, [&](int n, int i) {
 #pragma unroll
     for (int j = 0; j < kVector; ++j) x.v[n][j] = fmaf(x.v[n][j] * factor, weights.v[n][j], offsets.v[n][j]);
-    if (shared_row) store(shared_row + i, x.v[n]);
-    if (row) store(row + i, x.v[n]);
+    put(i, x.v[n]);
   });
 }
 
@@ -84,7 +83,7 @@ template <class T> __device__ __noinline__ void run_norm(const StepInstruction& 
     if (norm.words) norm.words += first * bytes_of_type<T>(norm.x_type) / 2;
     norm.x = norm.x_type == DType::kF32 ? static_cast<const void*>(static_cast<const float*>(norm.x) + first)
                                         : static_cast<const void*>(static_cast<const T*>(norm.x) + first);
-    normalize_row<T>(norm, nullptr, static_cast<T*>(norm.y) + first);
+    normalize_row<T>(norm, [&](int i, const float(&v)[kVector]) { store(static_cast<T*>(norm.y) + first + i, v); });
     sync_workers();
   }
 }

@@ -341,9 +341,10 @@ template <class T> __device__ __noinline__ void mix_inputs(const StepProducts& a
 
 // The first input, where it is a row's norm.
 template <class T> __device__ __noinline__ void norm_input(const StepProducts& all) {
-  const UnitRange units(all.shares);
-  T* to = reinterpret_cast<T*>(own_shared().inputs + all.input[0].place);
-  normalize_row<T>(all.norm, to, units.begin == 0 ? static_cast<T*>(all.norm.y) : nullptr);
+  normalize_row<T>(all.norm, [&](int i, const float(&v)[kVector]) {
+    store(reinterpret_cast<T*>(own_shared().inputs + all.input[0].place) + i, v);
+    if (all.norm.y && blockIdx.x == 0) store(static_cast<T*>(all.norm.y) + i, v);
+  });
 }
 
 // All inputs that the block's units need.
@@ -370,14 +371,18 @@ template <class T> __device__ inline void multiply_pieces(const StepProducts& al
   }
 }
 
-template <class T> __device__ inline void finish_outputs(const StepProducts& all) {
+// `own`: the thread's first, for which it has asked.
+template <class T> __device__ inline void finish_outputs(const StepProducts& all, Output<T> own) {
   const UnitRange units(all.shares);
-  const int thread = static_cast<int>(threadIdx.x), items = (units.end - units.begin) << all.unit_shift;
+  const int items = (units.end - units.begin) << all.unit_shift;
+  int item = static_cast<int>(threadIdx.x);
 #pragma unroll 1
-  for (int item = thread; item < items; item += kStepThreads) {
-    const Output<T> own(all, units, item);
-    if (item != thread) own.expect(all);
+  while (item < items) {
     own.finish(all, own_shared().parts, item);
+    item += kStepThreads;
+    if (item >= items) return;
+    own = Output<T>(all, units, item);
+    own.expect(all);
   }
 }
 
@@ -389,8 +394,9 @@ template <class T> __device__ __noinline__ int run_products() {
   make_inputs<T>(all);
   sync_workers();
   multiply_pieces<T>(all);
+  const Output<T> own(all, UnitRange(all.shares), static_cast<int>(threadIdx.x));  // found while others multiply
   sync_workers();
-  finish_outputs<T>(all);
+  finish_outputs<T>(all, own);
   return pieces_of_block(all);
 }
 
