@@ -11,27 +11,27 @@ int end_of_product(const StepProducts& all, int product) {
   return product + 1 < all.count ? all.product[product + 1].first_unit : all.units;
 }
 
-StepCopy copy_of(const void* from, int bytes, int piece_bytes, bool shared, int instruction) {
-  return {from, bytes, static_cast<uint16_t>(piece_bytes), static_cast<uint16_t>(shared), static_cast<uint16_t>(instruction)};
+StepCopy copy_of(const void* from, int bytes, int piece_bytes, bool shared, int counted) {
+  return {from, bytes, static_cast<uint16_t>(piece_bytes), static_cast<uint16_t>(shared), static_cast<uint16_t>(counted)};
 }
 
-void append_constants(std::vector<StepCopy>& list, const StepProducts& all, int block, int instruction) {
+void append_constants(std::vector<StepCopy>& list, const StepProducts& all, int block, int counted) {
   const auto append = [&](const float* row) {
-    list.push_back(copy_of(row, all.norm.dim * static_cast<int>(sizeof(float)), kStepPieceBytes, true, instruction));
+    list.push_back(copy_of(row, all.norm.dim * static_cast<int>(sizeof(float)), kStepPieceBytes, true, counted));
   };
   append(all.norm.w), append(all.norm.bias), append(all.mixed.state);
   for (const int input : inputs_of(all, block)) append(all.mixed.m[input]);
 }
 
 // Units [first, end) of a product. Where a row's pieces are not equal, each row is a part of its own.
-void append_units(std::vector<StepCopy>& list, const StepProducts& all, const StepProduct& p, int first, int end, int instruction) {
+void append_units(std::vector<StepCopy>& list, const StepProducts& all, const StepProduct& p, int first, int end, int counted) {
   const int first_row = (first - p.first_unit) << p.unit_shift, end_row = std::min((end - p.first_unit) << p.unit_shift, p.base.out);
   const int piece_bytes = all.segment_shift > 0 ? p.segment_bytes : p.row_bytes << p.unit_shift;
   const bool divides = all.segment_shift == 0 || p.segment_bytes << all.segment_shift == p.row_bytes;
   const int step = divides ? end_row - first_row : 1;
   for (int row = first_row; row < end_row; row += step) {
     const char* from = static_cast<const char*>(p.base.w) + int64_t{row} * p.row_bytes;
-    list.push_back(copy_of(from, step * p.row_bytes, piece_bytes, false, instruction));
+    list.push_back(copy_of(from, step * p.row_bytes, piece_bytes, false, counted));
   }
 }
 
@@ -50,17 +50,17 @@ std::vector<int> inputs_of(const StepProducts& all, int block) {
   return inputs;
 }
 
-void CopyLists::append(const StepProducts& all) {
+void CopyLists::append(const StepProducts& all, bool counts) {
   for (int block = 0; block < processors(); ++block) {
     std::vector<StepCopy>& list = lists_[static_cast<size_t>(block)];
-    if (all.has_mix) append_constants(list, all, block, instructions_);
+    if (all.has_mix) append_constants(list, all, block, counted_);
     for (int i = 0; i < all.count; ++i) {
       const int first = std::max(all.shares.first_of(block), all.product[i].first_unit);
       const int end = std::min(all.shares.first_of(block + 1), end_of_product(all, i));
-      if (first < end) append_units(list, all, all.product[i], first, end, instructions_);
+      if (first < end) append_units(list, all, all.product[i], first, end, counted_);
     }
   }
-  ++instructions_;
+  if (counts) ++counted_;
 }
 
 void CopyLists::append_early(const std::vector<MemoryRange>& ranges) {
@@ -68,7 +68,7 @@ void CopyLists::append_early(const std::vector<MemoryRange>& ranges) {
   for (const MemoryRange& range : ranges) {
     const int64_t bytes = (range.end - range.begin) / kVectorBytes * kVectorBytes;
     if (bytes == 0 || !is_aligned(range.begin, 0)) continue;
-    lists_[next_].push_back(copy_of(range.begin, static_cast<int>(bytes), 0, false, instructions_));
+    lists_[next_].push_back(copy_of(range.begin, static_cast<int>(bytes), 0, false, counted_));
     next_ = (next_ + 1) % lists_.size();
   }
 }

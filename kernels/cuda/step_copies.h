@@ -15,13 +15,14 @@ class CopyLists {
  public:
   explicit CopyLists(int processors) : lists_(static_cast<size_t>(processors)) {}
 
-  // The pieces of every block's units, and of its mixes' constants before them.
-  void append(const StepProducts& all);
+  // The pieces of every block's units, and of its mixes' constants before them. `counts`: blocks ask ahead for what comes after them only
+  // when all have these on their way.
+  void append(const StepProducts& all, bool counts);
   // What is only asked for: a part for one block after the other, since what all need is asked for once.
   void append_early(const std::vector<MemoryRange>& ranges);
 
   int processors() const { return static_cast<int>(lists_.size()); }
-  int instructions() const { return instructions_; }  // that copy
+  int counted() const { return counted_; }
   int64_t bytes() const;
   // One block's list after the other, each of `pitch`, with one of no bytes after its last.
   int pitch() const;
@@ -29,7 +30,7 @@ class CopyLists {
 
  private:
   std::vector<std::vector<StepCopy>> lists_;
-  int instructions_ = 0;
+  int counted_ = 0;
   size_t next_ = 0;
 };
 

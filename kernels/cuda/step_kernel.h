@@ -12,8 +12,8 @@ namespace linea::cuda {
 struct StepInstruction;
 struct StepCopy;
 
-// On the device. `arrivals` counts blocks at barriers, `begun` those that have begun, `copied` instructions of blocks that have all of
-// their pieces on their way: zero before the first launch.
+// On the device. `arrivals` counts blocks at barriers, `begun` those that have begun, `copied` all blocks' counted instructions whose
+// pieces are on their way: zero before the first launch.
 struct StepProgram {
   const StepInstruction* instructions;
   const StepCopy* copies;  // of every block `copy_pitch`, with one of no bytes after the last
@@ -21,9 +21,9 @@ struct StepProgram {
   uint64_t* arrivals;
   unsigned long long* begun;
   uint32_t* copied;
-  int copied_instructions;  // of a block
-  int ahead;                // bytes of weights that a block asks for into the second-level cache beyond its ring; 0 = none
-  int pace;                 // cycles at least from one kStepAskedBytes to the next
+  int counted;  // instructions that a block counts
+  int ahead;    // bytes of weights that a block asks for into the second-level cache beyond its ring; 0 = none
+  int pace;     // cycles at least from one kStepAskedBytes to the next
 };
 
 // `type`: of the activations.

@@ -164,6 +164,16 @@ int foresight_of(const CopyLists& copies, size_t instructions) {
   return bytes >= kLeast && bytes <= kMost ? kAhead : 0;
 }
 
+// Whether blocks ask ahead only once all of them have asked for what all need next. Memory does not give all blocks the same: those that
+// are early would take from those that all wait for. It pays where every third of the products or more comes before something else: then
+// blocks wait long enough to ask later (Mamba-2: every second). Where products follow each other (RWKV-7: four of five) the wait is short,
+// and memory would rest in it.
+bool asks_together(const std::vector<StepInstruction>& instructions) {
+  size_t products = 0;
+  for (const StepInstruction& i : instructions) products += i.kind == StepKind::kProducts;
+  return 3 * (instructions.size() - products) >= products;
+}
+
 // Cycles in which memory gives all processors so many bytes each: the best pace measured, 9 % above the rate of a copy.
 int pace_of(int bytes, int device) {
   constexpr double kReached = 0.912;  // of the rate that clock and width make
@@ -510,6 +520,7 @@ void StepRecorder::submit_program(std::vector<StepTaken> taken) {
   // Who asks for words before they are given, or for a state or an instruction, would wait for memory behind all weights that have been
   // asked for: they come before the weights of the products before, since nothing more is asked for while blocks are still copying those.
   CopyLists copies(processors_of(device_));
+  const bool together = asks_together(instructions);
   size_t asked = 0;
   for (size_t i = 0; i < taken.size(); ++i) {
     if (instructions[i].kind != StepKind::kProducts) continue;
@@ -521,7 +532,7 @@ void StepRecorder::submit_program(std::vector<StepTaken> taken) {
       copies.append_early(links.words_given(asked, words));
       copies.append_early(taken[asked].early);
     }
-    copies.append(instructions[i].as<StepProducts>());
+    copies.append(instructions[i].as<StepProducts>(), together);
   }
   const std::vector<StepCopy> all_copies = copies.flat();
   constexpr uint64_t kNobody[3] = {};
@@ -534,7 +545,7 @@ void StepRecorder::submit_program(std::vector<StepTaken> taken) {
                .arrivals = counts,
                .begun = reinterpret_cast<unsigned long long*>(counts + 1),
                .copied = reinterpret_cast<uint32_t*>(counts + 2),
-               .copied_instructions = copies.instructions(),
+               .counted = copies.counted(),
                .ahead = foresight_of(copies, instructions.size()),
                .pace = pace_of(kStepAskedBytes, device_)},
               device_, stream);

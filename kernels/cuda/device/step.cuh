@@ -51,8 +51,8 @@ struct alignas(16) StepCopy {
   const void* from;
   int bytes;
   uint16_t piece_bytes;
-  uint16_t shared : 1;        // by all blocks: to be kept in the second-level cache, and not asked for ahead by each
-  uint16_t instruction : 15;  // that needs it, among those that copy; the same for all blocks
+  uint16_t shared : 1;    // by all blocks: to be kept in the second-level cache, and not asked for ahead by each
+  uint16_t counted : 15;  // instructions before it that blocks count (StepProgram::copied)
 };
 static_assert(sizeof(StepCopy) == 16);
 

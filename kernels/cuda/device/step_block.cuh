@@ -162,7 +162,7 @@ __device__ inline void begin(const StepProgram& program) {
   // All blocks of a launch count themselves; that no row carries the mark beforehand takes a mark that is not zero.
   const uint64_t launch = atomicAdd(program.begun, 1u) / gridDim.x;
   shared.mark = static_cast<uint32_t>(launch % 0xffffu + 1) << 16;
-  shared.copied = static_cast<uint32_t>(launch) * gridDim.x * static_cast<uint32_t>(program.copied_instructions);
+  shared.copied = static_cast<uint32_t>(launch) * gridDim.x * static_cast<uint32_t>(program.counted);
   shared.current = 0;
   shared.first_piece = 0;
   for (int i = 0; i < min(kStepKnown, program.instruction_count); ++i) ask_for_instruction(i);
@@ -214,25 +214,24 @@ struct OwnCopies {
   }
 };
 
-// Which instruction's pieces the block copies, and whether all blocks have those of the ones before on their way. Memory does not give all
-// blocks the same: one that is early shall not ask ahead while others wait for what all need next.
+// How many of the counted instructions the block has on their way, and whether all blocks have them.
 struct CopyProgress {
-  uint32_t before;
-  int instruction = 0, reached = 0;  // reached: by all
+  uint32_t before;           // what all had counted before the launch
+  int own = 0, reached = 0;  // reached: by all
 
   __device__ explicit CopyProgress(uint32_t counted_before) : before(counted_before) {}
-  __device__ void enter(int next, uint32_t* counter) {
-    if (next == instruction) return;
-    asm volatile("red.relaxed.gpu.global.add.u32 [%0], %1;" ::"l"(counter), "r"(next - instruction) : "memory");
-    instruction = next;
+  __device__ void enter(int counted, uint32_t* counter) {
+    if (counted == own) return;
+    asm volatile("red.relaxed.gpu.global.add.u32 [%0], %1;" ::"l"(counter), "r"(counted - own) : "memory");
+    own = counted;
   }
-  __device__ bool is_common() const { return reached == instruction; }
+  __device__ bool is_common() const { return reached == own; }
   __device__ bool becomes_common(const uint32_t* counter) {
     if (is_common()) return true;
-    uint32_t counted;
-    asm volatile("ld.relaxed.gpu.global.u32 %0, [%1];" : "=r"(counted) : "l"(counter) : "memory");
-    if (static_cast<int>(counted - before - static_cast<uint32_t>(instruction) * gridDim.x) < 0) return false;
-    reached = instruction;
+    uint32_t all;
+    asm volatile("ld.relaxed.gpu.global.u32 %0, [%1];" : "=r"(all) : "l"(counter) : "memory");
+    if (static_cast<int>(all - before - static_cast<uint32_t>(own) * gridDim.x) < 0) return false;
+    reached = own;
     return true;
   }
 };
@@ -302,7 +301,7 @@ template <bool kForesees> __device__ inline void copy_pieces(int copier) {
 #pragma unroll 1
   for (StepCopy c = copies.take(); c.bytes > 0; c = copies.take()) {
     const auto* from = static_cast<const unsigned char*>(c.from);
-    if (kForesees && copier == 0) progress.enter(c.instruction, shared.program.copied);
+    if (kForesees && copier == 0) progress.enter(c.counted, shared.program.copied);
     if (c.piece_bytes == 0) {
       before += c.bytes;
       continue;
@@ -330,7 +329,7 @@ template <bool kForesees> __device__ inline void copy_pieces(int copier) {
     skips = place >= c.bytes + c.piece_bytes;
     before += c.bytes;
   }
-  if (kForesees && copier == 0) progress.enter(shared.program.copied_instructions, shared.program.copied);
+  if (kForesees && copier == 0) progress.enter(shared.program.counted, shared.program.copied);
 }
 
 #endif
