@@ -118,8 +118,8 @@ struct NarrowRows {
   }
 };
 
-// What the library does not multiply, of rows in 16 bits: a few at a time. It refused FP8 products of a test, 33 rows of 9216 channels or
-// more and 512 outputs, while those of models (64 rows of 16384, 4096 outputs) are among its own.
+// What the library does not multiply, of rows in 16 bits: a few at a time. It refuses some FP8 products of a test whose few rows are longer
+// than 8192, while those of models (64 rows of 16384, 4096 outputs) are among its own.
 void linear_by_few_rows(cudaStream_t stream, const Tensor& x, const Weight& w, const Tensor& y, const LinearArgs& args) {
   constexpr int64_t kFew = 4;
   LINEA_ASSERT(x.rank() == 2 && !args.x_scales.defined() && !args.gate.defined());
