@@ -112,7 +112,7 @@ template <class T, bool kActivates> struct InHalves {
     if constexpr (!std::is_same_v<T, __half>) {
       float low, high;
       unpack_pair<T>(pair, low, high);
-      asm("cvt.rn.satfinite.f16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(high), "f"(low));
+      pair = pack_finite_halves(low, high);
     }
     return *reinterpret_cast<const Pair*>(&pair);
   }

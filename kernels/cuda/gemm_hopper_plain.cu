@@ -60,10 +60,8 @@ __device__ inline void store_matrices(void* row, const uint32_t (&r)[4]) {
 
 // Two results as they are stored; the largest f16 where they are beyond it.
 template <class T> __device__ uint32_t finite_pair(float low, float high) {
-  if constexpr (!std::is_same_v<T, __half>) return pack_pair<T>(low, high);
-  uint32_t pair;
-  asm("cvt.rn.satfinite.f16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(high), "f"(low));
-  return pair;
+  if constexpr (std::is_same_v<T, __half>) return pack_finite_halves(low, high);
+  return pack_pair<T>(low, high);
 }
 
 // From a warp's sums of a tile to y.

@@ -113,12 +113,6 @@ struct HeadProjections {
 
 #if LINEA_HOPPER_CODE
 
-__device__ inline void copy_bytes(void* to, const void* from, int bytes, uint64_t* barrier) {
-  asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(shared_address(to)),
-               "l"(from), "r"(bytes), "r"(shared_address(barrier))
-               : "memory");
-}
-
 // A head's rows of the matrices and their x in shared memory, one after the other.
 struct HeadMatrices {
   unsigned char *w[kHeadValues], *x[kHeadValues];

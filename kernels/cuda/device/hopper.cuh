@@ -101,6 +101,13 @@ __device__ inline void copy_box(void* to, const CUtensorMap& map, uint64_t* barr
                : "memory");
 }
 
+// By one thread, a multiple of 16 bytes into shared memory; they arrive at the barrier.
+__device__ inline void copy_bytes(void* to, const void* from, int bytes, uint64_t* barrier) {
+  asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(shared_address(to)),
+               "l"(from), "r"(bytes), "r"(shared_address(barrier))
+               : "memory");
+}
+
 // Into the second-level cache alone.
 __device__ inline void prefetch_box(const CUtensorMap& map, int c0, int c1) {
   asm volatile("cp.async.bulk.prefetch.tensor.2d.L2.global.tile [%0, {%1, %2}];" ::"l"(&map), "r"(c0), "r"(c1) : "memory");

@@ -49,11 +49,6 @@ __device__ inline void copy_once(void* to, const void* from, int bytes, uint64_t
                "l"(from), "r"(bytes), "r"(shared_address(barrier)), "l"(policy)
                : "memory");
 }
-__device__ inline void copy_bytes(void* to, const void* from, int bytes, uint64_t* barrier) {
-  asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(shared_address(to)),
-               "l"(from), "r"(bytes), "r"(shared_address(barrier))
-               : "memory");
-}
 
 __device__ inline const StepProduct& product_of(const StepProducts& all, int unit) {
   int index = all.count - 1;

@@ -30,6 +30,13 @@ template <> __device__ inline uint32_t pack_pair<__half>(float low, float high) 
   const __half2 pair = __floats2half2_rn(low, high);
   return *reinterpret_cast<const uint32_t*>(&pair);
 }
+// As halves, the largest where a value is beyond it.
+__device__ inline uint32_t pack_finite_halves(float low, float high) {
+  uint32_t pair;
+  asm("cvt.rn.satfinite.f16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(high), "f"(low));
+  return pair;
+}
+
 template <class T> __device__ inline void unpack_pair(uint32_t pair, float& low, float& high);
 template <> __device__ inline void unpack_pair<__nv_bfloat16>(uint32_t pair, float& low, float& high) {
   low = __uint_as_float(pair << 16);
