@@ -8,7 +8,7 @@
 #                                       their published sizes, in 16 bits and quantised, beside the copy rate; about two minutes
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
-programs=(linea_cuda_tests linea_dit_tests linea_vae_tests linea_lm_tests)
+programs=(linea_cuda_tests linea_textenc_tests linea_dit_tests linea_vae_tests linea_lm_tests)
 bench=linea_lm_bench
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

@@ -33,6 +33,10 @@ std::vector<int32_t> ids_of(const Golden& golden) {
   return {ids.data<int32_t>(), ids.data<int32_t>() + ids.elements()};
 }
 
+Tensor rows_for(const Context& ctx, const Gemma2& model, size_t tokens) {
+  return Tensor({static_cast<int64_t>(tokens), model.config().hidden_size}, ctx.dtype, test::test_device());
+}
+
 class Gemma2Golden : public testing::TestWithParam<const char*> {
  protected:
   Golden golden_{std::string("textenc/gemma2/") + GetParam() + "/golden.safetensors"};
@@ -42,13 +46,13 @@ TEST_P(Gemma2Golden, Float32MatchesLayerByLayer) {
   TestContext ctx;
   const Gemma2 model = load(*ctx, GetParam());
   std::map<std::string, double> errors;
-  ctx->tap = [&](const std::string& name, const Tensor& value) { errors[name] = relative_l2(value, golden_[name]); };
+  ctx->tap = [&](const std::string& name, const Tensor& value) { errors[name] = relative_l2(value.to(kCpuDevice), golden_[name]); };
   const std::vector<int32_t> ids = ids_of(golden_);
-  const Tensor y({static_cast<int64_t>(ids.size()), model.config().hidden_size}, DType::kF32);
+  const Tensor y = rows_for(*ctx, model, ids.size());
   model.forward(*ctx, ids, y);
   EXPECT_EQ(errors.size(), static_cast<size_t>(model.config().layers) + 2);
   for (const auto& [name, error] : errors) EXPECT_LE(error, 1e-5) << name;
-  EXPECT_LE(relative_l2(y, golden_["norm"]), 1e-5);
+  EXPECT_LE(relative_l2(y.to(kCpuDevice), golden_["norm"]), 1e-5);
 }
 
 TEST_P(Gemma2Golden, SoftcapCanBeLeftOut) {
@@ -56,21 +60,21 @@ TEST_P(Gemma2Golden, SoftcapCanBeLeftOut) {
   Gemma2 model = load(*ctx, GetParam());
   model.set_softcap(false);
   const std::vector<int32_t> ids = ids_of(golden_);
-  const Tensor y({static_cast<int64_t>(ids.size()), model.config().hidden_size}, DType::kF32);
+  const Tensor y = rows_for(*ctx, model, ids.size());
   model.forward(*ctx, ids, y);
-  EXPECT_LE(relative_l2(y, golden_["norm.no_softcap"]), 1e-5);
+  EXPECT_LE(relative_l2(y.to(kCpuDevice), golden_["norm.no_softcap"]), 1e-5);
   model.set_softcap(true);
   model.forward(*ctx, ids, y);
-  EXPECT_LE(relative_l2(y, golden_["norm"]), 1e-5);
+  EXPECT_LE(relative_l2(y.to(kCpuDevice), golden_["norm"]), 1e-5);
 }
 
 TEST_P(Gemma2Golden, BFloat16StaysCloseToFloat32) {
   TestContext ctx(DType::kBF16);
   const Gemma2 model = load(*ctx, GetParam());
   const std::vector<int32_t> ids = ids_of(golden_);
-  const Tensor y({static_cast<int64_t>(ids.size()), model.config().hidden_size}, DType::kBF16);
+  const Tensor y = rows_for(*ctx, model, ids.size());
   model.forward(*ctx, ids, y);
-  EXPECT_LE(relative_l2(y, golden_["norm"]), 1e-2);
+  EXPECT_LE(relative_l2(y.to(kCpuDevice), golden_["norm"]), 1e-2);
 }
 
 // The plan is what the run takes, and a causal model's early rows do not depend on later tokens.
@@ -78,24 +82,23 @@ TEST_P(Gemma2Golden, PlanIsExactAndRowsAreCausal) {
   TestContext ctx;
   const Gemma2 model = load(*ctx, GetParam());
   const std::vector<int32_t> ids = ids_of(golden_);
-  const auto tokens = static_cast<int64_t>(ids.size()), hidden = model.config().hidden_size;
 
-  Arena plan = Arena::planning(kCpuDevice);
+  Arena plan = Arena::planning(test::test_device());
   Context planner = *ctx;
   planner.arena = &plan;
-  const Tensor y({tokens, hidden}, DType::kF32);
+  const Tensor y = rows_for(*ctx, model, ids.size());
   model.forward(planner, ids, y);
-  Arena arena(kCpuDevice, plan.peak());
+  Arena arena(test::test_device(), plan.peak());
   Context runner = *ctx;
   runner.arena = &arena;
   model.forward(runner, ids, y);
   EXPECT_EQ(arena.peak(), plan.peak());
   EXPECT_EQ(arena.used(), 0);
 
-  const int64_t part = (tokens + 1) / 2;
-  const Tensor z({part, hidden}, DType::kF32);
-  model.forward(runner, std::span(ids).first(static_cast<size_t>(part)), z);
-  EXPECT_LE(relative_l2(z, y.slice(0, 0, part)), 1e-6);
+  const size_t part = (ids.size() + 1) / 2;
+  const Tensor z = rows_for(*ctx, model, part);
+  model.forward(runner, std::span(ids).first(part), z);
+  EXPECT_LE(relative_l2(z.to(kCpuDevice), y.to(kCpuDevice).slice(0, 0, static_cast<int64_t>(part))), 1e-6);
 }
 
 // Wherever the layers lie; and the plan counts what a pass has of them on the device.
@@ -107,7 +110,7 @@ TEST_P(Gemma2Golden, LayersFromElsewhereHaveTheBitsOfResidentOnes) {
       TestContext ctx(dtype);
       const Gemma2 model = load(*ctx, GetParam(), where);
       EXPECT_EQ(model.streamed_bytes() > 0, where == Gemma2Layers::kStreamed);
-      const Tensor y({static_cast<int64_t>(ids.size()), model.config().hidden_size}, dtype, test::test_device());
+      const Tensor y = rows_for(*ctx, model, ids.size());
       Arena plan = Arena::planning(test::test_device());
       Context planner = *ctx;
       planner.arena = &plan;
@@ -151,7 +154,7 @@ TEST(Gemma2, WeightsOfTheRightTypeAreViewsOfTheFile) {
 TEST(Gemma2, RefusesTokensItDoesNotHave) {
   TestContext ctx;
   const Gemma2 model = load(*ctx, "one_layer");
-  const Tensor y({2, 24}, DType::kF32);
+  const Tensor y = rows_for(*ctx, model, 2);
   for (const int32_t id : {-1, 97, 100000}) {
     try {
       model.forward(*ctx, std::vector<int32_t>{5, id}, y);
@@ -162,14 +165,14 @@ TEST(Gemma2, RefusesTokensItDoesNotHave) {
     }
   }
   const std::vector<int32_t> many(129, 1);
-  EXPECT_THROW(model.forward(*ctx, many, Tensor({129, 24}, DType::kF32)), Error);
+  EXPECT_THROW(model.forward(*ctx, many, rows_for(*ctx, model, many.size())), Error);
 }
 
 TEST(Gemma2, StopsWhenCancelled) {
   TestContext ctx;
   const Gemma2 model = load(*ctx, "one_layer");
   ctx->cancel.cancel();
-  EXPECT_THROW(model.forward(*ctx, std::vector<int32_t>{5}, Tensor({1, 24}, DType::kF32)), Error);
+  EXPECT_THROW(model.forward(*ctx, std::vector<int32_t>{5}, rows_for(*ctx, model, 1)), Error);
 }
 
 std::string load_error(const std::string& weights, const Json& patch, Gemma2Layers where) {

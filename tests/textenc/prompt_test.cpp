@@ -42,7 +42,7 @@ TEST(Prompt, IdsMaskAndEmbeddingsAreThePipelines) {
     const PromptEmbedding found = encoder.encode(*ctx, prompt_of(one["prompt"]), one["negative"].get<bool>());
     EXPECT_EQ(found.ids, values_of<int32_t>(golden[name + ".ids"]));
     EXPECT_EQ(found.mask, values_of<uint8_t>(golden[name + ".mask"]));
-    EXPECT_LE(relative_l2(found.embeddings, golden[name + ".embeddings"]), 1e-5);
+    EXPECT_LE(relative_l2(found.embeddings.to(kCpuDevice), golden[name + ".embeddings"]), 1e-5);
     EXPECT_EQ(found.cut > 0, one["prompt"] == "long");
   }
 }
@@ -56,7 +56,7 @@ TEST(Prompt, BFloat16StaysCloseToFloat32) {
     encoder.set_instruction(instruction_of(one));
     const PromptEmbedding found = encoder.encode(*ctx, prompt_of(one["prompt"]), one["negative"].get<bool>());
     EXPECT_EQ(found.embeddings.dtype(), DType::kBF16);
-    EXPECT_LE(relative_l2(found.embeddings, golden[name + ".embeddings"]), 1e-2) << name;
+    EXPECT_LE(relative_l2(found.embeddings.to(kCpuDevice), golden[name + ".embeddings"]), 1e-2) << name;
   }
 }
 
@@ -88,16 +88,22 @@ TEST(Prompt, PreprocessingLowersThenStrips) {
 TEST(TextEncoder, CacheIsBoundedAndKnowsWhatMatters) {
   TestContext ctx;
   TextEncoder encoder = TextEncoder::load(*ctx, data_path("textenc"), {.instruction = "Draw:", .cached_prompts = 2});
-  const Tensor first = encoder.encode(*ctx, "a cat").embeddings;
-  EXPECT_EQ(encoder.encode(*ctx, "a cat").embeddings.raw(), first.raw());
-  const Tensor negative = encoder.encode(*ctx, "a cat", /*is_negative=*/true).embeddings;
-  EXPECT_NE(negative.raw(), first.raw());
+  const auto knows = [&](const char* prompt, bool is_negative = false) { return encoder.knows(*ctx, {prompt, is_negative}); };
+  EXPECT_FALSE(knows("a cat"));
+  const Tensor first = encoder.encode(*ctx, "a cat").embeddings.to(kCpuDevice);
+  EXPECT_TRUE(knows("a cat"));
+  EXPECT_FALSE(knows("a cat", true));
+  EXPECT_TRUE(test::same_bits(encoder.encode(*ctx, "a cat").embeddings.to(kCpuDevice), first));
+  const Tensor negative = encoder.encode(*ctx, "a cat", /*is_negative=*/true).embeddings.to(kCpuDevice);
+  EXPECT_FALSE(test::same_bits(negative, first));
   encoder.encode(*ctx, "a cat");  // most recently used again
   encoder.encode(*ctx, "a dog");
-  EXPECT_EQ(encoder.encode(*ctx, "a cat").embeddings.raw(), first.raw());
-  EXPECT_NE(encoder.encode(*ctx, "a cat", true).embeddings.raw(), negative.raw());
+  EXPECT_TRUE(knows("a cat"));
+  EXPECT_TRUE(knows("a dog"));
+  EXPECT_FALSE(knows("a cat", true));
   encoder.set_instruction("Paint:");
-  EXPECT_NE(encoder.encode(*ctx, "a cat").embeddings.raw(), first.raw());
+  EXPECT_FALSE(knows("a cat"));
+  EXPECT_FALSE(test::same_bits(encoder.encode(*ctx, "a cat").embeddings.to(kCpuDevice), first));
 }
 
 TEST(TextEncoder, KeepsEmbeddingsWhenItsWeightsComeFromElsewhere) {
@@ -139,18 +145,19 @@ TEST(TextEncoder, SoftcapOptionReachesTheModel) {
   TestContext ctx;
   TextEncoder with = TextEncoder::load(*ctx, data_path("textenc"));
   TextEncoder without = TextEncoder::load(*ctx, data_path("textenc"), {.softcap = false});
-  EXPECT_GT(relative_l2(without.encode(*ctx, "a cat").embeddings, with.encode(*ctx, "a cat").embeddings), 0.0);
+  EXPECT_GT(relative_l2(without.encode(*ctx, "a cat").embeddings.to(kCpuDevice), with.encode(*ctx, "a cat").embeddings.to(kCpuDevice)),
+            0.0);
 }
 
 TEST(TextEncoder, PlanCoversTheLongestPrompts) {
   TestContext ctx;
   const std::string instruction = golden_cases()["instructions"]["long"];
   TextEncoder encoder = TextEncoder::load(*ctx, data_path("textenc"), {.instruction = instruction});
-  Arena plan = Arena::planning(kCpuDevice);
+  Arena plan = Arena::planning(test::test_device());
   Context planner = *ctx;
   planner.arena = &plan;
   encoder.plan(planner);
-  Arena arena(kCpuDevice, plan.peak());
+  Arena arena(test::test_device(), plan.peak());
   Context runner = *ctx;
   runner.arena = &arena;
   const TextEncoder::Prompt prompts[] = {{prompt_of("long"), true}, {prompt_of("long")}};
