@@ -1,21 +1,17 @@
 // linea bench: times beside their floors.
 #include <algorithm>
 #include <cstdio>
-#include <map>
 #include <memory>
 #include <vector>
 
-#include "app/cli/bench_compare.h"
 #include "app/cli/bench_lm.h"
 #include "app/cli/bench_memory.h"
+#include "app/cli/bench_picture.h"
 #include "app/cli/bench_random.h"
 #include "app/cli/bench_states.h"
 #include "app/cli/commands.h"
 #include "app/cli/lm_options.h"
 #include "app/cli/options.h"
-#include "app/cli/signals.h"
-#include "app/engine/cost.h"
-#include "app/engine/model_folders.h"
 #include "core/threads.h"
 #include "kernels/backend.h"
 #include "kernels/bench/sana_cases.h"
@@ -50,12 +46,6 @@ struct BenchOptions {
   bool json = false, compare = false;
 };
 
-struct RateRow {
-  std::string name;
-  double seconds = 0, flops = 0, floor = 0;
-  double reference = 0;  // seconds of the reference implementation; 0 = not measured
-};
-
 void print_rows(const std::vector<RateRow>& rows, const bench::Rates& rates, const std::string& title, bool json) {
   if (json) {
     nlohmann::ordered_json all = {
@@ -79,53 +69,6 @@ void print_rows(const std::vector<RateRow>& rows, const bench::Rates& rates, con
     if (r.reference > 0) std::printf("   reference %.1f ms, %.2f times that", 1e3 * r.reference, r.reference / r.seconds);
     std::printf("\n");
   }
-}
-
-// Renders twice and keeps the second run's times: the first one touches every weight's page.
-std::vector<RateRow> bench_picture(const BenchOptions& o, const PipelineOptions& options, const bench::Rates& rates) {
-  SanaPipeline pipeline(find_picture_model(o.run.model), options);
-  PictureRequest request;
-  request.prompt = "a red apple on a blue background";
-  request.steps = static_cast<int>(parse_integer("--steps", o.steps, 1, 1000));
-  request.use_bins = false;
-  request.seed = 1;
-  if (!o.size.empty()) request.size = parse_size(o.size);
-  const SanaPipeline::Sizes sizes = pipeline.resolve_size(request);
-
-  std::map<std::string, double> seconds;
-  std::vector<double> steps;
-  double before = 0;
-  int64_t tokens = 0;
-  GenerateCallbacks callbacks;
-  callbacks.cancel = install_signal_handlers();
-  callbacks.trace = [&](const std::string& name, const Tensor& value) {
-    if (name.ends_with("_mask")) tokens += std::count(value.data<int64_t>(), value.data<int64_t>() + value.elements(), 1);
-  };
-  callbacks.progress = [&](const Progress& p) {
-    seconds[p.stage] = p.seconds;
-    if (p.stage == "denoise" && p.step > 0) steps.push_back(p.seconds - before);
-    before = p.seconds;
-  };
-  pipeline.generate(request, callbacks);
-  steps.clear();
-  tokens = 0;
-  pipeline.generate(request, callbacks);
-
-  std::sort(steps.begin(), steps.end());
-  const SanaConfig& dit = pipeline.transformer_config();
-  const DcAeConfig& vae = pipeline.vae_config();
-  const int64_t f = vae.compression() * dit.patch_size;
-  const double step_flops = transformer_step_flops(dit, sizes.rendered.height / f, sizes.rendered.width / f, tokens / 2, 2);
-  const double picture_flops = decoder_flops(vae, sizes.rendered.height, sizes.rendered.width);
-  std::vector<RateRow> rows = {{"denoising step, guidance pair", steps[steps.size() / 2], step_flops, step_flops / rates.gemm_flops},
-                               {"decode", seconds.at("decode"), picture_flops, picture_flops / rates.gemm_flops}};
-  if (o.compare) {
-    const std::map<std::string, double> reference =
-        reference_seconds(pipeline.folder().string(), sizes.rendered, options.device, pipeline.dtype());
-    rows[0].reference = reference.at("step");
-    rows[1].reference = reference.at("decode");
-  }
-  return rows;
 }
 
 std::vector<RateRow> bench_ops(Context& ctx, const std::string& suite, const bench::Rates& rates) {
@@ -210,6 +153,16 @@ int run_bench_memory(const BenchOptions& o, const PipelineOptions& options) {
   return bench_memory(o.run.model, options, request, o.vram, o.json);
 }
 
+std::vector<RateRow> run_bench_picture(const BenchOptions& o, const PipelineOptions& options, const bench::Rates& rates) {
+  PictureRequest request;
+  request.prompt = "a red apple on a blue background";
+  request.steps = static_cast<int>(parse_integer("--steps", o.steps, 1, 1000));
+  request.use_bins = false;
+  request.seed = 1;
+  if (!o.size.empty()) request.size = parse_size(o.size);
+  return bench_picture(o.run.model, options, request, o.compare, rates);
+}
+
 int run_bench(const BenchOptions& o) {
   parse_choice("suite", o.suite, kSuites);
   RunOptions run = o.run;
@@ -232,7 +185,7 @@ int run_bench(const BenchOptions& o) {
     return bench_language_model({o.run.model, options.device, parse_language_model_dtype(o.run.dtype), batch, o.json}, rates);
   }
   if (const auto model = random_model_name(o.run.model); model && o.suite == "picture") return bench_random_model(ctx, *model, o, rates);
-  const std::vector<RateRow> rows = o.suite == "picture" ? bench_picture(o, options, rates) : bench_ops(ctx, o.suite, rates);
+  const std::vector<RateRow> rows = o.suite == "picture" ? run_bench_picture(o, options, rates) : bench_ops(ctx, o.suite, rates);
   print_rows(rows, rates, o.suite + ", " + dtype_name(ctx.dtype), o.json);
   return 0;
 }

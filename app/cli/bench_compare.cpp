@@ -40,7 +40,7 @@ std::map<std::string, double> reference_seconds(const std::string& folder, Pictu
                      (dtype == DType::kF32   ? "float32"
                       : dtype == DType::kF16 ? "float16"
                                              : "bfloat16") +
-                     " --threads " + std::to_string(thread_count()) + " --no-text";
+                     " --threads " + std::to_string(thread_count());
   if (!is_random_model(folder)) line += " --model " + shell_quote(folder);
   const int status = std::system((line + " >/dev/null").c_str());
   if (status != 0 || !fs::exists(result, error)) {

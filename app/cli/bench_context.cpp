@@ -1,7 +1,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cstdio>
 #include <fstream>
 #include <random>
@@ -9,6 +8,7 @@
 #include <vector>
 
 #include "app/cli/bench_states.h"
+#include "app/cli/bench_times.h"
 #include "app/cli/options.h"
 #include "app/engine/chat_model.h"
 #include "core/threads.h"
@@ -24,11 +24,6 @@ double resident_bytes() {
   double pages = 0, resident = 0;
   file >> pages >> resident;
   return resident * static_cast<double>(sysconf(_SC_PAGESIZE));
-}
-
-double median(std::vector<double> values) {
-  std::nth_element(values.begin(), values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2), values.end());
-  return values[values.size() / 2];
 }
 
 // Reads on, piece by piece. Seconds a token, of the median piece.

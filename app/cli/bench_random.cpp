@@ -71,9 +71,7 @@ StageTimes time_text(Context& ctx, const bench::Rates& rates) {
   const Gemma2 model = Gemma2::load(ctx, Checkpoint::random(), config);
   std::vector<int32_t> ids(kTextTokens);
   std::iota(ids.begin(), ids.end(), 2);
-  const int64_t q = config.heads * config.head_dim, kv = config.kv_heads * config.head_dim;
-  const double layer = static_cast<double>(config.hidden_size * (2 * q + 2 * kv + 3 * config.intermediate_size));
-  return time_stage(ctx, "text, 300 tokens", 2.0 * kTextTokens * layer * static_cast<double>(config.layers), rates, false, [&](Context& c) {
+  return time_stage(ctx, "text, 300 tokens", text_flops(config, kTextTokens), rates, false, [&](Context& c) {
     const Arena::Scope scope(*c.arena);
     model.forward(c, ids, c.allocate({kTextTokens, config.hidden_size}));
   });

@@ -11,6 +11,7 @@
 #include <thread>
 #include <vector>
 
+#include "app/cli/bench_times.h"
 #include "app/cli/options.h"
 #include "kernels/backend.h"
 #include "lm/session/chat_session.h"
@@ -130,8 +131,7 @@ class ByteTokenizer final : public Tokenizer {
 double median_seconds(const std::function<void()>& work) {
   std::vector<double> seconds;
   for (int i = 0; i < kRepetitions; ++i) seconds.push_back(seconds_of(work));
-  std::sort(seconds.begin(), seconds.end());
-  return seconds[kRepetitions / 2];
+  return median(std::move(seconds));
 }
 
 struct Times {
@@ -211,12 +211,6 @@ class StateBench {
 };
 
 }  // namespace
-
-double seconds_of(const std::function<void()>& work) {
-  const auto start = std::chrono::steady_clock::now();
-  work();
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
 
 int bench_states(bool json) {
   const std::filesystem::path file = std::filesystem::temp_directory_path() / ("linea-bench-" + std::to_string(getpid()) + ".conversation");

@@ -1,7 +1,6 @@
 // app/cli/bench_states.h: `linea bench context` and `linea bench states`: what a text's length and a state's size cost.
 #pragma once
 
-#include <functional>
 #include <optional>
 #include <string>
 
@@ -17,8 +16,5 @@ int bench_context(const std::string& model, Device device, std::optional<DType> 
 // For every published size of RWKV and Mamba, with random numbers in the state: the state's bytes, the time to copy it (a branch), to go
 // back in a conversation, and to save and load a conversation with one state.
 int bench_states(bool json);
-
-// Wall time of one call.
-double seconds_of(const std::function<void()>& work);
 
 }  // namespace linea::cli

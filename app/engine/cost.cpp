@@ -21,6 +21,13 @@ double efficient_vit_block_flops(const DcStage& stage, double pixels, int64_t he
 
 }  // namespace
 
+double text_flops(const Gemma2Config& c, int64_t tokens) {
+  const double D = number(c.hidden_size), d = number(c.head_dim), H = number(c.heads), T = number(tokens);
+  const double projections = D * d * (2 * H + 2 * number(c.kv_heads)), feed_forward = 3 * D * number(c.intermediate_size);
+  const double attention = 2 * H * d * (T + 1) / 2;  // causal; that windows are shorter counts only beyond them
+  return 2 * T * number(c.layers) * (projections + feed_forward + attention);
+}
+
 double transformer_step_flops(const SanaConfig& c, int64_t height, int64_t width, int64_t text_tokens, int64_t batch) {
   const double D = number(c.dim()), H = number(c.hidden()), d = number(c.attention_head_dim);
   const double self_attention = 4 * D * D + 2 * D * (d + 1);               // q, k, v, out and the two sums

@@ -5,9 +5,13 @@
 
 #include "dit/config.h"
 #include "dit/pipeline/pipeline.h"
+#include "textenc/gemma2_config.h"
 #include "vae/config.h"
 
 namespace linea {
+
+// One text of `tokens` through the encoder's layers.
+double text_flops(const Gemma2Config& config, int64_t tokens);
 
 // One denoising step of `batch` members on a grid of h × w patches. Keys and values of the text are made once a call and do not count.
 double transformer_step_flops(const SanaConfig& config, int64_t height, int64_t width, int64_t text_tokens, int64_t batch);
