@@ -78,6 +78,9 @@ struct Conv2dArgs {
   int stride = 1;                     // 1 or 2
   bool upsample_nearest = false;      // the convolution sees x enlarged 2× by repetition (never materialised): H' = 2H
   int pad_top = -1, pad_bottom = -1;  // rows of zeros; -1 = (k-1)/2. Strips of a larger map pass 0 where real rows stand.
+  // The row of the whole map that y's first row is. A device may compute rows in groups, and a strip has the whole map's bits only if it
+  // knows where the groups begin.
+  int64_t first_row = 0;
 };
 void conv2d(Context& ctx, const Tensor& x, const Weight& w, const Tensor& y, const Conv2dArgs& args = {});
 

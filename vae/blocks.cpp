@@ -139,7 +139,7 @@ RowStrip residual_block(Context& ctx, const DcResidualBlock& w, const RowStrip& 
   const RowStrip t = conv3x3(ctx, w.conv1, x, w.activation);
   if (!w.norm.weight.defined()) {
     conv2d(ctx, t.map, w.conv2.weight, y.map,
-           {.bias = w.conv2.bias, .residual = y.map, .pad_top = t.at_top(), .pad_bottom = t.at_bottom()});
+           {.bias = w.conv2.bias, .residual = y.map, .pad_top = t.at_top(), .pad_bottom = t.at_bottom(), .first_row = y.first});
     return y;
   }
   const RowStrip u = conv3x3(ctx, w.conv2, t);
@@ -158,7 +158,8 @@ void efficient_vit_block(Context& ctx, const DcEfficientVitBlock& w, const Tenso
 RowStrip conv3x3(Context& ctx, const ConvLayer& w, const RowStrip& x, Activation activation) {
   const int64_t first = x.at_top() ? 0 : x.first + 1, end = x.at_bottom() ? x.height : x.end() - 1;
   const RowStrip y{rows_like(ctx, x, end - first, x.map.dim(2), w.weight.shape[0]), first, x.height};
-  conv2d(ctx, x.map, w.weight, y.map, {.bias = w.bias, .activation = activation, .pad_top = x.at_top(), .pad_bottom = x.at_bottom()});
+  conv2d(ctx, x.map, w.weight, y.map,
+         {.bias = w.bias, .activation = activation, .pad_top = x.at_top(), .pad_bottom = x.at_bottom(), .first_row = y.first});
   return y;
 }
 
@@ -173,7 +174,8 @@ RowStrip downsample(Context& ctx, const ConvLayer& w, const RowStrip& x, int64_t
     const RowStrip t = conv3x3(ctx, w, input);
     pixel_unshuffle(ctx, t.map, y.map);
   } else {
-    conv2d(ctx, input.map, w.weight, y.map, {.bias = w.bias, .stride = 2, .pad_top = input.at_top(), .pad_bottom = 0});
+    conv2d(ctx, input.map, w.weight, y.map,
+           {.bias = w.bias, .stride = 2, .pad_top = input.at_top(), .pad_bottom = 0, .first_row = y.first});
   }
   if (shortcut) add_downsample_shortcut(ctx, x.narrow(2 * first, 2 * end).map, y.map);
   return y;
@@ -191,7 +193,8 @@ RowStrip upsample(Context& ctx, const ConvLayer& w, const RowStrip& x, int64_t c
   // Rows of the enlarged map; those at inner edges stay unwritten by the convolution and are dropped at the end.
   const RowStrip y{rows_like(ctx, x, 2 * x.rows(), 2 * x.map.dim(2), channels), 2 * x.first, 2 * x.height};
   const RowStrip inside = y.shrink(1);
-  conv2d(ctx, x.map, w.weight, inside.map, {.bias = w.bias, .upsample_nearest = true, .pad_top = x.at_top(), .pad_bottom = x.at_bottom()});
+  conv2d(ctx, x.map, w.weight, inside.map,
+         {.bias = w.bias, .upsample_nearest = true, .pad_top = x.at_top(), .pad_bottom = x.at_bottom(), .first_row = inside.first});
   if (shortcut) add_upsample_shortcut(ctx, x.map, y.map);
   return inside;
 }
