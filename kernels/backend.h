@@ -59,6 +59,8 @@ class Backend {
   // What an enlarging conv2d may make of its weight at the first call and keep: four 2×2 filters in place of a 3×3 one, by default of the
   // weight's type.
   virtual int64_t folded_bytes(const Weight& w) const { return w.shape.elements() / 9 * 16 * bytes_of(w.data.dtype()); }
+  // The same of a conv2d of stride 1 that does not enlarge.
+  virtual int64_t transformed_bytes(const Weight& /*w*/) const { return 0; }
 
   // scratch
   virtual void linear(Context&, const Tensor& x, const Weight& w, const Tensor& y, const LinearArgs&) = 0;

@@ -126,11 +126,17 @@ double DcAutoencoder::strip_work(int64_t latent_height, int64_t strip_rows) cons
   return static_cast<double>(rows) / static_cast<double>(height);
 }
 
-int64_t DcAutoencoder::folded_bytes(const Backend& backend) const {
-  if (config_.pixel_shuffle_up) return 0;
-  int64_t bytes = has_empty_stage(config_.decoder) ? backend.folded_bytes(decoder_out_.weight) : 0;
+int64_t DcAutoencoder::transformed_bytes(const Backend& backend) const {
+  const auto plain = [&](const ConvLayer& layer) { return backend.transformed_bytes(layer.weight); };
+  const auto resampling = [&](const ConvLayer& layer) {
+    return config_.pixel_shuffle_up ? plain(layer) : backend.folded_bytes(layer.weight);
+  };
+  int64_t bytes = plain(decoder_in_) + (has_empty_stage(config_.decoder) ? resampling(decoder_out_) : plain(decoder_out_));
   for (const DcStageWeights& stage : decoder_) {
-    if (stage.resample) bytes += backend.folded_bytes(stage.resample->weight);
+    if (stage.resample) bytes += resampling(*stage.resample);
+    for (const auto& block : stage.blocks) {
+      if (const auto* residual = std::get_if<DcResidualBlock>(&block)) bytes += plain(residual->conv1) + plain(residual->conv2);
+    }
   }
   return bytes;
 }

@@ -33,8 +33,8 @@ class DcAutoencoder {
 
   // Rows that the strips of the high-resolution stages compute, halos included, over those of the map: what strips cost in time.
   double strip_work(int64_t latent_height, int64_t strip_rows) const;
-  // What a device may make of the decoder's enlarging convolutions at their first use, beside the weights.
-  int64_t folded_bytes(const Backend& backend) const;
+  // What a device may make of the decoder's convolutions at their first use, beside the weights.
+  int64_t transformed_bytes(const Backend& backend) const;
 
   // The inverse, not multiplied by the scaling factor: image of the context's type, height and width multiples of f.
   void encode(Context& ctx, const Tensor& image, const Tensor& latents, int64_t strip_rows = 0) const;

@@ -79,7 +79,7 @@ MemoryNeeds SanaPipeline::measure(const PictureRequest& request) {
     load_part(p.memory, p.transformer.model, p.transformer.needs, [&] { return make_transformer(SanaTransformer::kAllLayers); });
     load_part(p.memory, p.decoder.model, p.decoder.needs, [&] { return make_autoencoder(DcAutoencoder::kDecoderOnly); });
     if (fp8()) p.text.needs.load_rate = p.transformer.needs.load_rate = kQuantizeBytesPerSecond;
-    p.decoder.needs.weights += p.decoder.model->folded_bytes(backend_of(options_.device));
+    p.decoder.needs.weights += p.decoder.model->transformed_bytes(backend_of(options_.device));
   }
   const PictureSize latent = latent_size(request);
   const int64_t height = latent.height * vae_config_.compression(), members = request.guidance > 1 ? 2 : 1;

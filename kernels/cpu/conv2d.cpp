@@ -1,12 +1,15 @@
 // Convolutions of the CPU backend.
 //
-// A map is divided into strips of rows, one oneDNN primitive each, built for one thread (or gathered_conv.h, where those are not steady):
-// strips have the bits of the whole map (tested), so neither the number of threads nor a caller's own strips change a result. 1×1
-// convolutions of stride 1 are matrix products.
+//   1×1 of stride 1                                matrix products
+//   3×3 of stride 1, also of enlarged maps         tiles, winograd_conv.h
+//   the same where oneDNN has AVX-512; stride 2    strips of rows, one oneDNN primitive each, built for one thread (or gathered_conv.h,
+//                                                  where those are not steady)
 //
-// Nearest-neighbour enlargement followed by a 3×3 convolution is four 2×2 convolutions of the small map, one for each parity of the output
-// pixel, with sums of neighbouring filter rows and columns: output row 2h reads small rows h-1 (filter row 0) and h (rows 1 + 2), output
-// row 2h+1 reads h (rows 0 + 1) and h+1 (row 2). That is 4/9 of the multiplications, and the enlarged map never exists.
+// Strips have the bits of the whole map (tested), so neither the number of threads nor a caller's own strips change a result.
+//
+// For oneDNN, nearest-neighbour enlargement followed by a 3×3 convolution is four 2×2 convolutions of the small map, one for each parity of
+// the output pixel, with sums of neighbouring filter rows and columns: output row 2h reads small rows h-1 (filter row 0) and h (rows 1 +
+// 2), output row 2h+1 reads h (rows 0 + 1) and h+1 (row 2). That is 4/9 of the multiplications, and the enlarged map never exists.
 #include <cstring>
 #include <mutex>
 
@@ -14,6 +17,7 @@
 #include "kernels/cpu/cpu_backend.h"
 #include "kernels/cpu/gathered_conv.h"
 #include "kernels/cpu/onednn.h"
+#include "kernels/cpu/winograd_conv.h"
 
 namespace linea {
 
@@ -28,6 +32,11 @@ bool is_native(const Kernels& kernels, Element type) {
   return gathers_convolutions(kernels) ? type == Element::kF32 : onednn::is_native(type);
 }
 
+std::unique_ptr<onednn::Filter> onednn_filter(const Tensor& plain) {
+  return std::make_unique<onednn::Filter>(std::shared_ptr<const void>(plain.owner(), plain.raw()), plain.dim(0), plain.dim(1), plain.dim(2),
+                                          plain.dim(3), element_of(plain));
+}
+
 // A filter bank in one of the two forms.
 struct ConvFilter {
   ConvFilter(const Kernels& kernels, const Tensor& plain) {
@@ -35,8 +44,7 @@ struct ConvFilter {
       matrix = filter_matrix(plain);
       kernel = plain.dim(2);
     } else {
-      direct = std::make_unique<onednn::Filter>(std::shared_ptr<const void>(plain.owner(), plain.raw()), plain.dim(0), plain.dim(1),
-                                                plain.dim(2), plain.dim(3), element_of(plain));
+      direct = onednn_filter(plain);
     }
   }
   void convolve(const Kernels& kernels, const onednn::Convolution& call) const {
@@ -48,16 +56,19 @@ struct ConvFilter {
   int64_t kernel = 0;
 };
 
-// What Weight::packed of a convolution holds.
+// What Weight::packed of a convolution holds: forms that are made at the first use.
 struct ConvWeights {
+  explicit ConvWeights(Tensor filters) : plain(std::move(filters)), winograd(plain) {}
+
   Tensor plain;  // [out, in, kh, kw] of the type that convolutions are computed in
+  WinogradFilter winograd;
+  std::once_flag direct_once, folded_once;
   std::unique_ptr<ConvFilter> direct;
-  std::once_flag folded_once;
-  std::unique_ptr<ConvFilter> folded[2][2];  // by parity of the output row and column
+  std::unique_ptr<onednn::Filter> folded[2][2];  // by parity of the output row and column
 };
 
 // The 2×2 filter of one parity: neighbouring rows and columns of the 3×3 that meet the same pixel are added, in f32.
-std::unique_ptr<ConvFilter> fold(const Kernels& kernels, const Tensor& plain, int row_parity, int column_parity) {
+std::unique_ptr<onednn::Filter> fold(const Tensor& plain, int row_parity, int column_parity) {
   const int64_t out = plain.dim(0), in = plain.dim(1);
   const Tensor folded({out, in, 2, 2}, plain.dtype());
   const auto target = [](int k, int parity) { return parity == 0 ? (k == 0 ? 0 : 1) : (k == 2 ? 1 : 0); };
@@ -74,7 +85,7 @@ std::unique_ptr<ConvFilter> fold(const Kernels& kernels, const Tensor& plain, in
     const Tensor row = sums.to(plain.dtype());
     std::memcpy(folded.slice(0, o, 1).raw(), row.raw(), static_cast<size_t>(row.bytes()));
   }
-  return std::make_unique<ConvFilter>(kernels, folded);
+  return onednn_filter(folded);
 }
 
 // Rows of a map as f32.
@@ -128,20 +139,25 @@ Weight CpuBackend::prepare_conv2d(const Tensor& w) {
     weight.shape = w.shape();
     return weight;
   }
-  auto packed = std::make_shared<ConvWeights>();
-  packed->plain = is_native(kernels_, element_of(w)) ? w : w.to(DType::kF32);
-  packed->direct = std::make_unique<ConvFilter>(kernels_, packed->plain);
-  return {w, w.shape(), packed};
+  return {w, w.shape(), std::make_shared<ConvWeights>(is_native(kernels_, element_of(w)) ? w : w.to(DType::kF32))};
 }
 
-// Folded filters are of the type that convolutions are computed in.
 int64_t CpuBackend::folded_bytes(const Weight& w) const {
-  return w.shape.elements() / 9 * 16 * bytes_of(is_native(kernels_, element_of(w.data)) ? w.data.dtype() : DType::kF32);
+  if (uses_winograd(kernels_, element_of(w.data))) return winograd_filter_bytes(kernels_, w.shape[0], w.shape[1], true);
+  return Backend::folded_bytes(w);
+}
+
+int64_t CpuBackend::transformed_bytes(const Weight& w) const {
+  if (!uses_winograd(kernels_, element_of(w.data)) || w.shape[2] != 3) return 0;
+  return winograd_filter_bytes(kernels_, w.shape[0], w.shape[1], false);
 }
 
 void CpuBackend::conv2d(Context& ctx, const Tensor& x, const Weight& w, const Tensor& y, const Conv2dArgs& args) {
   const int64_t kernel = w.shape[2], half = kernel / 2, in = x.dim(3), out = y.dim(3);
   const int64_t pad_top = args.pad_top < 0 ? half : args.pad_top;
+  if (kernel == 3 && args.stride == 1 && uses_winograd(kernels_, element_of(x))) {
+    return static_cast<ConvWeights*>(w.packed.get())->winograd.convolve(ctx, kernels_, x, y, args);
+  }
   if (args.upsample_nearest) return upsampled_conv2d(ctx, x, w, y, args);
   if (kernel == 1 && args.stride == 1 && pad_top == 0 && y.dim(1) == x.dim(1)) {
     Weight matrix = w;
@@ -163,6 +179,7 @@ void CpuBackend::conv2d(Context& ctx, const Tensor& x, const Weight& w, const Te
   if (ctx.planning()) return;
 
   ConvWeights& weights = *static_cast<ConvWeights*>(w.packed.get());
+  std::call_once(weights.direct_once, [&] { weights.direct = std::make_unique<ConvFilter>(kernels_, weights.plain); });
   const bool in_place = args.residual.defined() && args.residual.raw() == y.raw();
   const int64_t strips = ceil_div(out_height, strip);
   parallel_for(batch * strips, 1, [&](int64_t begin, int64_t end) {
@@ -212,34 +229,29 @@ void CpuBackend::conv2d(Context& ctx, const Tensor& x, const Weight& w, const Te
 
 void CpuBackend::upsampled_conv2d(Context& ctx, const Tensor& x, const Weight& w, const Tensor& y, const Conv2dArgs& args) {
   const Element type = element_of(x);
-  const bool native = is_native(kernels_, type);
   const int64_t batch = x.dim(0), height = x.dim(1), width = x.dim(2), in = x.dim(3), out = y.dim(3), out_height = y.dim(1);
   const int64_t first_centre = 1 - (args.pad_top < 0 ? 1 : args.pad_top);  // the enlarged row that output row 0 is centred on
-  LINEA_ASSERT(w.shape[2] == 3 && args.stride == 1 && first_centre >= 0 && first_centre + out_height <= 2 * height);
+  LINEA_ASSERT(is_native(kernels_, type) && w.shape[2] == 3 && args.stride == 1 && first_centre >= 0 &&
+               first_centre + out_height <= 2 * height);
 
   // A task is a strip of small rows: one row of sums of each parity after the other.
-  const int64_t row_floats = width * out + (native ? 0 : width * in);
-  const int64_t strip = std::clamp<int64_t>(kStripBytes / 4 / row_floats, 1, ceil_div(height, std::max(1, thread_count())));
-  const int64_t wide_input = native ? 0 : (strip + 2) * width * in;
+  const int64_t strip = std::clamp<int64_t>(kStripBytes / 4 / (width * out), 1, ceil_div(height, std::max(1, thread_count())));
   const Arena::Scope scope(*ctx.arena);
-  ThreadBuffers buffers(ctx, wide_input + strip * width * out);
+  ThreadBuffers buffers(ctx, strip * width * out);
   if (ctx.planning()) return;
 
   ConvWeights& weights = *static_cast<ConvWeights*>(w.packed.get());
   std::call_once(weights.folded_once, [&] {
     for (int i = 0; i < 2; ++i) {
-      for (int j = 0; j < 2; ++j) weights.folded[i][j] = fold(kernels_, weights.plain, i, j);
+      for (int j = 0; j < 2; ++j) weights.folded[i][j] = fold(weights.plain, i, j);
     }
   });
   const Finish finish = {floats(args.bias), act_of(args.activation), type};
   const int64_t strips = ceil_div(height, strip);
   parallel_for(batch * strips, 1, [&](int64_t begin, int64_t end) {
-    float* wide_x = buffers.take();
-    float* sums = wide_x + wide_input;
+    float* sums = buffers.take();
     for (int64_t task = begin; task < end; ++task) {
       const int64_t b = task / strips, strip_begin = task % strips * strip, strip_end = std::min(height, strip_begin + strip);
-      const InputRows all = input_rows(strip_begin - 1, strip_end + 1, height);
-      if (!native) widen_rows(kernels_, x, b, all.begin, all.end - all.begin, wide_x);
       for (int i = 0; i < 2; ++i) {
         // Small rows whose output row 2h + i exists.
         const int64_t low = std::max(strip_begin, ceil_div(first_centre - i, 2));
@@ -247,23 +259,22 @@ void CpuBackend::upsampled_conv2d(Context& ctx, const Tensor& x, const Weight& w
         if (low >= high) continue;
         const InputRows input = input_rows(low - 1 + i, high + i, height);
         for (int j = 0; j < 2; ++j) {
-          const void* source = native ? offset(static_cast<const void*>(x.raw()), (b * height + input.begin) * width * in, type)
-                                      : wide_x + (input.begin - all.begin) * width * in;
-          weights.folded[i][j]->convolve(kernels_, {.x = source,
-                                                    .y = sums,
-                                                    .bias = nullptr,
-                                                    .height = input.end - input.begin,
-                                                    .width = width,
-                                                    .out_height = high - low,
-                                                    .out_width = width,
-                                                    .stride = 1,
-                                                    .pad_top = input.pad_top,
-                                                    .pad_bottom = input.pad_bottom,
-                                                    .pad_left = 1 - j,
-                                                    .pad_right = j,
-                                                    .act = Act::kNone,
-                                                    .accumulate = false,
-                                                    .y_type = Element::kF32});
+          const void* source = offset(static_cast<const void*>(x.raw()), (b * height + input.begin) * width * in, type);
+          onednn::convolve(*weights.folded[i][j], {.x = source,
+                                                   .y = sums,
+                                                   .bias = nullptr,
+                                                   .height = input.end - input.begin,
+                                                   .width = width,
+                                                   .out_height = high - low,
+                                                   .out_width = width,
+                                                   .stride = 1,
+                                                   .pad_top = input.pad_top,
+                                                   .pad_bottom = input.pad_bottom,
+                                                   .pad_left = 1 - j,
+                                                   .pad_right = j,
+                                                   .act = Act::kNone,
+                                                   .accumulate = false,
+                                                   .y_type = Element::kF32});
           for (int64_t h = low; h < high; ++h) {
             const int64_t y_offset = ((b * out_height + 2 * h + i - first_centre) * 2 * width + j) * out;
             finish_pixels(kernels_, finish, sums + (h - low) * width * out,

@@ -68,6 +68,9 @@ void group_norm(const GroupNormParams& p, int64_t row_begin, int64_t row_end);
 void normalize_heads(const NormalizeHeadsParams& p, int64_t row_begin, int64_t row_end);
 void add_bonus(const BonusParams& p, int64_t row_begin, int64_t row_end);
 
+// winograd.cpp
+void winograd(const WinogradParams& p, int64_t tile, int64_t count, float* scratch);
+
 // table.cpp
 const Kernels& kernels();
 

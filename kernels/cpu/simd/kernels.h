@@ -124,6 +124,22 @@ struct DepthwiseParams {
   Element type;
 };
 
+// A 3×3 convolution of stride 1, or of an enlarged map, of one map in tiles of 2×2 outputs; see winograd.cpp.
+struct WinogradParams {
+  const void *x, *residual;    // [height, width, in]; like y, may be null
+  void* y;                     // [out_height, out_width, out]
+  const float *filter, *bias;  // transformed and packed: [position, panel, in, 2 · lanes]; bias may be null
+  int64_t height, width, in, out_height, out_width, out;
+  int64_t odd;           // 1 where the first row of tiles lacks its upper outputs
+  int64_t top;           // the row of x that the first row of patches begins at
+  int64_t tile_columns;  // tiles are counted row by row
+  // Of the scratch, in floats, before and after the products: from tile to tile, and from position to position.
+  int64_t in_pitch, in_position, out_pitch, out_position;
+  bool enlarges;
+  Act act;
+  Element type;
+};
+
 struct LinearAttentionParams {
   const void *q, *k, *v;
   void* y;
@@ -271,6 +287,8 @@ struct Kernels {
   void (*small_linear)(const GemmParams&, int64_t block_begin, int64_t block_end);  // few rows; blocks of kOutputBlock outputs
   // Up to kGemmRows × kGemmColumns of y, with kGemmScratch floats.
   void (*gemm_block)(const GemmParams&, int64_t row, int64_t rows, int64_t column, int64_t columns, float* scratch);
+  // Tiles [tile, tile + count), with in_pitch + positions · (in_position + out_position) floats: 16 positions, or 9 of an enlarged map.
+  void (*winograd)(const WinogradParams&, int64_t tile, int64_t count, float* scratch);
   void (*quantized_dot)(const QuantizedLinearParams&, int64_t block_begin, int64_t block_end);  // few rows; blocks of kOutputBlock outputs
   // Up to kQuantizedRows × kQuantizedColumns of y, with kQuantizedScratch floats.
   void (*quantized_gemm)(const QuantizedLinearParams&, int64_t row, int64_t rows, int64_t column, int64_t columns, float* scratch);

@@ -21,6 +21,7 @@ const Kernels& kernels() {
       .rotary = rotary,
       .small_linear = small_linear,
       .gemm_block = gemm_block,
+      .winograd = winograd,
       .quantized_dot = quantized_dot,
       .quantized_gemm = quantized_gemm,
       .grouped_linear = grouped_linear,
