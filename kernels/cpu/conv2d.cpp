@@ -1,8 +1,9 @@
 // Convolutions of the CPU backend.
 //
 //   1×1 of stride 1                                matrix products
-//   3×3 of stride 1, also of enlarged maps         tiles, winograd_conv.h
-//   the same where oneDNN has AVX-512; stride 2    strips of rows, one oneDNN primitive each, built for one thread (or gathered_conv.h,
+//   3×3 of stride 1, also of enlarged maps, unless
+//   oneDNN has AVX-512 or there are few channels   tiles, winograd_conv.h
+//   all others                                     strips of rows, one oneDNN primitive each, built for one thread (or gathered_conv.h,
 //                                                  where those are not steady)
 //
 // Strips have the bits of the whole map (tested), so neither the number of threads nor a caller's own strips change a result.
@@ -143,19 +144,19 @@ Weight CpuBackend::prepare_conv2d(const Tensor& w) {
 }
 
 int64_t CpuBackend::folded_bytes(const Weight& w) const {
-  if (uses_winograd(kernels_, element_of(w.data))) return winograd_filter_bytes(kernels_, w.shape[0], w.shape[1], true);
+  if (uses_winograd(kernels_, element_of(w.data), w.shape[1], true)) return winograd_filter_bytes(kernels_, w.shape[0], w.shape[1], true);
   return Backend::folded_bytes(w);
 }
 
 int64_t CpuBackend::transformed_bytes(const Weight& w) const {
-  if (!uses_winograd(kernels_, element_of(w.data)) || w.shape[2] != 3) return 0;
+  if (w.shape[2] != 3 || !uses_winograd(kernels_, element_of(w.data), w.shape[1], false)) return 0;
   return winograd_filter_bytes(kernels_, w.shape[0], w.shape[1], false);
 }
 
 void CpuBackend::conv2d(Context& ctx, const Tensor& x, const Weight& w, const Tensor& y, const Conv2dArgs& args) {
   const int64_t kernel = w.shape[2], half = kernel / 2, in = x.dim(3), out = y.dim(3);
   const int64_t pad_top = args.pad_top < 0 ? half : args.pad_top;
-  if (kernel == 3 && args.stride == 1 && uses_winograd(kernels_, element_of(x))) {
+  if (kernel == 3 && args.stride == 1 && uses_winograd(kernels_, element_of(x), in, args.upsample_nearest)) {
     return static_cast<ConvWeights*>(w.packed.get())->winograd.convolve(ctx, kernels_, x, y, args);
   }
   if (args.upsample_nearest) return upsampled_conv2d(ctx, x, w, y, args);

@@ -12,8 +12,9 @@
 
 namespace linea::cpu {
 
-// Whether maps of this type are convolved so: where oneDNN is without AVX-512, or would need them as f32.
-bool uses_winograd(const Kernels& kernels, Element type);
+// Whether maps of this type with so many channels are convolved so: where oneDNN is without AVX-512, or would need them as f32, unless
+// there are so few channels that the transforms cost more than they save.
+bool uses_winograd(const Kernels& kernels, Element type, int64_t in, bool enlarging);
 
 // Bytes of a transformed filter bank.
 int64_t winograd_filter_bytes(const Kernels& kernels, int64_t out, int64_t in, bool enlarging);
