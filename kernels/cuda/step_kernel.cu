@@ -6,9 +6,9 @@
 //          Mamba-2 2.7B: 64 layers of 3, 80 MB each.
 // Tiles    outputs of a product are dealt out to blocks in runs of neighbours, and to a block's 14 warps in pieces of 5 KiB: a row of W,
 //          part of one, or several. Rows in 16 bits are multiplied by tensor cores, 256 numbers on the diagonals of two tiles or eight
-//          short rows at a time, x being in registers: 1000 cycles a piece of a warp alone, 1200 to 1700 beside the others. Two more warps
-//          ask the copy engine for pieces, those of the next instructions too, so that 140 KiB a processor, 18 MB in all, come while the
-//          blocks wait for each other or do what reads next to nothing.
+//          short rows at a time, x being in registers: 53 instructions for a row of 2560. Two more warps ask the copy engine for pieces,
+//          those of the next instructions too, so that 140 KiB a processor, 18 MB in all, come while the blocks wait for each other or do
+//          what reads next to nothing.
 // Traffic  W once; x of an instruction once a block, twice its bytes as words, from the second-level cache; for a mix 40 to 70 KB of
 //          constants a block from there.
 // Roofline bound by memory: 14.4 GB a step of 7.2B in 16 bits, 4.8 ms at 2.98 TB/s; while weights stream, 95 % of the copy rate. From one

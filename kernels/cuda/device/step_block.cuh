@@ -72,19 +72,21 @@ struct ProductFinder {
   }
 };
 
-// A piece of a product's matrix.
+// A piece of a product's matrix: of some rows, the bytes that lie in one segment. All that multiplying it takes is found before it is here.
 struct Piece {
-  const StepProduct* product;
-  int row, rows, segment;
+  int rows, bytes;
+  const unsigned char* x;  // in shared memory, what it is multiplied with
+  bool is_wide;            // f32
 
   __device__ Piece(const StepProducts& all, const ProductFinder& products, int first_unit, int index) {
-    const int unit = first_unit + (index >> all.segment_shift);
-    product = &products.find(all, unit);
-    segment = index & ((1 << all.segment_shift) - 1);
-    row = (unit - product->first_unit) << product->unit_shift;
-    rows = min(1 << product->unit_shift, product->base.out - row);
+    const int unit = first_unit + (index >> all.segment_shift), segment = index & ((1 << all.segment_shift) - 1);
+    const StepProduct& p = products.find(all, unit);
+    const int row = (unit - p.first_unit) << p.unit_shift, before = segment * p.segment_bytes;
+    rows = min(1 << p.unit_shift, p.base.out - row);
+    bytes = min(p.segment_bytes, p.row_bytes - before);
+    x = own_shared().inputs + all.input[p.input].place + before;
+    is_wide = p.base.type == DType::kF32;
   }
-  __device__ int row_bytes() const { return min(product->segment_bytes, product->row_bytes - segment * product->segment_bytes); }
 };
 
 // The threads that compute.

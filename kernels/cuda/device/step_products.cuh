@@ -44,53 +44,74 @@ __device__ inline uint4 vector_where(bool exists, const void* row, int v) {
   return vector;
 }
 
-// What a warp's rows are multiplied with: every 32nd vector of a part of x, which stay in a lane's registers for all pieces of that part.
-// So only W is read from shared memory, where both would take 80 cycles a piece. Words of a vector lie as multiply_row() takes them: 0 2
-// 1 3.
+// What a warp's rows are multiplied with: a part of x, which stays in a lane's registers for all pieces of that part, so that only W is
+// read from shared memory. 32 vectors are the 32 rows of four 8×8 matrices, of which lane 4 g + t gets word t of rows g; the two of a
+// register pair are 16 vectors apart, as the sides of a product of tiles want it.
 struct OwnVectors {
   static constexpr int kMost = kStepPieceBytes / 16 / 32;
-  uint4 v[kMost];
+  uint32_t v[kMost][4];
   const void* from = nullptr;
 
-  __device__ void take(const void* x, int vectors) {
+  template <int kLoads> __device__ void take(const void* x) {
+    static_assert(kLoads <= kMost);
     if (x == from) return;
     from = x;
+    const int matrix = own_lane() / 8, vector = (matrix % 2 * 2 + matrix / 2) * 8 + own_lane() % 8;
 #pragma unroll
-    for (int j = 0; j < kMost; ++j) {
-      const uint4 vector = vector_where(32 * j + own_lane() < vectors, x, 32 * j + own_lane());
-      v[j] = {vector.x, vector.z, vector.y, vector.w};
-    }
+    for (int j = 0; j < kLoads; ++j) load_matrices(v[j], static_cast<const uint4*>(x) + 32 * j + vector);
   }
 };
 
-// A row of W in 16 bits by products of tiles, which take a tenth of the instructions that conversions and sums of f32 would. Lane
-// 4 g + t has a vector of the row and the one of x beside it: their words 0 and 2 are of row g of the left tile and column g of the right
-// one, in a second product of the same left tile words 1 and 3 are of row g + 8 and column g. Wanted are the diagonals.
-template <class T> __device__ inline float multiply_row(const T* w, const OwnVectors& x, int vectors) {
-  constexpr int kTogether = OwnVectors::kMost / 2;
-  const int group = own_lane() / 4;
-  float sums[2][2][4] = {};  // of every second vector, so that fewer products wait for each other; by product
+// The sum of what the products of a row's vectors leave on the diagonals: lane 4 g + t has (g, 2 t) and (g, 2 t + 1) of the vectors g and
+// g + 16, and in a second product the same of the others.
+__device__ inline float sum_diagonals(const float (&first)[4], const float (&second)[4]) {
+  const float own = own_lane() / 4 % 2 == 0 ? first[0] + second[2] : first[1] + second[3];
+  return sum_lanes<8>(__shfl_sync(0xffffffffu, own, own_lane() % 8 * 4 + own_lane() % 8 / 2));
+}
+
+// A row of W in 16 bits of 32 kLoads vectors by products of tiles, which take a tenth of the instructions that conversions and sums of f32
+// would: a matrix of 8 vectors of the row beside one of x, of which the diagonal is wanted. A product of tiles takes four of the row and
+// two of x.
+template <class T, int kLoads> __device__ inline float multiply_whole_row(const uint4* w, const OwnVectors& x) {
+  uint32_t left[kLoads][4];
 #pragma unroll
-  for (int first = 0; first < OwnVectors::kMost; first += kTogether) {
-    if (32 * first >= vectors) break;
-    uint4 a[kTogether];
+  for (int j = 0; j < kLoads; ++j) load_matrices(left[j], w + 32 * j + own_lane());
+  float sums[2][2][4] = {};  // of every second product, so that fewer wait for each other; by which of x
 #pragma unroll
-    for (int j = 0; j < kTogether; ++j) {
-      const int v = 32 * (first + j) + own_lane();
-      a[j] = vector_where(v < vectors, w, v);
-    }
-    __syncwarp();  // or the compiler would put every load before its use, to wait for it
-#pragma unroll
-    for (int j = 0; j < kTogether; ++j) {
-      const uint32_t left[4] = {a[j].x, a[j].y, a[j].z, a[j].w};
-      const uint4& b = x.v[first + j];
-      multiply<T>(sums[(first + j) % 2][0], left, b.x, b.y);
-      multiply<T>(sums[(first + j) % 2][1], left, b.z, b.w);
-    }
+  for (int j = 0; j < kLoads; ++j) {
+    multiply<T>(sums[j % 2][0], left[j], x.v[j][0], x.v[j][1]);
+    multiply<T>(sums[j % 2][1], left[j], x.v[j][2], x.v[j][3]);
   }
-  const float even = (sums[0][0][0] + sums[1][0][0]) + (sums[0][1][2] + sums[1][1][2]);
-  const float odd = (sums[0][0][1] + sums[1][0][1]) + (sums[0][1][3] + sums[1][1][3]);
-  return sum_lanes(own_lane() % 4 != group / 2 ? 0.0f : group % 2 == 0 ? even : odd);
+  float first[4], second[4];
+#pragma unroll
+  for (int i = 0; i < 4; ++i) {
+    first[i] = sums[0][0][i] + sums[1][0][i];
+    second[i] = sums[0][1][i] + sums[1][1][i];
+  }
+  return sum_diagonals(first, second);
+}
+
+template <class T, int kLoads>
+__device__ inline void multiply_whole_rows(int rows, const unsigned char* w, const T* x, OwnVectors& own, float* to) {
+  own.take<kLoads>(x);
+#pragma unroll 1
+  for (int row = 0; row < rows; ++row) {
+    const float sum = multiply_whole_row<T, kLoads>(reinterpret_cast<const uint4*>(w) + row * kLoads * 32, own);
+    if (own_lane() == 0) to[row] = sum;
+  }
+}
+
+// A row of W of any length, a vector of W and of x a lane.
+template <class T> __device__ inline float multiply_row(const T* w, const T* x, int vectors) {
+  float first[4] = {}, second[4] = {};
+#pragma unroll 1
+  for (int v = own_lane(); v - own_lane() < vectors; v += 32) {
+    const uint4 a = vector_where(v < vectors, w, v), b = vector_where(v < vectors, x, v);
+    const uint32_t left[4] = {a.x, a.y, a.z, a.w};
+    multiply<T>(first, left, b.x, b.z);
+    multiply<T>(second, left, b.y, b.w);
+  }
+  return sum_diagonals(first, second);
 }
 
 // Eight short rows of W at a time: lane 4 g + t has every fourth vector of row g, and gets the row's sum.
@@ -132,27 +153,22 @@ __device__ inline void multiply_rows(int rows, int bytes, const unsigned char* w
     }
     return;
   }
-  if constexpr (sizeof(T) == 2) own.take(x, bytes / 16);
+  if constexpr (sizeof(T) == 2) {
+    constexpr int kBytes = 32 * 16;  // of one load: rows of 2560 channels, of 4096 or 16384 in parts, of 1024
+    if (bytes == 10 * kBytes) return multiply_whole_rows<T, 10>(rows, w, x, own, to);
+    if (bytes == 8 * kBytes) return multiply_whole_rows<T, 8>(rows, w, x, own, to);
+    if (bytes == 4 * kBytes) return multiply_whole_rows<T, 4>(rows, w, x, own, to);
+  }
 #pragma unroll 1
   for (int row = 0; row < rows; ++row) {
-    const T* from = reinterpret_cast<const T*>(w + row * bytes);
-    float sum;
-    if constexpr (sizeof(T) == 2) {
-      sum = multiply_row(from, own, bytes / 16);
-    } else {
-      sum = multiply_row(from, x, bytes / 16);
-    }
+    const float sum = multiply_row(reinterpret_cast<const T*>(w + row * bytes), x, bytes / 16);
     if (own_lane() == 0) to[row] = sum;
   }
 }
 
-template <class T>
-__device__ inline void multiply_piece(const Piece& piece, const unsigned char* w, const unsigned char* x, OwnVectors& own, float* to) {
-  const unsigned char* part = x + piece.segment * piece.product->segment_bytes;
-  if (piece.product->base.type == DType::kF32) {
-    return multiply_rows(piece.rows, piece.row_bytes(), w, reinterpret_cast<const float*>(part), own, to);
-  }
-  if constexpr (!std::is_same_v<T, float>) multiply_rows(piece.rows, piece.row_bytes(), w, reinterpret_cast<const T*>(part), own, to);
+template <class T> __device__ inline void multiply_piece(const Piece& piece, const unsigned char* w, OwnVectors& own, float* to) {
+  if (piece.is_wide) return multiply_rows(piece.rows, piece.bytes, w, reinterpret_cast<const float*>(piece.x), own, to);
+  if constexpr (!std::is_same_v<T, float>) multiply_rows(piece.rows, piece.bytes, w, reinterpret_cast<const T*>(piece.x), own, to);
 }
 
 // What an output needs besides its sum, on its way into shared memory before the instruction's input is there: weights have pushed it out
@@ -365,8 +381,7 @@ template <class T> __device__ inline void multiply_pieces(const StepProducts& al
 #pragma unroll 1
   for (int index = (own_warp() + kStepWarps - first_piece % kStepWarps) % kStepWarps; index < pieces; index += kStepWarps) {
     const Piece piece(all, products, units.begin, index);
-    const unsigned char* x = own_shared().inputs + all.input[piece.product->input].place;
-    multiply_piece<T>(piece, piece_at(first_piece + index), x, own, own_shared().parts + (index << all.unit_shift));
+    multiply_piece<T>(piece, piece_at(first_piece + index), own, own_shared().parts + (index << all.unit_shift));
     release_piece(first_piece + index);
   }
 }
