@@ -58,9 +58,12 @@ template <class T> __global__ void __launch_bounds__(kAllThreads, 1) step_kernel
   if (threadIdx.x == 0) begin(program);
   __syncthreads();
   if (threadIdx.x >= kStepThreads) {
+    // Having come from another lane, the address stays in a register: it would be made anew, in 40 cycles, wherever it is needed.
+    const auto address = __shfl_sync(0xffffffffu, reinterpret_cast<unsigned long long>(&own_shared()), 0);
     if (own_lane() != 0) return;
+    Shared& shared = *reinterpret_cast<Shared*>(address);
     const int copier = own_warp() - kStepWarps;
-    program.ahead > 0 ? copy_pieces<true>(copier) : copy_pieces<false>(copier);
+    program.ahead > 0 ? copy_pieces<true>(shared, copier) : copy_pieces<false>(shared, copier);
     return;
   }
 #pragma unroll 1

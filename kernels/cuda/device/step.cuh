@@ -13,6 +13,7 @@ constexpr int kStepCopiers = 2;                                 // more warps, w
 constexpr int kStepSlots = 2 * kStepWarps;  // pieces of W that are here or on their way; a warp always has the same two slots
 constexpr int kStepPieceBytes = 5120;       // of one slot: a row of 2560 in 16 bits
 constexpr int kStepAskedBytes = 8192;       // into the second-level cache at a time
+constexpr int kStepCopiesAhead = 4;         // parts of a list on their way to who takes them
 constexpr int kStepInputBytes = 48 << 10;   // x of an instruction's products
 constexpr int kStepParts = 2048;            // sums of an instruction's pieces in a block
 constexpr int kStepKnown = 2;               // instructions in shared memory: the present one and the next

@@ -19,6 +19,7 @@ struct alignas(128) Shared {
   float sums[2][kStepWarps];
   float endings[(2 * kStepTaps + 2) * kStepThreads];
   uint32_t residuals[kStepThreads][2];
+  StepCopy lists[kStepCopiers + 1][kStepCopiesAhead];  // parts of what each copies, and of what is asked for ahead
   uint64_t piece_here[kStepSlots], slot_free[kStepSlots], instruction_here[kStepKnown];
   uint64_t expected;  // arrivals at the last barrier, for thread 0
   uint32_t copied;    // what StepProgram::copied was before the launch
@@ -195,19 +196,34 @@ __device__ inline int pieces_of_block(const StepProducts& all) {
   return (units.end - units.begin) << all.segment_shift;
 }
 
-// What the block needs of W, in the order in which it is multiplied; the next part is read before it is needed.
+// What the block needs of W, in the order in which it is multiplied. The next parts are on their way into shared memory, so that none is
+// waited for: they come from the second-level cache, or from memory. Of a list that nobody takes none are asked for, since its places are
+// another thread's.
 struct OwnCopies {
-  const StepCopy* next;
-  StepCopy following;
+  const StepCopy *next, *end;
+  StepCopy (&places)[kStepCopiesAhead];
+  unsigned taken = 0;
 
-  __device__ explicit OwnCopies(const StepProgram& program) : next(program.copies + static_cast<int>(blockIdx.x) * program.copy_pitch) {
-    following = *next;
+  __device__ OwnCopies(const StepProgram& program, StepCopy (&places)[kStepCopiesAhead], bool is_taken)
+      : next(program.copies + static_cast<int>(blockIdx.x) * program.copy_pitch),
+        end(is_taken ? next + program.copy_pitch : next),
+        places(places) {
+#pragma unroll 1
+    for (int i = 0; i < kStepCopiesAhead; ++i) ask(i);
+  }
+  __device__ void ask(unsigned place) {
+    if (next < end) copy_async_16(&places[place], next++, true);
+    commit_copies();
   }
   // Of no bytes after the last.
   __device__ StepCopy take() {
-    const StepCopy taken = following;
-    if (taken.bytes > 0) following = *++next;
-    return taken;
+    wait_copies<kStepCopiesAhead - 1>();
+    const unsigned place = taken % kStepCopiesAhead;
+    const StepCopy copy = places[place];
+    if (copy.bytes == 0) return copy;
+    ask(place);
+    ++taken;
+    return copy;
   }
 };
 
@@ -245,7 +261,8 @@ struct Foresight {
   int asked = 0;      // bytes of all that the block needs, from the first on
   uint32_t last = 0;  // when it asked
 
-  __device__ Foresight(const StepProgram& program, uint64_t once, uint64_t kept) : copies(program), once(once), kept(kept) {}
+  __device__ Foresight(Shared& shared, bool is_used, uint64_t once, uint64_t kept)
+      : copies(shared.program, shared.lists[kStepCopiers], is_used), once(once), kept(kept) {}
   __device__ void pass(int bytes) {
     from += bytes;
     left -= bytes;
@@ -278,18 +295,17 @@ struct Foresight {
 // Every kStepCopiers-th of the pieces of W that the block needs, by one thread: one comes about every 200 cycles, so that little may be
 // done for each. While the ring is full, or filled from the second-level cache, memory would rest: with foresight the first thread asks for
 // more then.
-template <bool kForesees> __device__ inline void copy_pieces(int copier) {
-  Shared& shared = own_shared();
+template <bool kForesees> __device__ inline void copy_pieces(Shared& shared, int copier) {
   const int ahead = shared.program.ahead, pace = shared.program.pace;
   uint64_t once, kept;  // W is read once, so not to be kept in the second-level cache
   asm volatile("createpolicy.fractional.L2::evict_first.b64 %0;" : "=l"(once));
   asm volatile("createpolicy.fractional.L2::evict_normal.b64 %0;" : "=l"(kept));
-  OwnCopies copies(shared.program);
-  asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(copies.next),
+  OwnCopies copies(shared.program, shared.lists[copier], true);
+  asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(copies.end - shared.program.copy_pitch),
                "r"(shared.program.copy_pitch * static_cast<int>(sizeof(StepCopy)))
                : "memory");
-  Foresight foresight(shared.program, once, kept);
-  CopyProgress progress(shared.copied);
+  Foresight foresight(shared, kForesees && copier == 0, once, kept);
+  CopyProgress progress(shared.program.counted > 0 ? shared.copied : 0);  // not there yet, perhaps, where nobody counts
   unsigned slot = static_cast<unsigned>(copier);
   int parity = 1;           // waiting for the phase before the first does not wait
   int before = 0;           // bytes of the parts before
