@@ -55,8 +55,10 @@ constexpr int kAllThreads = kStepThreads + kStepCopiers * 32;  // 512, with 128 
 
 template <class T> __global__ void __launch_bounds__(kAllThreads, 1) step_kernel(const __grid_constant__ StepProgram program) {
 #if LINEA_HOPPER_CODE
-  if (threadIdx.x == 0) begin(program);
+  if (threadIdx.x < 32) begin_copying(program);
   __syncthreads();
+  if (threadIdx.x == 0) begin(program);
+  if (program.counted > 0) __syncthreads();
   if (threadIdx.x >= kStepThreads) {
     // Having come from another lane, the address stays in a register: it would be made anew, in 40 cycles, wherever it is needed.
     const auto address = __shfl_sync(0xffffffffu, reinterpret_cast<unsigned long long>(&own_shared()), 0);
@@ -66,6 +68,7 @@ template <class T> __global__ void __launch_bounds__(kAllThreads, 1) step_kernel
     program.ahead > 0 ? copy_pieces<true>(shared, copier) : copy_pieces<false>(shared, copier);
     return;
   }
+  sync_workers();
 #pragma unroll 1
   while (own_shared().current < program.instruction_count) run<T>();
 #endif

@@ -462,7 +462,7 @@ void StepRecorder::flush() {
 }
 
 // Mixes that became part of products read states that other blocks may not have read yet: rows beside them are written, and replace them
-// at the end.
+// before the last instruction, where that is another: its weights come meanwhile.
 template <class Upload> void settle_states(std::vector<StepTaken>& taken, Upload&& upload) {
   std::vector<float*> to;
   std::vector<int> sizes, places;
@@ -489,7 +489,8 @@ template <class Upload> void settle_states(std::vector<StepTaken>& taken, Upload
                                .size = static_cast<int*>(upload(sizes.data(), sizes.size() * sizeof(int))),
                                .place = static_cast<int*>(upload(places.data(), places.size() * sizeof(int))),
                                .rows = static_cast<int>(mixed.size())};
-  taken.push_back(std::move(settle));
+  const bool ends_otherwise = mixed.back() != &taken.back() && taken.back().instruction.kind == StepKind::kProducts;
+  taken.insert(ends_otherwise ? taken.end() - 1 : taken.end(), std::move(settle));
 }
 
 // A barrier comes before every instruction that touches what one since the last barrier writes, or writes what one reads.

@@ -11,12 +11,14 @@
 
 namespace linea::cuda::step {
 
+constexpr int kStepSums = (kStepWarps + 3) / 4 * 4;  // of warps, and zeros
+
 struct alignas(128) Shared {
   unsigned char slots[kStepSlots][kStepPieceBytes];
   unsigned char inputs[kStepInputBytes];  // also what heads need
   StepInstruction known[kStepKnown];
   float parts[kStepParts];
-  float sums[2][kStepWarps];
+  alignas(16) float sums[2][kStepSums];
   float endings[(2 * kStepTaps + 2) * kStepThreads];
   uint32_t residuals[kStepThreads][2];
   StepCopy lists[kStepCopiers + 1][kStepCopiesAhead];  // parts of what each copies, and of what is asked for ahead
@@ -120,12 +122,22 @@ __device__ inline void release_piece(int n) {
   if (own_lane() == 0) arrive(slot_of(n));
 }
 
-// The sum over the block, in one fixed order; `which` alternates, so that one call's sums are read before another's are written.
+// The sum over the block, in one fixed order; `which` alternates, so that one call's sums are read before another's are written. All
+// threads add up what the warps have, which takes a third of the time of another exchange between lanes.
 __device__ inline float sum_block(float v, int which) {
+  float(&sums)[kStepSums] = own_shared().sums[which];
   v = sum_lanes(v);
-  if (own_lane() == 0) own_shared().sums[which][own_warp()] = v;
+  if (own_lane() == 0) sums[own_warp()] = v;
   sync_workers();
-  return sum_lanes(own_lane() < kStepWarps ? own_shared().sums[which][own_lane()] : 0.0f);
+  float fours[kStepSums / 4];
+#pragma unroll
+  for (int i = 0; i < kStepSums / 4; ++i) {
+    float four[4];
+    load(sums + 4 * i, four);
+    fours[i] = (four[0] + four[1]) + (four[2] + four[3]);
+  }
+  static_assert(kStepSums == 16);
+  return (fours[0] + fours[1]) + (fours[2] + fours[3]);
 }
 
 // The present instruction and the next are in shared memory.
@@ -143,27 +155,36 @@ __device__ inline const StepInstruction& instruction_at(int index) {
 // The present one, where it is known to be here.
 __device__ inline const StepInstruction& present() { return own_shared().known[own_shared().current % kStepKnown]; }
 
-// Before anything else, by one thread.
-__device__ inline void begin(const StepProgram& program) {
+// Before anything else, by the first warp: all that copying needs, unless it counts (StepProgram::counted).
+__device__ inline void begin_copying(const StepProgram& program) {
   Shared& shared = own_shared();
-  shared.program = program;
-  for (int i = 0; i < kStepKnown; ++i) init_barrier(&shared.instruction_here[i], 1);
-#pragma unroll 1
-  for (int i = 0; i < kStepSlots; ++i) {
-    init_barrier(&shared.piece_here[i], 1);
-    init_barrier(&shared.slot_free[i], 1);
+  const int lane = own_lane();
+  static_assert(kStepSlots <= 32 && kStepKnown <= 32 && kStepSums <= 32);
+  if (lane < kStepSlots) {
+    init_barrier(&shared.piece_here[lane], 1);
+    init_barrier(&shared.slot_free[lane], 1);
+  }
+  if (lane < kStepKnown) init_barrier(&shared.instruction_here[lane], 1);
+  if (lane < kStepSums) shared.sums[0][lane] = shared.sums[1][lane] = 0;
+  if (lane == 0) {
+    shared.program = program;
+    shared.current = 0;
+    shared.first_piece = 0;
   }
   publish_barriers();
+}
+
+// The rest, by one thread, when all have seen that.
+__device__ inline void begin(const StepProgram& program) {
+  Shared& shared = own_shared();
+  for (int i = 0; i < min(kStepKnown, program.instruction_count); ++i) ask_for_instruction(i);
   uint64_t arrived;
   asm volatile("ld.acquire.gpu.global.u64 %0, [%1];" : "=l"(arrived) : "l"(program.arrivals) : "memory");
-  shared.expected = arrived / gridDim.x * gridDim.x;  // others may have arrived at the first barrier already
   // All blocks of a launch count themselves; that no row carries the mark beforehand takes a mark that is not zero.
   const uint64_t launch = atomicAdd(program.begun, 1u) / gridDim.x;
+  shared.expected = arrived / gridDim.x * gridDim.x;  // others may have arrived at the first barrier already
   shared.mark = static_cast<uint32_t>(launch % 0xffffu + 1) << 16;
   shared.copied = static_cast<uint32_t>(launch) * gridDim.x * static_cast<uint32_t>(program.counted);
-  shared.current = 0;
-  shared.first_piece = 0;
-  for (int i = 0; i < min(kStepKnown, program.instruction_count); ++i) ask_for_instruction(i);
 }
 
 // Ends the present instruction of `pieces` pieces; what the next one does not wait for goes on meanwhile.
@@ -343,6 +364,7 @@ template <bool kForesees> __device__ inline void copy_pieces(Shared& shared, int
     before += c.bytes;
   }
   if (kForesees && copier == 0) progress.enter(shared.program.counted, shared.program.copied);
+  wait_copies<0>();
 }
 
 #endif

@@ -92,7 +92,13 @@ __device__ __noinline__ inline void run_settle(const StepInstruction& instructio
   const auto& all = instruction.as<StepSettle>();
   meet(instruction);
   for (int row = static_cast<int>(blockIdx.x); row < all.rows; row += static_cast<int>(gridDim.x)) {
-    for (int c = static_cast<int>(threadIdx.x); c < all.size[row]; c += kStepThreads) all.to[row][c] = all.from[all.place[row] + c];
+    const float* from = all.from + all.place[row];
+    float* to = all.to[row];
+    Row<1>::for_vectors(all.size[row], [&](int, int i) {
+      float v[kVector];
+      load(from + i, v);
+      store(to + i, v);
+    });
   }
 }
 
