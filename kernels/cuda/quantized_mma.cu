@@ -4,14 +4,14 @@
 // Shape    as quantized_linear.cu's, which is the same for f32 and for rows too long for shared memory.
 // Tiles    a block takes 16 outputs; its warps take turns in their pieces, four of a row at a time, a lane one piece of each of two rows.
 //          Codes become 16-bit numbers, exactly, and the left operand of 16×8×16 products; of four bits in f16 they are so where they lie,
-//          as subnormal numbers. Lane t's piece meets its part of x in column t of the right operand and zeros in the others, so that the
-//          sums of four pieces stay apart for their scales; a second row of x has the other four columns. Offsets, and a bias that is
-//          left, multiply sums of x, made for eight pieces at a time by a product with ones. A warp copies the parts of x that
-//          its pieces meet and waits for them alone; the first pieces are asked for before the kernel before has ended.
-//          Blocks for plain matrices of the same step may stand beside these (device/plain_products.cuh), with the bits of their own
-//          launch.
+//          as subnormal numbers; so are the scales and offsets of Q4_K's pieces. Lane t's piece meets its part of x in column t of the
+//          right operand and zeros in the others, so that the sums of four pieces stay apart for their scales; a second row of x has the
+//          other four columns. Offsets, and a bias that is left, multiply sums of x, made for eight pieces at a time by a product with
+//          ones. A warp copies the parts of x that its pieces meet and waits for them alone; the first pieces are asked for before the
+//          kernel before has ended. Blocks for plain matrices of the same step may stand beside these (device/plain_products.cuh), with the
+//          bits of their own launch.
 // Traffic  W once, x once a block of 16 outputs into shared memory.
-// Roofline bound by memory; about 58 instructions for the 18 bytes of a piece of Q4_0 and 75 for those of Q4_K, where plain products
+// Roofline bound by memory; about 58 instructions for the 18 bytes of a piece of Q4_0 and for those of Q4_K, where plain products
 //          need 130.
 // Accuracy products are exact, sums in f32; one rounding at the end. The order depends on W's shape.
 #include "kernels/cuda/quantized_mma.h"
@@ -34,7 +34,7 @@ constexpr int kStepElements = kStepPieces * kPiece;
 // so that the lanes of a row read neighbouring bytes.
 struct Bytes {
   static constexpr int kScales = 1, kBias = 0, kUpperPlace = 0;
-  static constexpr bool kOffsets = false;
+  static constexpr bool kOffsets = false, kGrouped = false;
   uint4 codes[2];
   __device__ uint32_t word(int i) const {
     const uint4& half = codes[i / 4];
@@ -74,21 +74,31 @@ template <class B> class Places {
     }
   }
 
-  // The pieces of the next step. The scales are those of the two pieces whose sums the lane gets (add_pieces).
-  __device__ void fetch(B (&raw)[2]) {
+  // The pieces of a step, counted from the last skip(). The scales are those of the two pieces whose sums the lane gets (add_pieces).
+  __device__ void fetch(B (&raw)[2], int step) const {
 #pragma unroll
     for (int i = 0; i < 2; ++i) {
       if constexpr (kIsBytes<B>) {
-        raw[i].codes[0] = streamed<uint4>(at_[i] + min(place_, last_));
-        raw[i].codes[1] = streamed<uint4>(at_[i] + min(place_ + kHalfElements<B>, last_));
+        const unsigned place = place_ + step * kWarps * kStepElements;
+        raw[i].codes[0] = streamed<uint4>(at_[i] + min(place, last_));
+        raw[i].codes[1] = streamed<uint4>(at_[i] + min(place + kHalfElements<B>, last_));
       } else {
-        raw[i].fetch_codes(at_[i], static_cast<int>(place_));
-        raw[i].fetch_scales(at_[i], static_cast<int>(scale_place_));
-        at_[i] += kWarps / 2 * B::kTileBytes;
+        const uint8_t* tile = at_[i] + step * (kWarps / 2 * B::kTileBytes);
+        raw[i].fetch_codes(tile, static_cast<int>(place_));
+        raw[i].fetch_scales(tile, static_cast<int>(scale_place_));
       }
     }
-    if constexpr (kIsBytes<B>) place_ += kWarps * kStepElements;
   }
+  __device__ void skip(int steps) {
+    if constexpr (kIsBytes<B>) {
+      place_ += steps * kWarps * kStepElements;
+    } else {
+      at_[0] += steps * (kWarps / 2 * B::kTileBytes);
+      at_[1] += steps * (kWarps / 2 * B::kTileBytes);
+    }
+  }
+  // In their tile.
+  __device__ int scale_place() const { return static_cast<int>(scale_place_); }
 
  private:
   const uint8_t* at_[2];
@@ -109,6 +119,10 @@ template <class B, class T> constexpr bool has_upper_pairs() {
 }
 template <class B, class T> constexpr float kLeftBias = kSubnormal<B, T> ? static_cast<float>(B::kBias) : 0.0f;
 template <class B, class T> constexpr bool kNeedsTotals = B::kOffsets || kLeftBias<B, T> != 0;
+
+// What the first of two pieces comes with, and what their sum is of its unit, where scales are taken two at a time.
+template <class B> constexpr float kFirstFactor = B::kGrouped ? GroupedAffines::kFirstFactor : 1.0f;
+template <class B> constexpr float kScaleUnit = B::kGrouped ? GroupedAffines::kUnit : 1.0f;
 
 // Codes 2q and 2q + 1, less their bias but for kLeftBias.
 template <class B, class T> __device__ inline uint32_t codes_in(const B& raw, int q) {
@@ -145,8 +159,8 @@ template <class B, class T> struct Inputs {
   }
 };
 
-// Sums of x over the pieces of a warp's next kSteps steps, or their halves, times kUnit: eight pieces by one product with ones, whose rows
-// they are. All lanes of a row get its sum; lanes in the upper columns those of a second row of x.
+// Sums of x over the pieces of a warp's next kSteps steps, or their halves, times kUnit (and kFirstFactor): eight pieces by one product
+// with ones, whose rows they are. All lanes of a row get its sum; lanes in the upper columns those of a second row of x.
 template <class B, class T, int kSteps> struct Totals {
   static constexpr int kEights = (kSteps + 1) / 2;
   float sums[kEights][B::kScales];
@@ -162,6 +176,7 @@ template <class B, class T, int kSteps> struct Totals {
   __device__ void read(const T* from, int left, int row_pitch, int rows) {
     constexpr uint32_t kOnes = std::is_same_v<T, __half> ? 0x3c003c00u : 0x3f803f80u;
     const int lane = static_cast<int>(threadIdx.x % 32), second_step = lane % 8 / 4;
+    const float unit = lane / 4 % 2 == 0 ? kUnit<B, T> * kFirstFactor<B> : kUnit<B, T>;
 #pragma unroll
     for (int e = 0; e < kEights; ++e) {
       const T* at = from + min(2 * e + second_step, left - 1) * kWarps * kStepElements;
@@ -176,9 +191,9 @@ template <class B, class T, int kSteps> struct Totals {
         if (lane % 4 >= 2) found[0] = second[0], found[2] = second[2];
       }
       if constexpr (B::kScales == 2) {
-        sums[e][0] = found[0] * kUnit<B, T>, sums[e][1] = found[2] * kUnit<B, T>;
+        sums[e][0] = found[0] * unit, sums[e][1] = found[2] * unit;
       } else {
-        sums[e][0] = (found[0] + found[2]) * kUnit<B, T>;
+        sums[e][0] = (found[0] + found[2]) * unit;
       }
     }
   }
@@ -194,13 +209,13 @@ template <class B, class T, int kSteps> struct Totals {
   }
 };
 
-// Adds the products of two pieces, or of their halves, to an output's sum.
+// Adds the products of the two pieces whose scales lie at `place`, or of their halves, to an output's sum.
 template <class B>
-__device__ inline void add_scaled(const B& raw, int half, const float (&products)[2], const float (&totals)[2], float& sum) {
+__device__ inline void add_scaled(const B& raw, int place, int half, const float (&products)[2], const float (&totals)[2], float& sum) {
   if constexpr (kIsBytes<B>) {
     sum += products[0] + products[1];
-  } else if constexpr (std::is_same_v<decltype(B::scales), GroupedAffines>) {
-    sum = raw.scales.add(sum, products, totals);
+  } else if constexpr (B::kGrouped) {
+    sum = raw.scales.add(sum, products, totals, place);
   } else {
 #pragma unroll
     for (int j = 0; j < 2; ++j) {
@@ -211,10 +226,18 @@ __device__ inline void add_scaled(const B& raw, int half, const float (&products
   }
 }
 
-// Adds four pieces of 16 outputs, times kUnit. A lane has a piece of outputs lane / 4 and that plus 8; it gets the sums of these two
-// outputs for two of the pieces, 2 lane mod 4 and the next, and one row of x. Steps begin at a row's even pieces.
+// A piece's product from those of its lower and its upper pairs, where these stay apart; times kFirstFactor for the first of two.
+template <class B, int kSums> __device__ inline float with_factor(int which, float lower, float upper) {
+  constexpr float kUpper = 1.0f / (1 << B::kUpperPlace);
+  const float factor = which == 0 ? kFirstFactor<B> : 1.0f;
+  if (kSums == 1) return factor * lower;
+  return factor * kUpper == 1.0f ? fmaf(factor, lower, upper) : factor * fmaf(kUpper, upper, lower);
+}
+
+// Adds four pieces of 16 outputs, times kUnit and kScaleUnit. A lane has a piece of outputs lane / 4 and that plus 8; it gets the sums of
+// these two outputs for two of the pieces, 2 lane mod 4 and the next, and one row of x. Steps begin at a row's even pieces.
 template <class B, class T>
-__device__ inline void add_pieces(const B (&raw)[2], const uint32_t (&x)[kPiece / 2], const float (&totals)[2][B::kScales],
+__device__ inline void add_pieces(const B (&raw)[2], int place, const uint32_t (&x)[kPiece / 2], const float (&totals)[2][B::kScales],
                                   float (&sums)[2]) {
   constexpr int kTwos = kPiece / 4 / B::kScales;          // of pairs
   constexpr int kSums = has_upper_pairs<B, T>() ? 2 : 1;  // of the first two of four pairs, and of the last two
@@ -235,11 +258,10 @@ __device__ inline void add_pieces(const B (&raw)[2], const uint32_t (&x)[kPiece 
       float own[2];
 #pragma unroll
       for (int j = 0; j < 2; ++j) {
-        own[j] = products[0][2 * i + j];
-        if constexpr (kSums == 2) own[j] = fmaf(1.0f / (1 << B::kUpperPlace), products[1][2 * i + j], own[j]);
+        own[j] = with_factor<B, kSums>(j, products[0][2 * i + j], products[kSums - 1][2 * i + j]);
         if constexpr (kLeftBias<B, T> != 0) own[j] = fmaf(-kLeftBias<B, T>, own_totals[j], own[j]);
       }
-      add_scaled(raw[i], half, own, own_totals, sums[i]);
+      add_scaled(raw[i], place, half, own, own_totals, sums[i]);
     }
   }
 }
@@ -292,9 +314,14 @@ __global__ void __launch_bounds__(kThreads, kBlocksOfProcessor<B>) quantized_mma
   const int rows = static_cast<int>(min(static_cast<int64_t>(kRows), all.rows - first_row));
   Places<B> places(p, first_output, warp, lane);
   B raw[kAhead][2];
+  // Addresses go on once for all steps on their way, but where registers would not do.
+  const auto fetch = [&](int a) {
+    places.fetch(raw[a], kIsLight<B> ? 0 : a);
+    if constexpr (kIsLight<B>) places.skip(1);
+  };
 #pragma unroll
   for (int a = 0; a < kAhead; ++a) {
-    if (warp + a * kWarps < steps) places.fetch(raw[a]);
+    if (warp + a * kWarps < steps) fetch(a);
   }
   const int own_row = static_cast<int>(threadIdx.x / kOutputs), own_output = first_output + static_cast<int>(threadIdx.x % kOutputs);
   const bool ends = own_row < rows && own_output < p.out;
@@ -316,6 +343,7 @@ __global__ void __launch_bounds__(kThreads, kBlocksOfProcessor<B>) quantized_mma
       wait_copies<0>();
       __syncwarp();
     }
+    if constexpr (!kIsLight<B>) places.skip(kAhead);
     Totals<B, T, kAhead> totals;
     if constexpr (kNeedsTotals<B, T>) {
       totals.read(totals_from + (first - warp) * kStepElements, (steps - first + kWarps - 1) / kWarps, steps * kStepElements, rows);
@@ -326,14 +354,14 @@ __global__ void __launch_bounds__(kThreads, kBlocksOfProcessor<B>) quantized_mma
       x.read();
       float own_totals[2][B::kScales] = {};
       if constexpr (kNeedsTotals<B, T>) totals.of_step(a, own_totals);
-      add_pieces<B, T>(raw[a], x.pairs, own_totals, sums);
-      if (first + (a + kAhead) * kWarps < steps) places.fetch(raw[a]);
+      add_pieces<B, T>(raw[a], places.scale_place(), x.pairs, own_totals, sums);
+      if (first + (a + kAhead) * kWarps < steps) fetch(a);
     }
   }
 #pragma unroll
   for (int i = 0; i < 2; ++i) {
     sums[i] += __shfl_xor_sync(0xffffffffu, sums[i], 1);
-    if (lane % 2 == 0) parts[warp][lane % 4 / 2][column + 8 * i] = sums[i] * (1 / kUnit<B, T>);
+    if (lane % 2 == 0) parts[warp][lane % 4 / 2][column + 8 * i] = sums[i] * (1 / (kUnit<B, T> * kScaleUnit<B>));
   }
   __syncthreads();
   if (!ends) return;

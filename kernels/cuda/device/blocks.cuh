@@ -122,27 +122,32 @@ struct HalfAffines {
 struct GroupedAffines {
   static constexpr int kTileBytes = kTileRows * 16;
   static constexpr bool kOffsets = true;
+  // What add() takes of the first piece is that often as large, and so much of the sum is what it gives.
+  static constexpr float kFirstFactor = 16, kUnit = kFirstFactor * 0x1p-24f;
   uint4 raw;
-  bool late;          // whether the two pieces are among the last four
-  uint32_t selector;  // of their bytes
-  __device__ void fetch(const uint8_t* plane, int place) {
-    raw = streamed<uint4>(plane + row_of_place(place) * 16);
-    late = place >= 32;
-    selector = late ? (place % 4 < 2 ? 0x4432 : 0x4765) : (place % 4 < 2 ? 0x7210 : 0x7543);
+  int place;
+  __device__ void fetch(const uint8_t* plane, int of_piece) {
+    raw = streamed<uint4>(plane + row_of_place(of_piece) * 16);
+    place = of_piece;
   }
-  // With bits of others above them.
-  __device__ uint32_t both() const { return __byte_perm(late ? raw.z : raw.y, late ? raw.w : raw.z, selector); }
+  // The bytes 0 1 1 2 of the two pieces at `at`: the first one's twelve bits from bit 0 on, the second one's from bit 20 on.
+  __device__ uint32_t both(int at) const {
+    const bool second = at % 4 >= 2;
+    const uint32_t early = second ? 0x5443 : 0x2110, late = second ? 0 : 0x0776, last = second ? 0x7665 : 0x4210;
+    return __byte_perm(__byte_perm(raw.y, raw.z, at < 32 ? early : late), raw.w, at < 32 ? 0x3210 : last);
+  }
   __device__ Affine of(int odd) const {
-    const uint32_t bits = both() >> 12 * odd;
+    const uint32_t bits = both(place) >> 20 * odd;
     const float scale = half_of(raw.x & 0xffff) * static_cast<float>(bits & 63),
                 offset = half_of(raw.x >> 16) * static_cast<float>(bits >> 6 & 63);
     return {{scale, scale}, {offset, offset}};
   }
-  // The sum with both pieces, whose products and sums of x are given: what is a row's comes last.
-  __device__ float add(float sum, const float (&products)[2], const float (&totals)[2]) const {
-    const uint32_t bits = both();
-    const float scaled = fmaf(static_cast<float>(bits >> 12 & 63), products[1], static_cast<float>(bits & 63) * products[0]);
-    const float offset = fmaf(static_cast<float>(bits >> 18 & 63), totals[1], static_cast<float>(bits >> 6 & 63) * totals[0]);
+  // The sum with the two pieces at `at`, whose products and sums of x are given: what is a row's comes last. Scales and offsets are
+  // subnormal halves where they lie, the second piece's four bits higher than the first one's.
+  __device__ float add(float sum, const float (&products)[2], const float (&totals)[2], int at) const {
+    const uint32_t bits = both(at), scales = masked(bits, 0, 0x03f0003fu, 0), offsets = masked(bits, 6, 0x03f0003fu, 0);
+    const float scaled = fmaf(half_of(scales >> 16), products[1], half_of(scales & 0xffff) * products[0]);
+    const float offset = fmaf(half_of(offsets >> 16), totals[1], half_of(offsets & 0xffff) * totals[0]);
     return fmaf(-half_of(raw.x >> 16), offset, fmaf(half_of(raw.x & 0xffff), scaled, sum));
   }
 };
@@ -216,7 +221,7 @@ struct NoCodes {
 // streams.
 template <class Low, class High, int kBits, int kBiasOfCodes, class Scales, int kScalesOfPiece, int kPiecesAhead> struct BlockForm {
   static constexpr int kLowBits = kBits, kBias = kBiasOfCodes, kScales = kScalesOfPiece, kAhead = kPiecesAhead;
-  static constexpr bool kOffsets = Scales::kOffsets;
+  static constexpr bool kOffsets = Scales::kOffsets, kGrouped = std::is_same_v<Scales, GroupedAffines>;
   static constexpr int kUpperPlace = std::is_same_v<Low, Codes4> && std::is_same_v<High, NoCodes> ? 4 : 0;  // of small_pair_of
   static constexpr int kHighPlane = kTilePieces * Low::kBytes, kScalePlane = kHighPlane + kTilePieces * High::kBytes;
   static constexpr int kTileBytes = kScalePlane + Scales::kTileBytes;
