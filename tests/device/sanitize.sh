@@ -63,7 +63,6 @@ tests=$("$folder/linea_cuda_tests" --gtest_list_tests --gtest_filter="$filter-$e
 run_shard() {
   local tool=$1 index=$2
   local -a options=(--tool "$tool" --print-limit 20 --error-exitcode 9)
-  export NV_COMPUTE_SANITIZER_MAX_RACECHECK_HAZARDS=1000000  # those of libraries would otherwise end the search for ours
   [[ $tool != synccheck ]] || options+=(--num-cuda-barriers 65536)  # of all blocks on the machine; the tool gives up beyond its default
   GTEST_TOTAL_SHARDS=$shards GTEST_SHARD_INDEX=$index timeout "$seconds" "$sanitizer" "${options[@]}" \
     "$folder/linea_cuda_tests" --gtest_filter="$filter-$excluded" >"$logs/$tool.$index.log" 2>&1
