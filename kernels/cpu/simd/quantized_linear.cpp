@@ -70,6 +70,11 @@ template <class Q, int kPartIndex> struct Part {
       code[1] = shuffle(Q::levels(), Q::template lanes<kPartIndex, 1>(block));
       return;
     }
+#elif defined(__AVX2__)
+    if constexpr (requires { Q::template integers<kPartIndex, 0>(block); }) {
+      convert<0>(block);
+      return;
+    }
 #endif
     unpack<0>(Q::template codes<kPartIndex>(block));
   }
@@ -83,6 +88,14 @@ template <class Q, int kPartIndex> struct Part {
       unpack<kChunk + 1>(codes);
     }
   }
+#if defined(__AVX2__) && !defined(__AVX512F__)
+  template <int kChunk> __attribute__((always_inline)) void convert(const uint8_t* block) {
+    if constexpr (kChunk < kChunks) {
+      code[kChunk] = (F32s)_mm256_cvtepi32_ps((__m256i)Q::template integers<kPartIndex, kChunk>(block));
+      convert<kChunk + 1>(block);
+    }
+  }
+#endif
 };
 
 // ---- Few rows ----------------------------------------------------------------------------------------------------------------------
