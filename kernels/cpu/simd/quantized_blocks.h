@@ -4,13 +4,11 @@
 // decodes them to floats. Each type gives
 //   kElements, kBytes    of a block         kGroup    elements that share a scale        kOffset    whether offsets are other than 0
 //   groups(b, to)        the block's scales, and after them, where there are any, its offsets
-//   kNibbles             whether codes are four bits of a byte; then, with AVX-512, lanes<kPart, kChunk>(b) gives 16 of them in the low
-//   bits
-//                        of lanes, and levels() what each of the 16 stands for
-//   integers<kPart, kChunk>(b)              with AVX2, where codes stand in memory so that it is quicker: eight of them
-//   codes<kPart>(b)                         elements [32·kPart, 32·kPart + 32), counted from kZero: where that is not 0, the caller
-//   subtracts
-//                                           it, from each or from the sum
+//   kNibbles             whether codes are four bits of a byte; then, with AVX-512, lanes<kPart, kChunk>(b) gives 16 of them in the
+//                        low bits of lanes, and levels() what each of the 16 stands for
+//   integers<kPart, kChunk>(b)   with AVX2, where codes stand in memory so that it is quicker: eight of them
+//   codes<kPart>(b)      elements [32·kPart, 32·kPart + 32), counted from kZero: where that is not 0, the caller subtracts it, from
+//                        each or from the sum
 #pragma once
 
 #include "kernels/cpu/simd/vec.h"

@@ -1,12 +1,11 @@
 // Products with block-quantised weights, which are never expanded in memory.
 //
 // Accuracy   a weight is scale · code - offset in f32, and the sums are f32: what the dequantised matrix would give.
-// Few rows   weights stream once from memory: the codes of a part of 32 elements become floats in registers and are multiplied with each
-// row
-//            of x; a group's sum is scaled, and the offsets meet the group's sum of x.
-// Many rows  a panel of kTile outputs by kQuantizedDepth elements is unpacked once, one output a lane, and multiplied by rows of x out of
-// the
-//            first-level cache (gemm_tile.h). Unpacking costs about one instruction for 4 weights, against rows/16 multiply-adds.
+// Few rows   weights stream once from memory: the codes of a part of 32 elements become floats in registers and are multiplied with
+//            each row of x; a group's sum is scaled, and the offsets meet the group's sum of x.
+// Many rows  a panel of kTile outputs by kQuantizedDepth elements is unpacked once, one output a lane, and multiplied by rows of x
+//            out of the first-level cache (gemm_tile.h). Unpacking costs about one instruction for 4 weights, against rows/16
+//            multiply-adds.
 #include <cstddef>
 #include <vector>
 

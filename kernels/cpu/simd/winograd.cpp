@@ -1,8 +1,7 @@
 // 3×3 convolutions in fewer multiplications: tiles of 2×2 outputs by minimal filtering.
 //
-// Maths    Y = Aᵀ [ Σ_c U_c ⊙ (Bᵀ D_c B) ] A: patches D of x and filters U = G g Gᵀ are transformed channel by channel, so that the sum
-// over
-//          channels is a matrix product at each position of the patch. In one dimension:
+// Maths    Y = Aᵀ [ Σ_c U_c ⊙ (Bᵀ D_c B) ] A: patches D of x and filters U = G g Gᵀ are transformed channel by channel, so that the
+//          sum over channels is a matrix product at each position of the patch. In one dimension:
 //            F(2, 3), Winograd 1980; Lavin & Gray, arXiv 1509.09308, §4.1: 16 products for four outputs in place of 36
 //              Bᵀd = (d₀ - d₂, d₁ + d₂, d₂ - d₁, d₁ - d₃)    Gg = (g₀, (g₀ + g₁ + g₂)/2, (g₀ - g₁ + g₂)/2, g₂)
 //              Aᵀm = (m₀ + m₁ + m₂, m₁ - m₂ - m₃)
