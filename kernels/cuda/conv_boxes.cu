@@ -1,12 +1,10 @@
 // kernels/cuda/conv_boxes.cu: 3×3 convolutions on sm_90 with long products: a box of pixels for every filter position.
 //
-// Tiles    16×16 pixels, one block a multiprocessor. One warp asks the copy engine for boxes of 16×16 pixels × 64 channels (zeros outside
-// the
-//          map) and of 128 × 64 filter values, four stages of 48 KiB.
+// Tiles    16×16 pixels, one block a multiprocessor. One warp asks the copy engine for boxes of 16×16 pixels × 64 channels (zeros
+//          outside the map) and of 128 × 64 filter values, four stages of 48 KiB.
 // Traffic  x is read nine times (four, enlarged), all but one of them from the second-level cache.
-// Roofline bound by compute: 0.39 ms at 512²×256, 0.77 ms measured; 0.39 ms at 256²×512, 0.57 ms measured. A block takes some 25 µs beside
-// its
-//          products, which weigh most where there are few channels: 1.36 ms for the same work at 1024²×128.
+// Roofline bound by compute: 0.39 ms at 512²×256, 0.77 ms measured; 0.39 ms at 256²×512, 0.57 ms measured. A block takes some 25 µs
+//          beside its products, which weigh most where there are few channels: 1.36 ms for the same work at 1024²×128.
 #include "kernels/cuda/conv_hopper_kernels.h"
 #include "kernels/cuda/device/conv_tile.cuh"
 

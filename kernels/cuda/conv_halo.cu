@@ -1,14 +1,12 @@
 // kernels/cuda/conv_halo.cu: 3×3 convolutions on sm_90 with short products: a tile's pixels come once, with their halo.
 //
-// Tiles    16 rows of 8 pixels; two blocks a multiprocessor, so that one stores while the other multiplies. The tile's pixels with their
-// halo
-//          come once for 64 channels (18 × 10 pixels, 23 KiB, two in turn) and serve all nine filter positions: a position is another
-//          beginning in them. Filters come in stages of 128 × 64 (16 KiB, four in turn), of which each block of a cluster of two asks for a
-//          half on behalf of both.
+// Tiles    16 rows of 8 pixels; two blocks a multiprocessor, so that one stores while the other multiplies. The tile's pixels with
+//          their halo come once for 64 channels (18 × 10 pixels, 23 KiB, two in turn) and serve all nine filter positions: a
+//          position is another beginning in them. Filters come in stages of 128 × 64 (16 KiB, four in turn), of which each block of
+//          a cluster of two asks for a half on behalf of both.
 // Traffic  97 KiB for 64 channels, where nine separate boxes of pixels and filters would be 288.
-// Roofline bound by compute: 0.39 ms at 1024²×128; 0.93 ms measured. Products of 128 pixels keep shared memory busy three quarters of the
-// time
-//          (96 of its 128 bytes a cycle), which holds it at 330 to 370 TFLOP/s for any number of channels.
+// Roofline bound by compute: 0.39 ms at 1024²×128; 0.93 ms measured. Products of 128 pixels keep shared memory busy three quarters
+//          of the time (96 of its 128 bytes a cycle), which holds it at 330 to 370 TFLOP/s for any number of channels.
 #include "kernels/cuda/conv_hopper_kernels.h"
 #include "kernels/cuda/device/conv_tile.cuh"
 

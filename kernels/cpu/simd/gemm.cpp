@@ -1,8 +1,8 @@
 // y = epilogue(x Wᵀ) for the processors and types that oneDNN's own product does not serve (f16; anything before AVX-512; arm64).
 //
-// Tiles    a task is a block of at most kGemmRows × kGemmColumns of y. Its inner dimension is walked in steps of kGemmDepth: a panel of W
-// is
-//          widened and transposed (128 KB), the rows of x are widened (at most 192 KB), and register tiles add to sums in scratch (96 KB).
+// Tiles    a task is a block of at most kGemmRows × kGemmColumns of y. Its inner dimension is walked in steps of kGemmDepth: a
+//          panel of W is widened and transposed (128 KB), the rows of x are widened (at most 192 KB), and register tiles add to
+//          sums in scratch (96 KB).
 // Order    each output is one chain over k, whatever the blocks: no result depends on threads, rows or neighbours.
 // Cost     widening and transposing W takes about one instruction for 5 elements, against rows/32 multiply-adds of vectors.
 #include "kernels/cpu/simd/declare.h"
