@@ -18,7 +18,7 @@ constexpr const char* kOp = "linear";
 constexpr size_t kWorkspaceBytes = size_t{32} << 20;  // what the library recommends for Hopper
 
 // initcheck of compute-sanitizer does not see what the copy engine writes, as the library's kernels do: with LINEA_SANITIZER=initcheck a
-// result counts as written before it is (tests/device/sanitize.sh).
+// result, and sums of parts in the workspace, count as written before they are (tests/device/sanitize.sh).
 bool marks_results() {
   static const bool marks = [] {
     const char* tool = std::getenv("LINEA_SANITIZER");
@@ -165,6 +165,7 @@ std::vector<Matmul::Algorithm> Matmul::propose(const Descriptors& d, const Matmu
 
 cublasStatus_t Matmul::submit(const Descriptors& d, const MatmulCall& call, const Algorithm& algorithm, cudaStream_t stream) const {
   const float one = 1.0f, zero = 0.0f;
+  if (marks_results()) check(cudaMemsetAsync(workspace_, 0, kWorkspaceBytes, stream), kOp, "cudaMemsetAsync");
   if (marks_results() && call.residual != call.y) {
     const auto size = static_cast<size_t>(bytes_of(call.y_type()));
     check(cudaMemset2DAsync(call.y, static_cast<size_t>(call.y_pitch) * size, 0, static_cast<size_t>(call.out) * size,

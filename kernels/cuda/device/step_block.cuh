@@ -11,6 +11,14 @@
 
 namespace linea::cuda::step {
 
+// racecheck of compute-sanitizer takes a read for ordered before a later copy only if the thread that read arrives itself at the barrier
+// that the copy waits for, not if another one arrives after __syncwarp() or a barrier with it. In a build for it all of them do.
+#ifdef LINEA_RACECHECK
+constexpr bool kAllReadersArrive = true;
+#else
+constexpr bool kAllReadersArrive = false;
+#endif
+
 constexpr int kStepSums = (kStepWarps + 3) / 4 * 4;  // of warps, and zeros
 
 struct alignas(128) Shared {
@@ -118,8 +126,18 @@ __device__ inline const unsigned char* piece_at(int n) {
 }
 __device__ inline uint64_t* slot_of(int n) { return &own_shared().slot_free[static_cast<unsigned>(n) % kStepSlots]; }
 __device__ inline void release_piece(int n) {
+  if constexpr (kAllReadersArrive) return arrive(slot_of(n), kStepWarps);
   __syncwarp();
   if (own_lane() == 0) arrive(slot_of(n));
+}
+// And `count` of them from n on, which all threads that compute have read.
+__device__ inline void release_pieces(int n, int count) {
+  sync_workers();
+  if constexpr (kAllReadersArrive) {
+    for (int i = 0; i < count; ++i) arrive(slot_of(n + i), 1);
+  } else if (static_cast<int>(threadIdx.x) < count) {
+    arrive(slot_of(n + static_cast<int>(threadIdx.x)));
+  }
 }
 
 // The sum over the block, in one fixed order; `which` alternates, so that one call's sums are read before another's are written. All
@@ -162,7 +180,7 @@ __device__ inline void begin_copying(const StepProgram& program) {
   static_assert(kStepSlots <= 32 && kStepKnown <= 32 && kStepSums <= 32);
   if (lane < kStepSlots) {
     init_barrier(&shared.piece_here[lane], 1);
-    init_barrier(&shared.slot_free[lane], 1);
+    init_barrier(&shared.slot_free[lane], kAllReadersArrive ? kStepThreads : 1);
   }
   if (lane < kStepKnown) init_barrier(&shared.instruction_here[lane], 1);
   if (lane < kStepSums) shared.sums[0][lane] = shared.sums[1][lane] = 0;

@@ -349,9 +349,8 @@ template <class T> __device__ __noinline__ void mix_inputs(const StepProducts& a
       if (y && first_unit >= units.begin && first_unit < units.end) store(y + c, share);
     }
   });
-  sync_workers();
   const int pieces = (kStepMixConstants + __popc(needed)) * constants.each;
-  if (static_cast<int>(threadIdx.x) < pieces) arrive(slot_of(constants.first_piece + static_cast<int>(threadIdx.x)));
+  release_pieces(constants.first_piece, pieces);
   if (threadIdx.x == 0) own_shared().first_piece += pieces;
 }
 
