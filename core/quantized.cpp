@@ -88,20 +88,11 @@ void decode_q3_k(Bytes b, float* y) {
   }
 }
 
-// Six-bit scale and offset of group j, packed in twelve bytes by Q4_K and Q5_K.
-struct Group {
-  int scale, offset;
-};
-Group group_of(Bytes packed, int j) {
-  if (j < 4) return {packed[j] & 63, packed[j + 4] & 63};
-  return {(packed[j + 4] & 15) | packed[j - 4] >> 6 << 4, packed[j + 4] >> 4 | packed[j] >> 6 << 4};
-}
-
 // Q4_K, and Q5_K with a fifth bit in `high`.
 void decode_affine(Bytes b, Bytes high, Bytes codes, float* y) {
   const float scale = half_at(b), offset = half_at(b + 2);
   for (int j = 0; j < 8; ++j) {
-    const Group group = group_of(b + 4, j);
+    const SixBitGroup group = six_bit_group(b + 4, j);
     const float group_scale = scale * static_cast<float>(group.scale), group_offset = offset * static_cast<float>(group.offset);
     for (int i = 0; i < 32; ++i) {
       int code = codes[32 * (j / 2) + i] >> 4 * (j % 2) & 15;
@@ -151,6 +142,11 @@ Decoder decoder_of(DType type) {
 int64_t grain_of(DType type) { return (int64_t{1} << 16) / block_elements(type); }
 
 }  // namespace
+
+SixBitGroup six_bit_group(Bytes packed, int group) {
+  if (group < 4) return {packed[group] & 63, packed[group + 4] & 63};
+  return {(packed[group + 4] & 15) | packed[group - 4] >> 6 << 4, packed[group + 4] >> 4 | packed[group] >> 6 << 4};
+}
 
 void dequantize(DType type, const void* blocks, float* values, int64_t count) {
   const Decoder decode = decoder_of(type);

@@ -13,6 +13,12 @@ namespace linea {
 // `count` elements in whole blocks.
 void dequantize(DType type, const void* blocks, float* values, int64_t count);
 
+// Six-bit scale and offset of group `group` of 8, as the twelve bytes `packed` of a block of Q4_K or Q5_K have them.
+struct SixBitGroup {
+  int scale, offset;
+};
+SixBitGroup six_bit_group(const uint8_t* packed, int group);
+
 // The types that quantize() writes: Q8_0 and Q4_0 (the reference's bits), Q4_K, Q5_K and Q6_K (least squares a block, see quantize.cpp).
 bool can_quantize(DType type);
 // `count` finite elements in whole blocks; throws kModel at one that is not finite.

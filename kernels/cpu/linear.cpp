@@ -7,12 +7,14 @@
 //   f32 of low rank in sequences of tokens         blocks of simd/gemm.cpp
 //   block-quantised weights                        quantized_linear.cpp
 //
-// All read the checkpoint's [out, in] as it is. Which of them runs depends on the rows of one batch member, not of the batch, so that
-// members do not change each other's bits. (A matrix [B, in] is taken as one member: bits may change when B passes kFewRows.)
+// All read the checkpoint's [out, in] as it is, but some block-quantised ones (interleaved.h). Which of them runs depends on the rows of
+// one batch member, not of the batch, so that members do not change each other's bits. (A matrix [B, in] is taken as one member: bits may
+// change when B passes kFewRows.)
 #include <vector>
 
 #include "kernels/cpu/common.h"
 #include "kernels/cpu/cpu_backend.h"
+#include "kernels/cpu/interleaved.h"
 #include "kernels/cpu/onednn.h"
 
 namespace linea {
@@ -34,7 +36,10 @@ int64_t rows_per_member(const Tensor& x) { return x.rank() >= 3 && x.dim(0) > 0 
 
 }  // namespace
 
-Weight CpuBackend::prepare_linear(const Tensor& w) { return {w, w.shape(), nullptr}; }
+Weight CpuBackend::prepare_linear(const Tensor& w) {
+  if (interleaves(kernels_, w.dtype())) return {w, w.shape(), std::make_shared<Tensor>(interleaved(w))};
+  return {w, w.shape(), nullptr};
+}
 
 void CpuBackend::linear(Context& ctx, const Tensor& x, const Weight& w, const Tensor& y, const LinearArgs& args) {
   const int64_t members = args.gate.defined() ? args.gate.dim(0) : 1;

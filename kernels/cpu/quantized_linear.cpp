@@ -36,16 +36,27 @@ void CpuBackend::quantized_linear(Context& ctx, const Tensor& x, const Weight& w
   const bool is_wide = x.dtype() == DType::kF32;
   const Tensor wide = is_wide ? x : ctx.allocate(x.shape(), DType::kF32);
   ThreadBuffers buffers(ctx, few_rows ? 0 : kQuantizedScratch);
+  const auto* side_by_side = static_cast<const Tensor*>(w.packed.get());
+  const Tensor split =
+      few_rows && side_by_side ? ctx.allocate({rows, in / kInterleavedElements, int64_t{sizeof(SplitBlock)}}, DType::kU8) : Tensor();
   if (ctx.planning() || y.elements() == 0) return;
 
   if (!is_wide) cast(ctx, x, wide);
   const QuantizedLinearParams p = {.x = wide.data<float>(),
                                    .w = static_cast<const uint8_t*>(w.data.raw()),
+                                   .interleaved = side_by_side ? side_by_side->raw() : nullptr,
                                    .x_pitch = wide.row_pitch(),
                                    .row_bytes = bytes_for(w.data.dtype(), in),
                                    .in = in,
                                    .block = block_of(w.data.dtype()),
                                    .out = out};
+  if (split.defined()) {
+    auto* to = static_cast<SplitBlock*>(split.raw());
+    parallel_for(rows, grain_of(in), [&](int64_t begin, int64_t end) { kernels_.split_rows(p, to, begin, end); });
+    parallel_for(ceil_div(out.out, kOutputBlock), grain_of(kOutputBlock * in / 8),
+                 [&](int64_t begin, int64_t end) { kernels_.interleaved_dot(p, to, begin, end); });
+    return;
+  }
   if (few_rows) {
     parallel_for(ceil_div(out.out, kOutputBlock), grain_of(kOutputBlock * in / 4),
                  [&](int64_t begin, int64_t end) { kernels_.quantized_dot(p, begin, end); });

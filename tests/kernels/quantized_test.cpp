@@ -102,13 +102,37 @@ TEST_P(QuantizedTest, LinearHasTheSameBitsForAnyThreadsAndBatch) {
 }
 
 TEST_P(QuantizedTest, ActivationsThatAreNoNumbersStayNone) {
-  const Tensor w = random_blocks(DType::kQ8_0, 16, 64, 1);
-  for (const float bad : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
-    const Tensor x = Tensor({1, 64}, DType::kF32), y({1, 16}, DType::kF32);
-    std::fill_n(x.data<float>(), 64, 1.0f);
-    x.data<float>()[40] = bad;
-    linear(ctx(), x, prepare_linear(ctx(), w), y);
-    for (int i = 0; i < 16; ++i) EXPECT_FALSE(std::isfinite(y.data<float>()[i]));
+  for (const DType type : {DType::kQ8_0, DType::kQ4_K, DType::kQ6_K}) {
+    const Tensor w = random_blocks(type, 16, 256, 1);
+    for (const float bad : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
+      const Tensor x = Tensor({1, 256}, DType::kF32), y({1, 16}, DType::kF32);
+      std::fill_n(x.data<float>(), 256, 1.0f);
+      x.data<float>()[40] = bad;
+      linear(ctx(), x, prepare_linear(ctx(), w), y);
+      for (int i = 0; i < 16; ++i) EXPECT_FALSE(std::isfinite(y.data<float>()[i])) << name_of(type);
+    }
+  }
+}
+
+// Where x becomes integers, their scale is that of its largest element: of every order of magnitude, also beside blocks of another one.
+TEST_P(QuantizedTest, ActivationsOfAnyMagnitude) {
+  const int64_t in = 768, out = 24;
+  for (const DType type : {DType::kQ4_K, DType::kQ6_K}) {
+    const Tensor w = random_blocks(type, out, in, 9), plain = dequantized(w, DType::kF32);
+    for (const float magnitude : {0.0f, 1e-40f, 1e-28f, 1e-6f, 1.0f, 1e6f, 1e30f}) {
+      const Tensor x = random_f32({1, in}), y({1, out}, DType::kF32);
+      for (int64_t i = 0; i < in; ++i) x.data<float>()[i] *= i < 512 ? magnitude : magnitude * 1e-3f;
+      x.data<float>()[3] = magnitude;  // the largest has the largest integer
+      linear(ctx(), x, prepare_linear(ctx(), w), y);
+      for (int64_t n = 0; n < out; ++n) {
+        double expected = 0, bound = 1e-30;
+        for (int64_t i = 0; i < in; ++i) {
+          const double term = static_cast<double>(x.data<float>()[i]) * plain.data<float>()[n * in + i];
+          expected += term, bound += std::abs(term);
+        }
+        EXPECT_NEAR(y.data<float>()[n], expected, 2e-6 * bound) << name_of(type) << ", " << magnitude;
+      }
+    }
   }
 }
 

@@ -97,10 +97,33 @@ struct GemmParams {
   Element type, w_type, y_type;  // the residual has y's type
 };
 
+// 256 elements of eight rows of a block-quantised matrix (interleaved.h). Four codes of each row are a vector of 32 bytes; in what order
+// they come, and which halves and pairs of bits are of which element: as in one row's block (core/quantized.cpp).
+inline constexpr int kInterleavedRows = 8, kInterleavedElements = 256;
+struct alignas(16) InterleavedQ4K {
+  uint16_t scale[8], offset[8];         // halves
+  uint8_t scales[8][8], offsets[8][8];  // of groups of 32, [group][row]
+  uint8_t codes[4][8][32];
+};
+struct alignas(16) InterleavedQ6K {
+  uint16_t scale[8];
+  int8_t scales[16][8];  // of groups of 16
+  uint8_t low[2][2][8][32], high[2][8][32];
+};
+static_assert(sizeof(InterleavedQ4K) == 1184 && sizeof(InterleavedQ6K) == 8 * 210);
+
+// 256 elements of a row of x, x = scale · (2^16 a + 2^8 b + c) with a, b and c of 8 bits: 24 bits of the largest element.
+struct alignas(32) SplitBlock {
+  int8_t parts[3][kInterleavedElements];  // a, b, c
+  float sums_of_16[16], sums_of_32[8];    // of x
+  float scale;
+};
+
 // y = epilogue(x Wᵀ) with f32 x and block-quantised w; of `out`, x and w are not used.
 struct QuantizedLinearParams {
   const float* x;
   const uint8_t* w;
+  const void* interleaved;  // InterleavedQ4K or InterleavedQ6K [⌈out / 8⌉, in / 256] in place of w, or null
   int64_t x_pitch, row_bytes, in;
   Block block;
   GemmParams out;
@@ -290,6 +313,9 @@ struct Kernels {
   // Tiles [tile, tile + count), with in_pitch + positions · (in_position + out_position) floats: 16 positions, or 9 of an enlarged map.
   void (*winograd)(const WinogradParams&, int64_t tile, int64_t count, float* scratch);
   void (*quantized_dot)(const QuantizedLinearParams&, int64_t block_begin, int64_t block_end);  // few rows; blocks of kOutputBlock outputs
+  // The same for interleaved w, x being `split` [rows, in / 256] before; null where it has no such kernels.
+  void (*split_rows)(const QuantizedLinearParams&, SplitBlock* split, int64_t row_begin, int64_t row_end);
+  void (*interleaved_dot)(const QuantizedLinearParams&, const SplitBlock* split, int64_t block_begin, int64_t block_end);
   // Up to kQuantizedRows × kQuantizedColumns of y, with kQuantizedScratch floats.
   void (*quantized_gemm)(const QuantizedLinearParams&, int64_t row, int64_t rows, int64_t column, int64_t columns, float* scratch);
   void (*grouped_linear)(const GroupedLinearParams&, int64_t row_begin, int64_t row_end);

@@ -12,6 +12,7 @@
 #include "kernels/cpu/simd/declare.h"
 #include "kernels/cpu/simd/gemm_tile.h"
 #include "kernels/cpu/simd/quantized_blocks.h"
+#include "kernels/cpu/simd/quantized_ending.h"
 #include "kernels/cpu/simd/transpose.h"
 
 namespace linea::cpu::LINEA_ISA {
@@ -186,28 +187,6 @@ template <class Q> std::vector<float> group_sums(const QuantizedLinearParams& p)
   return sums;
 }
 
-void finish(const QuantizedLinearParams& p, const float* sums, int64_t sums_pitch, int64_t row, int64_t rows, int64_t column,
-            int64_t columns) {
-  EpilogueParams e = {};
-  e.x = sums;
-  e.bias = p.out.bias ? p.out.bias + column : nullptr;
-  e.residual = p.out.residual ? advanced(p.out.residual, row * p.out.residual_pitch + column, p.out.y_type) : nullptr;
-  e.y = advanced(p.out.y, row * p.out.y_pitch + column, p.out.y_type);
-  e.x_pitch = sums_pitch;
-  e.residual_pitch = p.out.residual_pitch;
-  e.y_pitch = p.out.y_pitch;
-  e.rows_per_gate = 1;
-  e.dim = columns;
-  e.act = p.out.act;
-  e.y_type = p.out.y_type;
-  if (!p.out.gate) return epilogue(e, 0, rows);
-  for (int64_t r = 0; r < rows; ++r) {  // a block may cross from one batch member to the next
-    e.gate = p.out.gate + (row + r) / p.out.rows_per_gate * p.out.gate_pitch + column;
-    e.gate_pitch = 0;
-    epilogue(e, r, r + 1);
-  }
-}
-
 // kRows rows of x, `outputs` outputs from n on, at most kOutputBlock.
 template <class Q, int kRows>
 void dot_outputs(const QuantizedLinearParams& p, const float* x_sums, int64_t row, int64_t n, int64_t outputs) {
@@ -288,11 +267,20 @@ template <class Q> void unpack(const QuantizedLinearParams& p, int64_t column, i
 }
 
 template <class Q>
+void unpack_panel(const QuantizedLinearParams& p, int64_t column, int64_t columns, int64_t k, int64_t depth, float* panel) {
+#if LINEA_INTERLEAVES
+  static_assert(kTile == 2 * kInterleavedRows && kQuantizedDepth == kInterleavedElements);
+  if (p.interleaved) return unpack_interleaved(p, column, columns, k, panel);
+#endif
+  unpack<Q>(p, column, columns, k, depth, panel);
+}
+
+template <class Q>
 void multiply_block(const QuantizedLinearParams& p, int64_t row, int64_t rows, int64_t column, int64_t columns, float* scratch) {
   float *panel = scratch, *sums = panel + kQuantizedDepth * kTile;
   for (int64_t k = 0; k < p.in; k += kQuantizedDepth) {
     const int64_t depth = p.in - k < kQuantizedDepth ? p.in - k : kQuantizedDepth;
-    unpack<Q>(p, column, columns, k, depth, panel);
+    unpack_panel<Q>(p, column, columns, k, depth, panel);
     const GemmOperands g = {p.x + row * p.x_pitch + k, p.x_pitch, 1, panel, kTile, sums, kTile, depth};
     k == 0 ? gemm<false>(g, rows, kTile) : gemm<true>(g, rows, kTile);
   }

@@ -23,6 +23,13 @@ const Kernels& kernels() {
       .gemm_block = gemm_block,
       .winograd = winograd,
       .quantized_dot = quantized_dot,
+#if LINEA_INTERLEAVES
+      .split_rows = split_rows,
+      .interleaved_dot = interleaved_dot,
+#else
+      .split_rows = nullptr,
+      .interleaved_dot = nullptr,
+#endif
       .quantized_gemm = quantized_gemm,
       .grouped_linear = grouped_linear,
       .depthwise = depthwise,
