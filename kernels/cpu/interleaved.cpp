@@ -16,7 +16,8 @@ void put_words(Bytes from, int row, int words, uint8_t* to) {
   for (int i = 0; i < words; ++i) std::memcpy(to + 4 * (i * kInterleavedRows + row), from + 4 * i, 4);
 }
 
-void put(Bytes block, int row, InterleavedQ4K& to) {
+// Scales and offsets of Q4_K and Q5_K.
+template <class Block> void put_affine(Bytes block, int row, Block& to) {
   std::memcpy(&to.scale[row], block, 2);
   std::memcpy(&to.offset[row], block + 2, 2);
   for (int g = 0; g < 8; ++g) {
@@ -24,7 +25,17 @@ void put(Bytes block, int row, InterleavedQ4K& to) {
     to.scales[g][row] = static_cast<uint8_t>(group.scale);
     to.offsets[g][row] = static_cast<uint8_t>(group.offset);
   }
+}
+
+void put(Bytes block, int row, InterleavedQ4K& to) {
+  put_affine(block, row, to);
   put_words(block + 16, row, 32, to.codes[0][0]);
+}
+
+void put(Bytes block, int row, InterleavedQ5K& to) {
+  put_affine(block, row, to);
+  put_words(block + 16, row, 8, to.high[0]);
+  put_words(block + 48, row, 32, to.codes[0][0]);
 }
 
 void put(Bytes block, int row, InterleavedQ6K& to) {
@@ -53,10 +64,16 @@ template <class Block> Tensor interleaved_as(const Tensor& w) {
 
 }  // namespace
 
-bool interleaves(const Kernels& kernels, DType type) { return kernels.interleaved_dot && (type == DType::kQ4_K || type == DType::kQ6_K); }
+bool interleaves(const Kernels& kernels, DType type) {
+  return kernels.interleaved_dot && (type == DType::kQ4_K || type == DType::kQ5_K || type == DType::kQ6_K);
+}
 
 Tensor interleaved(const Tensor& w) {
-  return w.dtype() == DType::kQ4_K ? interleaved_as<InterleavedQ4K>(w) : interleaved_as<InterleavedQ6K>(w);
+  switch (w.dtype()) {
+    case DType::kQ4_K: return interleaved_as<InterleavedQ4K>(w);
+    case DType::kQ5_K: return interleaved_as<InterleavedQ5K>(w);
+    default: return interleaved_as<InterleavedQ6K>(w);
+  }
 }
 
 }  // namespace linea::cpu

@@ -79,7 +79,7 @@ TEST_P(QuantizedTest, LinearFusesBiasActivationGateAndResidual) {
 }
 
 TEST_P(QuantizedTest, LinearHasTheSameBitsForAnyThreadsAndBatch) {
-  for (const DType type : {DType::kQ8_0, DType::kQ4_K, DType::kQ6_K}) {
+  for (const DType type : {DType::kQ8_0, DType::kQ4_K, DType::kQ5_K, DType::kQ6_K}) {
     for (const int64_t tokens : {1, 3, 40}) {
       const int64_t batch = 3, in = 512, out = 150;
       const Tensor x = random({batch, tokens, in});
@@ -102,7 +102,7 @@ TEST_P(QuantizedTest, LinearHasTheSameBitsForAnyThreadsAndBatch) {
 }
 
 TEST_P(QuantizedTest, ActivationsThatAreNoNumbersStayNone) {
-  for (const DType type : {DType::kQ8_0, DType::kQ4_K, DType::kQ6_K}) {
+  for (const DType type : {DType::kQ8_0, DType::kQ4_K, DType::kQ5_K, DType::kQ6_K}) {
     const Tensor w = random_blocks(type, 16, 256, 1);
     for (const float bad : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
       const Tensor x = Tensor({1, 256}, DType::kF32), y({1, 16}, DType::kF32);
@@ -117,7 +117,7 @@ TEST_P(QuantizedTest, ActivationsThatAreNoNumbersStayNone) {
 // Where x becomes integers, their scale is that of its largest element: of every order of magnitude, also beside blocks of another one.
 TEST_P(QuantizedTest, ActivationsOfAnyMagnitude) {
   const int64_t in = 768, out = 24;
-  for (const DType type : {DType::kQ4_K, DType::kQ6_K}) {
+  for (const DType type : {DType::kQ4_K, DType::kQ5_K, DType::kQ6_K}) {
     const Tensor w = random_blocks(type, out, in, 9), plain = dequantized(w, DType::kF32);
     for (const float magnitude : {0.0f, 1e-40f, 1e-28f, 1e-6f, 1.0f, 1e6f, 1e30f}) {
       const Tensor x = random_f32({1, in}), y({1, out}, DType::kF32);

@@ -5,8 +5,8 @@
 //            three sums, the block's scale and x's meet in f32. Offsets, also the zero of Q6_K's codes, are multiplied by sums of x.
 // Accuracy   x to 24 bits of the largest of its 256 elements, 2^-24 of it at most; codes and sums without error: 1.1e-7 from exact for
 //            random rows, where products in f32 are 1.0e-7 from it. No rounding depends on how many rows of x there are.
-// Bounds     a code has 4 (6) bits, a part is at least -128: four codes of a row by eight vectors are 8 · 2 · 15 · 128 < 2^15 in a lane of
-//            16 bits, two vectors of Q6_K 2 · 2 · 63 · 128 < 2^15; by scales of 63 (128) and over a block less than 2^31.
+// Bounds     a code has 4 (5, 6) bits, a part is at least -128: eight (four, two) vectors of four codes a row are 8 · 2 · 15 · 128,
+//            4 · 2 · 31 · 128 or 2 · 2 · 63 · 128 < 2^15 in a lane of 16 bits; by scales of 63 (Q6_K 128) and over a block less than 2^31.
 // Cost       Q4_K about 9 instructions for 32 codes where floats take 14, Q6_K 13 for 20.
 #include "kernels/cpu/simd/declare.h"
 
@@ -49,13 +49,10 @@ inline __m256i pairs_of(const int8_t* p) {
 }
 
 // A block is walked in kTurns turns of kRuns runs of kVectors vectors, 4 · kVectors elements with one scale that begin at first<kRun>().
-struct Q4K {
-  using Block = InterleavedQ4K;
-  static constexpr int kTurns = 4, kRuns = 2, kVectors = 8, kGroup = 32;
-  template <int kRun> static int first(int turn) { return 64 * turn + 32 * kRun; }
-  template <int kRun> static U8s codes(const Block& b, int turn, int vector) {
-    return shifted<4 * kRun>(bytes_at(b.codes[turn][vector])) & 15;
-  }
+// Scales and offsets of Q4_K and Q5_K.
+template <class B> struct Affine {
+  using Block = B;
+  static constexpr int kGroup = 32;
   static F32s scales(const Block& b, int group) { return floats_of(b.scales[group]) * load(reinterpret_cast<const F16*>(b.scale)); }
   static F32s offsets(const Block& b, int group) { return floats_of(b.offsets[group]) * load(reinterpret_cast<const F16*>(b.offset)); }
   // Σ over groups of their offsets and sums of x.
@@ -63,6 +60,24 @@ struct Q4K {
     F32s sum = {};
     for (int g = 0; g < 8; ++g) sum += floats_of(b.offsets[g]) * x.sums_of_32[g];
     return sum * load(reinterpret_cast<const F16*>(b.offset));
+  }
+};
+
+struct Q4K : Affine<InterleavedQ4K> {
+  static constexpr int kTurns = 4, kRuns = 2, kVectors = 8;
+  template <int kRun> static int first(int turn) { return 64 * turn + 32 * kRun; }
+  template <int kRun> static U8s codes(const Block& b, int turn, int vector) {
+    return shifted<4 * kRun>(bytes_at(b.codes[turn][vector])) & 15;
+  }
+};
+
+struct Q5K : Affine<InterleavedQ5K> {
+  static constexpr int kTurns = 8, kRuns = 2, kVectors = 4;
+  template <int kRun> static int first(int turn) { return 64 * (turn / 2) + 32 * kRun + 16 * (turn % 2); }
+  template <int kRun> static U8s codes(const Block& b, int turn, int vector) {
+    const int pair = turn / 2, at = 4 * (turn % 2) + vector;
+    const U8s bit = U8s{} + static_cast<uint8_t>(1 << (2 * pair + kRun));
+    return (shifted<4 * kRun>(bytes_at(b.codes[pair][at])) & 15) | ((U8s)((bytes_at(b.high[at]) & bit) != 0) & 16);
   }
 };
 
@@ -262,7 +277,11 @@ template <class Q> void unpack_block(const typename Q::Block& b, float* panel, i
 }
 
 template <class Visit> void with_layout(const QuantizedLinearParams& p, Visit visit) {
-  p.block == Block::kQ4_K ? visit(Q4K{}) : visit(Q6K{});
+  switch (p.block) {
+    case Block::kQ4_K: return visit(Q4K{});
+    case Block::kQ5_K: return visit(Q5K{});
+    default: return visit(Q6K{});
+  }
 }
 
 }  // namespace

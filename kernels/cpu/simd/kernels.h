@@ -105,12 +105,18 @@ struct alignas(16) InterleavedQ4K {
   uint8_t scales[8][8], offsets[8][8];  // of groups of 32, [group][row]
   uint8_t codes[4][8][32];
 };
+struct alignas(16) InterleavedQ5K {
+  uint16_t scale[8], offset[8];
+  uint8_t scales[8][8], offsets[8][8];
+  uint8_t high[8][32];  // bit g of a byte: the fifth one of its element in group g
+  uint8_t codes[4][8][32];
+};
 struct alignas(16) InterleavedQ6K {
   uint16_t scale[8];
   int8_t scales[16][8];  // of groups of 16
   uint8_t low[2][2][8][32], high[2][8][32];
 };
-static_assert(sizeof(InterleavedQ4K) == 1184 && sizeof(InterleavedQ6K) == 8 * 210);
+static_assert(sizeof(InterleavedQ4K) == 1184 && sizeof(InterleavedQ5K) == 1440 && sizeof(InterleavedQ6K) == 8 * 210);
 
 // 256 elements of a row of x, x = scale · (2^16 a + 2^8 b + c) with a, b and c of 8 bits: 24 bits of the largest element.
 struct alignas(32) SplitBlock {
@@ -123,7 +129,7 @@ struct alignas(32) SplitBlock {
 struct QuantizedLinearParams {
   const float* x;
   const uint8_t* w;
-  const void* interleaved;  // InterleavedQ4K or InterleavedQ6K [⌈out / 8⌉, in / 256] in place of w, or null
+  const void* interleaved;  // InterleavedQ4K, Q5K or Q6K [⌈out / 8⌉, in / 256] in place of w, or null
   int64_t x_pitch, row_bytes, in;
   Block block;
   GemmParams out;
