@@ -61,6 +61,8 @@ class Backend {
   virtual int64_t folded_bytes(const Weight& w) const { return w.shape.elements() / 9 * 16 * bytes_of(w.data.dtype()); }
   // The same of a conv2d of stride 1 that does not enlarge.
   virtual int64_t transformed_bytes(const Weight& /*w*/) const { return 0; }
+  // Whether a library keeps filters of the type in a form of its own, beside the backend's memory.
+  virtual bool library_keeps_filters(DType /*type*/) const { return false; }
 
   // scratch
   virtual void linear(Context&, const Tensor& x, const Weight& w, const Tensor& y, const LinearArgs&) = 0;

@@ -46,7 +46,7 @@ template <class Run> int64_t work_of(PlanningMemory& memory, const Run& run) {
 int64_t SanaPipeline::library_bytes() const {
   if (!options_.device.is_cpu()) return kCudaContextBytes + kCudaWorkspaceBytes;
   // oneDNN keeps the decoder's filters in a form of its own.
-  return parts_->planning->decoder.needs.weights;
+  return backend_of(options_.device).library_keeps_filters(wide_dtype_) ? parts_->planning->decoder.needs.weights : 0;
 }
 
 int64_t SanaPipeline::measure_text(TextEncoder& encoder) const {

@@ -42,6 +42,7 @@ class ProfilingBackend final : public Backend {
   Weight prepare_conv2d(const Tensor& w) override { return inner_.prepare_conv2d(w); }
   int64_t folded_bytes(const Weight& w) const override { return inner_.folded_bytes(w); }
   int64_t transformed_bytes(const Weight& w) const override { return inner_.transformed_bytes(w); }
+  bool library_keeps_filters(DType type) const override { return inner_.library_keeps_filters(type); }
 
   void linear(Context&, const Tensor& x, const Weight& w, const Tensor& y, const LinearArgs&) override;
   void grouped_linear(Context&, const Tensor& x, const Tensor& w, const Tensor& y) override;

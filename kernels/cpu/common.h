@@ -16,14 +16,15 @@ static_assert(static_cast<int>(Activation::kRelu) == static_cast<int>(Act::kRelu
               static_cast<int>(Activation::kGeluTanh) == static_cast<int>(Act::kGeluTanh));
 inline Act act_of(Activation activation) { return static_cast<Act>(activation); }
 
-inline Element element_of(const Tensor& t) {
-  switch (t.dtype()) {
+inline Element element_of(DType type) {
+  switch (type) {
     case DType::kF32: return Element::kF32;
     case DType::kBF16: return Element::kBF16;
     case DType::kF16: return Element::kF16;
-    default: throw Error(ErrorKind::kInternal, "no CPU kernel for " + t.describe());
+    default: throw Error(ErrorKind::kInternal, "no CPU kernel for " + std::string(name_of(type)));
   }
 }
+inline Element element_of(const Tensor& t) { return element_of(t.dtype()); }
 
 inline int64_t bytes_of(Element type) { return type == Element::kF32 ? 4 : 2; }
 

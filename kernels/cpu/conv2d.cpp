@@ -12,6 +12,7 @@
 // the output pixel, with sums of neighbouring filter rows and columns: output row 2h reads small rows h-1 (filter row 0) and h (rows 1 +
 // 2), output row 2h+1 reads h (rows 0 + 1) and h+1 (row 2). That is 4/9 of the multiplications, and the enlarged map never exists.
 #include <cstring>
+#include <limits>
 #include <mutex>
 
 #include "kernels/cpu/common.h"
@@ -151,6 +152,11 @@ int64_t CpuBackend::folded_bytes(const Weight& w) const {
 int64_t CpuBackend::transformed_bytes(const Weight& w) const {
   if (w.shape[2] != 3 || !uses_winograd(kernels_, element_of(w.data), w.shape[1], false)) return 0;
   return winograd_filter_bytes(kernels_, w.shape[0], w.shape[1], false);
+}
+
+// What few filters oneDNN gets besides, where tiles serve the others, are small.
+bool CpuBackend::library_keeps_filters(DType type) const {
+  return !uses_winograd(kernels_, element_of(type), std::numeric_limits<int64_t>::max(), false);
 }
 
 void CpuBackend::conv2d(Context& ctx, const Tensor& x, const Weight& w, const Tensor& y, const Conv2dArgs& args) {

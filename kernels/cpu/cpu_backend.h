@@ -32,6 +32,7 @@ class CpuBackend final : public Backend {
   Weight prepare_conv2d(const Tensor& w) override;
   int64_t folded_bytes(const Weight& w) const override;
   int64_t transformed_bytes(const Weight& w) const override;
+  bool library_keeps_filters(DType type) const override;
 
   void linear(Context&, const Tensor& x, const Weight& w, const Tensor& y, const LinearArgs&) override;
   void grouped_linear(Context&, const Tensor& x, const Tensor& w, const Tensor& y) override;
