@@ -48,8 +48,10 @@ inline __m256i pairs_of(const int8_t* p) {
   return _mm256_blend_epi16(v, _mm256_slli_epi32(v, 16), 0xaa);
 }
 
-// A block is walked in kTurns turns of kRuns runs of kVectors vectors, 4 · kVectors elements with one scale that begin at first<kRun>().
-// Scales and offsets of Q4_K and Q5_K.
+// Q4K, Q5K and Q6K below: a block is walked in kTurns turns of kRuns runs of kVectors vectors, 4 · kVectors elements of one group (of
+// kGroup) that begin at first<kRun>(turn). scales() and offsets() are those of a group for all eight rows.
+
+// What Q4_K and Q5_K share.
 template <class B> struct Affine {
   using Block = B;
   static constexpr int kGroup = 32;
