@@ -6,6 +6,17 @@
 #define LINEA_NAME(name) LINEA_QUOTE(name)
 
 namespace linea::cpu::LINEA_ISA {
+namespace {
+
+#if LINEA_INTERLEAVES
+constexpr auto kSplitRows = split_rows;
+constexpr auto kInterleavedDot = interleaved_dot;
+#else
+constexpr decltype(Kernels::split_rows) kSplitRows = nullptr;
+constexpr decltype(Kernels::interleaved_dot) kInterleavedDot = nullptr;
+#endif
+
+}  // namespace
 
 const Kernels& kernels() {
   static constexpr Kernels table = {
@@ -23,13 +34,8 @@ const Kernels& kernels() {
       .gemm_block = gemm_block,
       .winograd = winograd,
       .quantized_dot = quantized_dot,
-#if LINEA_INTERLEAVES
-      .split_rows = split_rows,
-      .interleaved_dot = interleaved_dot,
-#else
-      .split_rows = nullptr,
-      .interleaved_dot = nullptr,
-#endif
+      .split_rows = kSplitRows,
+      .interleaved_dot = kInterleavedDot,
       .quantized_gemm = quantized_gemm,
       .grouped_linear = grouped_linear,
       .depthwise = depthwise,
