@@ -271,10 +271,6 @@ struct Q4_K {
   template <int kPart, int kChunk> static I32x16 lanes(const uint8_t* b) {
     return nibble_lanes<kPart % 2 == 1>(b + 16 + 32 * (kPart / 2) + 16 * kChunk);
   }
-#elif defined(__AVX2__)
-  template <int kPart, int kChunk> static I32x8 integers(const uint8_t* b) {
-    return nibble_integers<kPart % 2 == 1>(b + 16 + 32 * (kPart / 2) + 8 * kChunk);
-  }
 #endif
 };
 
