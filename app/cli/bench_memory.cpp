@@ -28,10 +28,8 @@ struct Outcome {
 
 // What the device says is taken, by everybody.
 int64_t taken(Device device) {
-  for (const DeviceInfo& info : available_devices()) {
-    if (info.device == device) return info.total_bytes - info.free_bytes;
-  }
-  return 0;
+  const std::optional<DeviceInfo> info = device_info(device);
+  return info ? info->total_bytes - info->free_bytes : 0;
 }
 
 Outcome render(const std::string& model, const PipelineOptions& options, const PictureRequest& request, int64_t limit) {

@@ -60,6 +60,10 @@ class Engine::Impl {
  private:
   using Record = QueueState::Record;
   using PictureKey = std::pair<JobId, int>;
+  struct Saving {
+    RenderTask task;
+    RenderedPicture picture;
+  };
   struct Lane {
     Mailbox<std::optional<RenderTask>> inbox;  // nothing = end
     bool busy = false;                         // the keeper's
@@ -68,10 +72,8 @@ class Engine::Impl {
     int instance = 0;              // of models on that device
     bool lost = false;             // its device failed; the keeper's
     std::thread thread;
-  };
-  struct Saving {
-    RenderTask task;
-    RenderedPicture picture;
+    Mailbox<std::shared_ptr<Saving>> to_save;  // null = end
+    std::thread saver;                         // a device can render as fast as one thread compresses
   };
   struct Running {
     RenderTask task;
@@ -90,7 +92,7 @@ class Engine::Impl {
   void run_lane(Lane& lane);
   void render_in(Lane& lane, const RenderTask& task);
   RenderHooks hooks_for(const RenderTask& task);
-  void run_saver();
+  void run_saver(Lane& lane);
   void run_helper();
   void answer_plan(const PictureSettings& settings, uint64_t tag);
 
@@ -155,10 +157,9 @@ class Engine::Impl {
 
   std::vector<std::unique_ptr<Lane>> lanes_;
   DenoisingPlaces denoising_places_{1};
-  Mailbox<std::shared_ptr<Saving>> to_save_;    // null = end
   std::counting_semaphore<> unsaved_pictures_;  // bounds the memory that they take
   Mailbox<std::optional<Command>> to_help_;     // nothing = end
-  std::thread keeper_, saver_, helper_;
+  std::thread keeper_, helper_;
   std::mutex stop_mutex_;
 };
 

@@ -130,7 +130,6 @@ void Engine::Impl::start_threads() {
   set_thread_count(options_.threads);
   threads_ = thread_count();
   set_thread_count(before);
-  saver_ = std::thread([this] { run_saver(); });
   helper_ = std::thread([this] { run_helper(); });
   for (int i = 0; i < lanes; ++i) {
     lanes_.push_back(std::make_unique<Lane>());
@@ -142,6 +141,7 @@ void Engine::Impl::start_threads() {
       lane.instance = static_cast<int>(std::count(options_.devices.begin(), options_.devices.begin() + i % devices, *lane.device));
     }
     lane.thread = std::thread([this, &lane] { run_lane(lane); });
+    lane.saver = std::thread([this, &lane] { run_saver(lane); });
   }
   set_lanes(lanes, 0);
   keeper_ = std::thread([this] { keep(); });  // last: it uses the others

@@ -65,11 +65,15 @@ void Engine::Impl::stop(bool finish_pictures) {
     idle_changed_.wait(waiting, [&] { return ended_; });
   }
   keeper_.join();
-  for (const std::unique_ptr<Lane>& lane : lanes_) lane->inbox.post(std::nullopt);
-  to_save_.post(nullptr);
   to_help_.post(std::nullopt);
-  for (const std::unique_ptr<Lane>& lane : lanes_) lane->thread.join();
-  saver_.join();
+  for (const std::unique_ptr<Lane>& lane : lanes_) {
+    lane->inbox.post(std::nullopt);
+    lane->to_save.post(nullptr);
+  }
+  for (const std::unique_ptr<Lane>& lane : lanes_) {
+    lane->thread.join();
+    lane->saver.join();
+  }
   helper_.join();
   memory_->on_change({});
   models_.save_previews();
@@ -95,7 +99,7 @@ void Engine::Impl::render_in(Lane& lane, const RenderTask& task) {
     if (options_.before_picture) options_.before_picture(task.device.value_or(kCpuDevice), lane.number);
     saving->picture = render(models_, task, hooks_for(task));
     unsaved_pictures_.acquire();
-    to_save_.post(std::move(saving));
+    lane.to_save.post(std::move(saving));
     command([&lane] { lane.busy = false; });
   } catch (...) {
     command([this, &lane, task, error = current_error()] {
@@ -120,10 +124,10 @@ RenderHooks Engine::Impl::hooks_for(const RenderTask& task) {
   return hooks;
 }
 
-void Engine::Impl::run_saver() {
+void Engine::Impl::run_saver(Lane& lane) {
   set_thread_count(1);
   for (;;) {
-    for (const std::shared_ptr<Saving>& saving : to_save_.wait()) {
+    for (const std::shared_ptr<Saving>& saving : lane.to_save.wait()) {
       if (!saving) return;
       try {
         PictureResult result = save_picture(saving->task, saving->picture);

@@ -54,9 +54,7 @@ int64_t free_cpu_memory() {
 
 int64_t free_memory(Device device) {
   if (device.is_cpu()) return free_cpu_memory();
-  for (const DeviceInfo& info : available_devices()) {
-    if (info.device == device) return info.free_bytes;
-  }
+  if (const std::optional<DeviceInfo> info = device_info(device)) return info->free_bytes;
   throw Error(ErrorKind::kDevice, "device " + device.name() + " is not here", "linea doctor lists the devices");
 }
 

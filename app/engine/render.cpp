@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <mutex>
 #include <optional>
 
 #include "app/engine/model_folders.h"
@@ -38,7 +39,7 @@ PictureSettings settings_of(const RenderTask& task, SanaPipeline& pipeline) {
   s.request.size = pipeline.resolve_size(s.request).asked;
   const DType dtype = pipeline.dtype();
   if (s.dtype != "fp8") s.dtype = dtype == DType::kBF16 ? "bf16" : dtype == DType::kF16 ? "fp16" : "fp32";
-  s.device = pipeline.device().name();
+  s.device = pipeline.device().is_cpu() ? "cpu" : "cuda";  // the picture is the same on each of several GPUs
   return s;
 }
 
@@ -185,7 +186,12 @@ PictureResult save_picture(const RenderTask& task, const RenderedPicture& pictur
     fs::create_directories(path.parent_path(), error);
     if (error) throw Error(ErrorKind::kIo, path.parent_path().string() + ": the folder cannot be made: " + error.message());
   }
-  write_file(path, bytes);
+  {
+    static std::mutex streams;  // where pictures of several devices go one after another
+    std::unique_lock lock(streams, std::defer_lock);
+    if (stream) lock.lock();
+    write_file(path, bytes);
+  }
   std::error_code ignored;
   if (!picture.checkpoint.empty()) fs::remove(picture.checkpoint, ignored);
   PictureResult result;

@@ -9,6 +9,7 @@
 #include "core/error.h"
 #include "core/json.h"
 #include "kernels/cuda/check.h"
+#include "kernels/cuda/cublaslt_library.h"
 
 namespace linea::cuda {
 namespace {
@@ -24,7 +25,7 @@ std::string file_name(int device) {
   std::string name = properties.name;
   std::replace_if(
       name.begin(), name.end(), [](unsigned char c) { return !std::isalnum(c); }, '-');
-  return "products-" + name + "-" + std::to_string(cublasLtGetVersion()) + ".json";
+  return "products-" + name + "-" + std::to_string(cublas_lt().version()) + ".json";
 }
 
 }  // namespace
@@ -36,11 +37,9 @@ const std::optional<cublasLtMatmulAlgo_t>* AlgorithmCache::find(const Key& key) 
   return found == algorithms_.end() ? nullptr : &found->second;
 }
 
-// Another process may have added some meanwhile: they are kept.
 void AlgorithmCache::add(const Key& key, const std::optional<Algorithm>& algorithm) {
-  load();
   algorithms_[key] = algorithm;
-  save();
+  changed_ = true;
 }
 
 void AlgorithmCache::load() {
@@ -62,7 +61,10 @@ void AlgorithmCache::load() {
   }
 }
 
-void AlgorithmCache::save() const {
+void AlgorithmCache::save() {
+  if (!changed_) return;
+  changed_ = false;
+  load();  // another process may have added some meanwhile: they are kept
   Json json = {{"format", kFormat}, {"algorithms", Json::array()}};
   for (const auto& [key, algorithm] : algorithms_) {
     json["algorithms"].push_back({{"key", key}, {"algorithm", algorithm ? Json(std::bit_cast<Words>(*algorithm)) : Json()}});

@@ -22,12 +22,13 @@ class AlgorithmCache {
 
   const std::optional<Algorithm>* find(const Key& key) const;  // null when unknown; empty when the library has none
   void add(const Key& key, const std::optional<Algorithm>& algorithm);
+  void save();  // what was added since the last time: a write that waits for the disk
 
  private:
   void load();
-  void save() const;
 
   std::filesystem::path path_;
+  bool changed_ = false;
   std::map<Key, std::optional<Algorithm>> algorithms_;
 };
 

@@ -3,6 +3,7 @@
 #include <string>
 
 #include "core/error.h"
+#include "kernels/cuda/cublaslt_library.h"
 
 namespace linea::cuda {
 
@@ -21,7 +22,7 @@ void check(cudaError_t status, const char* op, const char* call) {
 
 void check(cublasStatus_t status, const char* op, const char* call) {
   if (status == CUBLAS_STATUS_SUCCESS) return;
-  const std::string what = std::string(op) + ": " + call + ": " + cublasLtGetStatusString(status);
+  const std::string what = std::string(op) + ": " + call + ": " + cublas_lt().status_string(status);
   if (status == CUBLAS_STATUS_ALLOC_FAILED) throw Error(ErrorKind::kMemory, what, "free memory of the device");
   throw Error(ErrorKind::kDevice, what, "the cuBLAS library and the NVIDIA driver may not fit together");
 }

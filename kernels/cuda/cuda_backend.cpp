@@ -49,9 +49,9 @@ CudaBackend::CudaBackend(int index) : device_{DeviceKind::kCuda, index} {
   require_device(index);
   const std::string name = device_.name();
   check(cudaSetDevice(index), name.c_str(), "cudaSetDevice");
-  matmul_ = std::make_unique<Matmul>(index);
   check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), name.c_str(), "cudaStreamCreateWithFlags");
   allocator_ = std::make_unique<StreamAllocator>(index, stream_);
+  matmul_ = std::make_unique<Matmul>(index);
   register_allocator(device_, *allocator_);
 }
 
@@ -78,7 +78,10 @@ void CudaBackend::run_sequence(const std::function<void()>& work) {
   recorder.flush();
 }
 
-void CudaBackend::synchronize() { check(cudaStreamSynchronize(enter()), "synchronize", "cudaStreamSynchronize"); }
+void CudaBackend::synchronize() {
+  check(cudaStreamSynchronize(enter()), "synchronize", "cudaStreamSynchronize");
+  matmul_->keep_choices();  // here, and not as they are made: a write of the file takes longer than a product's choice
+}
 
 namespace {
 

@@ -1,8 +1,9 @@
-#include <cublasLt.h>
 #include <cuda_runtime_api.h>
 
 #include <cstdio>
 
+#include "core/error.h"
+#include "kernels/cuda/cublaslt_library.h"
 #include "kernels/diagnosis.h"
 
 namespace linea {
@@ -30,6 +31,16 @@ Finding device_finding(int index) {
               std::to_string(properties.multiProcessorCount) + " multiprocessors"};
 }
 
+Finding products_finding() {
+  try {
+    const size_t version = cuda::cublas_lt().version();
+    return {"cuBLASLt", std::to_string(version / 10000) + "." + std::to_string(version / 100 % 100) + "." + std::to_string(version % 100),
+            "matrix products on the GPU; all else there is Linea's own"};
+  } catch (const Error& error) {
+    return {"cuBLASLt", "missing", error.what()};
+  }
+}
+
 }  // namespace
 
 std::vector<Finding> diagnose_cuda() {
@@ -45,9 +56,7 @@ std::vector<Finding> diagnose_cuda() {
     findings.push_back({"CUDA devices", "none", cudaGetErrorString(status)});
     return findings;
   }
-  const size_t blas = cublasLtGetVersion();
-  findings.push_back({"cuBLASLt", std::to_string(blas / 10000) + "." + std::to_string(blas / 100 % 100) + "." + std::to_string(blas % 100),
-                      "matrix products on the GPU; all else there is Linea's own"});
+  findings.push_back(products_finding());
   for (int i = 0; i < count; ++i) findings.push_back(device_finding(i));
   return findings;
 }

@@ -10,6 +10,7 @@
 #include "core/error.h"
 #include "core/memory_use.h"
 #include "kernels/cuda/check.h"
+#include "kernels/cuda/cublaslt_library.h"
 
 namespace linea::cuda {
 namespace {
@@ -29,6 +30,13 @@ bool marks_results() {
 
 cudaDataType_t data_type(DType type) { return type == DType::kF32 ? CUDA_R_32F : type == DType::kBF16 ? CUDA_R_16BF : CUDA_R_16F; }
 
+// A few microseconds at most: what another algorithm could save is less than it takes to have its kernel from the disk, 2 ms each, once for
+// every start of the program without kept choices.
+bool is_small(const MatmulCall& call) {
+  constexpr int64_t kProducts = int64_t{1} << 30, kWeights = int64_t{1} << 19;
+  return call.in * call.out <= kWeights && call.rows * call.in * call.out <= kProducts;
+}
+
 cudaDataType_t operand_type(const MatmulCall& call) { return call.is_fp8() ? CUDA_R_8F_E4M3 : data_type(call.dtype); }
 
 // The largest power of two, up to 256, that divides a number of bytes, or an address.
@@ -46,11 +54,11 @@ uint32_t residual_alignment(const MatmulCall& call) {
 }
 
 template <class Value> void set(cublasLtMatmulDesc_t descriptor, cublasLtMatmulDescAttributes_t attribute, const Value& value) {
-  check(cublasLtMatmulDescSetAttribute(descriptor, attribute, &value, sizeof value), kOp, "cublasLtMatmulDescSetAttribute");
+  check(cublas_lt().operation_set(descriptor, attribute, &value, sizeof value), kOp, "cublasLtMatmulDescSetAttribute");
 }
 
 template <class Value> void set(cublasLtMatmulPreference_t preference, cublasLtMatmulPreferenceAttributes_t attribute, const Value& value) {
-  check(cublasLtMatmulPreferenceSetAttribute(preference, attribute, &value, sizeof value), kOp, "cublasLtMatmulPreferenceSetAttribute");
+  check(cublas_lt().preference_set(preference, attribute, &value, sizeof value), kOp, "cublasLtMatmulPreferenceSetAttribute");
 }
 
 cublasLtEpilogue_t epilogue_of(const MatmulCall& call) {
@@ -64,10 +72,10 @@ cublasLtEpilogue_t epilogue_of(const MatmulCall& call) {
 class Layout {
  public:
   Layout(cudaDataType_t type, int64_t rows, int64_t columns, int64_t pitch) {
-    check(cublasLtMatrixLayoutCreate(&layout_, type, static_cast<uint64_t>(rows), static_cast<uint64_t>(columns), pitch), kOp,
+    check(cublas_lt().layout_create(&layout_, type, static_cast<uint64_t>(rows), static_cast<uint64_t>(columns), pitch), kOp,
           "cublasLtMatrixLayoutCreate");
   }
-  ~Layout() { cublasLtMatrixLayoutDestroy(layout_); }
+  ~Layout() { cublas_lt().layout_destroy(layout_); }
   Layout(const Layout&) = delete;
   Layout& operator=(const Layout&) = delete;
   operator cublasLtMatrixLayout_t() const { return layout_; }
@@ -78,8 +86,8 @@ class Layout {
 
 class Operation {
  public:
-  Operation() { check(cublasLtMatmulDescCreate(&descriptor_, CUBLAS_COMPUTE_32F, CUDA_R_32F), kOp, "cublasLtMatmulDescCreate"); }
-  ~Operation() { cublasLtMatmulDescDestroy(descriptor_); }
+  Operation() { check(cublas_lt().operation_create(&descriptor_, CUBLAS_COMPUTE_32F, CUDA_R_32F), kOp, "cublasLtMatmulDescCreate"); }
+  ~Operation() { cublas_lt().operation_destroy(descriptor_); }
   Operation(const Operation&) = delete;
   Operation& operator=(const Operation&) = delete;
   operator cublasLtMatmulDesc_t() const { return descriptor_; }
@@ -90,8 +98,8 @@ class Operation {
 
 class Preference {
  public:
-  Preference() { check(cublasLtMatmulPreferenceCreate(&preference_), kOp, "cublasLtMatmulPreferenceCreate"); }
-  ~Preference() { cublasLtMatmulPreferenceDestroy(preference_); }
+  Preference() { check(cublas_lt().preference_create(&preference_), kOp, "cublasLtMatmulPreferenceCreate"); }
+  ~Preference() { cublas_lt().preference_destroy(preference_); }
   Preference(const Preference&) = delete;
   Preference& operator=(const Preference&) = delete;
   operator cublasLtMatmulPreference_t() const { return preference_; }
@@ -129,15 +137,15 @@ struct Matmul::Descriptors {
 };
 
 Matmul::Matmul(int index) : cache_(index) {
-  check(cublasLtCreate(&handle_), kOp, "cublasLtCreate");
+  check(cublas_lt().create(&handle_), kOp, "cublasLtCreate");
   const cudaError_t status = cudaMalloc(&workspace_, kWorkspaceBytes);
-  if (status != cudaSuccess) cublasLtDestroy(handle_);
+  if (status != cudaSuccess) cublas_lt().destroy(handle_);
   check(status, ("cuda:" + std::to_string(index)).c_str(), "cudaMalloc of the matrix products' workspace");
 }
 
 Matmul::~Matmul() {
   cudaFree(workspace_);
-  cublasLtDestroy(handle_);
+  cublas_lt().destroy(handle_);
 }
 
 std::vector<Matmul::Algorithm> Matmul::propose(const Descriptors& d, const MatmulCall& call, int count) const {
@@ -153,7 +161,7 @@ std::vector<Matmul::Algorithm> Matmul::propose(const Descriptors& d, const Matmu
   std::vector<cublasLtMatmulHeuristicResult_t> results(static_cast<size_t>(count));
   int found = 0;
   const cublasStatus_t status =
-      cublasLtMatmulAlgoGetHeuristic(handle_, d.operation, d.w, d.x, d.c, d.y, preference, count, results.data(), &found);
+      cublas_lt().algorithm_heuristic(handle_, d.operation, d.w, d.x, d.c, d.y, preference, count, results.data(), &found);
   std::vector<Algorithm> algorithms;
   if (status == CUBLAS_STATUS_NOT_SUPPORTED) return algorithms;
   check(status, kOp, "cublasLtMatmulAlgoGetHeuristic");
@@ -172,8 +180,8 @@ cublasStatus_t Matmul::submit(const Descriptors& d, const MatmulCall& call, cons
                             static_cast<size_t>(call.rows), stream),
           kOp, "cudaMemset2DAsync");
   }
-  return cublasLtMatmul(handle_, d.operation, &one, call.w, d.w, call.x, d.x, call.residual ? &one : &zero,
-                        call.residual ? call.residual : call.y, d.c, call.y, d.y, &algorithm, workspace_, kWorkspaceBytes, stream);
+  return cublas_lt().matmul(handle_, d.operation, &one, call.w, d.w, call.x, d.x, call.residual ? &one : &zero,
+                            call.residual ? call.residual : call.y, d.c, call.y, d.y, &algorithm, workspace_, kWorkspaceBytes, stream);
 }
 
 // Runs a call into memory of its own, so that a residual that is y keeps its values.
@@ -250,8 +258,8 @@ Matmul::Algorithm Matmul::expected(const std::vector<Algorithm>& proposals, cons
   return alone.empty() ? proposals.front() : alone.front();
 }
 
-std::optional<Matmul::Algorithm> Matmul::fastest(const std::vector<Algorithm>& proposals, const Algorithm& expected, const MatmulCall& call,
-                                                 cudaStream_t stream) {
+std::optional<Matmul::Algorithm> Matmul::fastest(const Descriptors& d, const std::vector<Algorithm>& proposals, const Algorithm& expected,
+                                                 const MatmulCall& call, cudaStream_t stream) {
   cudaStreamCaptureStatus capture = cudaStreamCaptureStatusNone;
   check(cudaStreamIsCapturing(stream, &capture), kOp, "cudaStreamIsCapturing");
   if (capture != cudaStreamCaptureStatusNone) return std::nullopt;
@@ -259,13 +267,16 @@ std::optional<Matmul::Algorithm> Matmul::fastest(const std::vector<Algorithm>& p
   if (!trial.ready()) return std::nullopt;
   const int64_t member_rows = call.member_rows > 0 ? call.member_rows : call.rows;
   const std::vector<char> bits = call.member_rows > 0 ? trial.result(expected, member_rows) : std::vector<char>();
+  const auto is_like_alone = [&](const Algorithm& algorithm) {
+    if (call.member_rows == 0) return true;
+    const std::vector<char> found = trial.result(algorithm, call.rows);
+    return found.size() >= bits.size() && std::memcmp(found.data(), bits.data(), bits.size()) == 0;
+  };
+  if (is_small(call) && is_usable(d, expected) && is_like_alone(expected)) return expected;
   Algorithm best = expected;
   float best_time = std::numeric_limits<float>::infinity();
   for (const Algorithm& algorithm : proposals) {
-    if (call.member_rows > 0) {
-      const std::vector<char> found = trial.result(algorithm, call.rows);
-      if (found.size() < bits.size() || std::memcmp(found.data(), bits.data(), bits.size()) != 0) continue;
-    }
+    if (!is_like_alone(algorithm)) continue;
     const float time = trial.milliseconds(algorithm);
     if (time >= best_time) continue;
     best_time = time;
@@ -309,7 +320,7 @@ std::optional<Matmul::Algorithm> Matmul::choose(const Descriptors& d, const Matm
     bool tried = true;
     if (!proposals.empty()) {
       const Algorithm like = expected(proposals, call);
-      algorithm = fastest(proposals, like, call, stream);
+      algorithm = fastest(d, proposals, like, call, stream);
       tried = algorithm.has_value();
       if (!tried) algorithm = is_usable(d, like) ? like : proposals.front();
     }
@@ -322,8 +333,13 @@ std::optional<Matmul::Algorithm> Matmul::choose(const Descriptors& d, const Matm
 // What a file says of an algorithm is checked before it is run.
 bool Matmul::is_usable(const Descriptors& d, const Algorithm& algorithm) const {
   cublasLtMatmulHeuristicResult_t result;
-  return cublasLtMatmulAlgoCheck(handle_, d.operation, d.w, d.x, d.c, d.y, &algorithm, &result) == CUBLAS_STATUS_SUCCESS &&
+  return cublas_lt().algorithm_check(handle_, d.operation, d.w, d.x, d.c, d.y, &algorithm, &result) == CUBLAS_STATUS_SUCCESS &&
          result.workspaceSize <= kWorkspaceBytes;
+}
+
+void Matmul::keep_choices() {
+  const std::lock_guard lock(mutex_);
+  cache_.save();
 }
 
 bool Matmul::run(const MatmulCall& call, cudaStream_t stream) {

@@ -35,8 +35,9 @@ struct MatmulCall {
 };
 
 // Products accumulate in f32, without TF32. The algorithm for a shape is chosen once, by trying the library's proposals on the first call's
-// data, and kept on the disk. Members of a batch get the same bits however many they are: only algorithms that do not split sums are tried,
-// and only those whose results equal, bit by bit, those of the library's first proposal for one member are taken.
+// data (a small product takes the first), and kept on the disk. Members of a batch get the same bits however many they are: only algorithms
+// that do not split sums are tried, and only those whose results equal, bit by bit, those of the library's first proposal for one member
+// are taken.
 class Matmul {
  public:
   explicit Matmul(int index);  // of the calling thread's current device
@@ -47,6 +48,8 @@ class Matmul {
   // Submits the product; false when the library has no algorithm for it (odd pitches of 16-bit types, for example). The first call of a
   // shape waits for the device.
   bool run(const MatmulCall& call, cudaStream_t stream);
+
+  void keep_choices();  // on the disk, those made since the last time
 
  private:
   using Key = AlgorithmCache::Key;
@@ -60,13 +63,13 @@ class Matmul {
   std::vector<Algorithm> propose(const Descriptors& d, const MatmulCall& call, int count) const;
   Algorithm expected(const std::vector<Algorithm>& proposals, const MatmulCall& call) const;
   // Nothing where trying is impossible: while a graph is captured, or without the memory for it.
-  std::optional<Algorithm> fastest(const std::vector<Algorithm>& proposals, const Algorithm& expected, const MatmulCall& call,
-                                   cudaStream_t stream);
+  std::optional<Algorithm> fastest(const Descriptors& d, const std::vector<Algorithm>& proposals, const Algorithm& expected,
+                                   const MatmulCall& call, cudaStream_t stream);
   cublasStatus_t submit(const Descriptors& d, const MatmulCall& call, const Algorithm& algorithm, cudaStream_t stream) const;
 
   cublasLtHandle_t handle_ = nullptr;
   void* workspace_ = nullptr;  // of the stream: calls in flight on it do not overlap
-  std::mutex mutex_;
+  std::mutex mutex_;           // of what follows
   std::map<Key, std::optional<Algorithm>> algorithms_;
   AlgorithmCache cache_;
 };
