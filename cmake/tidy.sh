@@ -50,12 +50,13 @@ inputs() {
     }' "$hashes" <(ninja -C "$build" -t deps 2>/dev/null) <(sources)
 }
 
-# A compilation database of the sources, for clang-tidy.
+# A compilation database of the sources, for clang-tidy, which reads no headers that GCC has compiled.
 database() {
   sources | awk -F '\t' -v build="$build" '
     BEGIN { print "[" }
     {
       sub(/ -c [^ ]*$/, " -c " $1, $2)
+      gsub(/ (-Winvalid-pch|-fpch-preprocess|-include [^ ]*cmake_pch.hxx)/, "", $2)
       printf "%s{\"directory\": \"%s\", \"command\": \"%s\", \"file\": \"%s\"}", separator, build, $2, $1
       separator = ",\n"
     }

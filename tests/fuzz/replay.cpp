@@ -27,8 +27,8 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr unsigned kSecondsAnInput = 60;
-// What is damaged: files that are read at once, and small enough for damage to hit what matters. All of it takes half a minute at most.
-constexpr double kSecondsMutated = 0.1, kSecondsInAll = 30;
+// What is damaged: files that are read at once, and small enough for damage to hit what matters. All of it takes ten seconds at most.
+constexpr double kSecondsMutated = 0.1, kSecondsInAll = 10;
 constexpr size_t kLongestMutated = size_t{64} << 10;
 
 std::string input;
