@@ -78,7 +78,8 @@ struct Q5K : Affine<InterleavedQ5K> {
   template <int kRun> static int first(int turn) { return 64 * (turn / 2) + 32 * kRun + 16 * (turn % 2); }
   template <int kRun> static U8s codes(const Block& b, int turn, int vector) {
     const int pair = turn / 2, at = 4 * (turn % 2) + vector;
-    const U8s bit = U8s{} + static_cast<uint8_t>(1 << (2 * pair + kRun));
+    const auto place = static_cast<uint8_t>(1 << (2 * pair + kRun));
+    const U8s bit = U8s{} + place;
     return (shifted<4 * kRun>(bytes_at(b.codes[pair][at])) & 15) | ((U8s)((bytes_at(b.high[at]) & bit) != 0) & 16);
   }
 };
