@@ -11,7 +11,7 @@
 namespace linea::cpu::LINEA_ISA {
 namespace {
 
-// A token's vectors over key channels, in f32: where they lie or, of 16 bits, widened.
+// A token's vectors over key channels, in f32: where they lie, which y therefore does not share, or, of 16 bits, widened.
 struct Keys {
   const float *q, *k, *a, *b;
   float w[kMaxHeadDim], widened[4][kMaxHeadDim];
