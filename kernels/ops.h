@@ -176,7 +176,7 @@ void linear_combination(Context& ctx, std::span<const Term> terms, const Tensor&
 // One head h of the family of linear attentions, with the state held transposed, S [dk, dv]:
 //   S_t = (diag(w_t) - b_t a_tᵀ) S_{t-1} + k_t (s_t v_t)ᵀ,   y_t = S_tᵀ q_t + D v_t        w_t = exp(log_decay_t)
 // q, k [T, G, dk], a, b [T, H, dk], v, y [T, H, dv]; head h uses q and k of group h / (H/G); state [H, dk, dv] f32. Heads and tokens may
-// have any strides, channels have stride 1.
+// have any strides, channels have stride 1. y lies apart from q, k, a and b.
 struct RecurrenceArgs {
   Tensor log_decay{};              // [T or 1, H, dk or 1] f32, at most 0
   Tensor a{}, b{};                 // delta rule: what a reads from the state is taken away along b; both or neither
