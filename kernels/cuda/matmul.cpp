@@ -2,31 +2,20 @@
 #include "kernels/cuda/matmul.h"
 
 #include <algorithm>
-#include <cstdlib>
 #include <cstring>
 #include <limits>
-#include <string_view>
 
 #include "core/error.h"
 #include "core/memory_use.h"
 #include "kernels/cuda/check.h"
 #include "kernels/cuda/cublaslt_library.h"
+#include "kernels/cuda/initcheck.h"
 
 namespace linea::cuda {
 namespace {
 
 constexpr const char* kOp = "linear";
 constexpr size_t kWorkspaceBytes = size_t{32} << 20;  // what the library recommends for Hopper
-
-// initcheck of compute-sanitizer does not see what the copy engine writes, as the library's kernels do: with LINEA_SANITIZER=initcheck a
-// result, and sums of parts in the workspace, count as written before they are (tests/device/sanitize.sh).
-bool marks_results() {
-  static const bool marks = [] {
-    const char* tool = std::getenv("LINEA_SANITIZER");
-    return tool && std::string_view(tool) == "initcheck";
-  }();
-  return marks;
-}
 
 cudaDataType_t data_type(DType type) { return type == DType::kF32 ? CUDA_R_32F : type == DType::kBF16 ? CUDA_R_16BF : CUDA_R_16F; }
 

@@ -3,16 +3,20 @@
 // Maths    s = scale · q kᵀ;  y = Σ_n exp(s_n - m) v_n / Σ_n exp(s_n - m),  m = max_n s_n
 // Shape    SANA-1.6B's cross attention at 1024²: 2 members of 1024 queries, 20 heads of 112, up to 300 keys.
 // Tiles    a block keeps all keys and values of a head (at most 320, in tiles of 80) in shared memory and walks over its share of the
-//          queries: two warpgroups take 64 at a time, so that one's exponentials run beside the other's products. All scores of a query
-//          are in registers together, 160 a thread, and need no correction later; queries and weights are the products' left side in
-//          registers too. The next queries arrive meanwhile. Where rounds are many, they are dealt out evenly, and a block goes on with the
-//          next head when it is through with one; where few, a block has a part of one head.
+//          queries: two warpgroups take 64 at a time, so that one's exponentials run beside the other's products, and a warpgroup's own
+//          beside its products too: the second half of the keys is multiplied while the largest score of the first is sought, and values
+//          tile by tile as their weights are there. All scores of a query are in registers together, 160 a thread, and need no correction
+//          later; queries and weights are the products' left side in registers too. The copy engine brings everything, the next queries
+//          meanwhile, and stores results. Where rounds are many, they are dealt out evenly, and a block goes on with the next head when it
+//          is through with one; where few, a block has a part of one head.
 // Traffic  q and y once, k and v once a block from the second-level cache.
-// Roofline bound by memory on paper: 18 MB = 6 µs; 5.5 GFLOP = 7 µs at 800 TFLOP/s, and 6 µs of exponentials. 28 µs measured, of which
-//          a fifth goes by until the keys are there; one warp a scheduler has too little to do while it waits for its own results.
+// Roofline bound by memory on paper: 18 MB = 6 µs; 5.5 GFLOP = 7 µs at 800 TFLOP/s, and 6 µs of exponentials. 16 µs measured in a chain
+//          of calls: 2.5 until the keys are there, 1.5 until the first scores, three rounds of 4 for either warpgroup (2.5 of products).
 // e4m3     all results of a member have one scale, that of its largest value, which bounds them: e4m3 is precise over 2^15.
 // Accuracy scores, weights' sum and result in f32; weights are rounded to the type for their product with the values. A query's bits depend
 //          on nothing but its own segment.
+#include <algorithm>
+#include <array>
 #include <limits>
 
 #include "kernels/cuda/common.cuh"
@@ -20,7 +24,9 @@
 #include "kernels/cuda/device/hopper.cuh"
 #include "kernels/cuda/device/math.cuh"
 #include "kernels/cuda/device_facts.h"
+#include "kernels/cuda/initcheck.h"
 #include "kernels/cuda/softmax_attention.h"
+#include "kernels/cuda/tensor_map.h"
 
 namespace linea::cuda {
 namespace {
@@ -30,42 +36,27 @@ constexpr int kKeyTile = 80, kMostTiles = 4, kMostKeys = kMostTiles * kKeyTile;
 constexpr int kRowBytes = 128, kBlockBytes = kMostKeys * kRowBytes;
 constexpr float kLog2e = 1.4426950408889634f, kInfinity = std::numeric_limits<float>::infinity();
 
-// Shared memory: keys and values in column blocks of 64, then each group's queries and results in rows of kWidth + 8.
+// Shared memory, all in rows of 64 columns (128 bytes, swizzled): keys, values, each group's queries, each group's results.
 template <int kWidth> struct Layout {
-  static constexpr int kBlocks = (kWidth + 63) / 64, kMatrixBytes = kBlocks * kBlockBytes, kQueryPitch = kWidth + 8;
-  static constexpr int kNarrowPitch = kWidth + 32;  // of results in e4m3
-  static constexpr int kBytes = 2 * kMatrixBytes + 2 * kGroups * kQueries * kQueryPitch * 2;
+  static constexpr int kBlocks = (kWidth + 63) / 64, kTileBytes = kKeyTile * kRowBytes, kMatrixBytes = kBlocks * kBlockBytes;
+  static constexpr int kQueryBlockBytes = kQueries * kRowBytes, kQueryBytes = kBlocks * kQueryBlockBytes;
+  static constexpr int kBytes = 2 * kMatrixBytes + 2 * kGroups * kQueryBytes;
+};
+static_assert(Layout<112>::kBytes + 64 <= 227 << 10);
+
+// q, y: [d, heads, queries, members]; k, v: [d, heads, tokens, 1]
+struct AttentionBoxes {
+  CUtensorMap q, k, v, y;
 };
 
 #if LINEA_HOPPER_CODE
 
-// Rows are copied by kRowThreads threads each, of which some idle: their places cost no division.
-constexpr int kRowThreads = 16;
+struct Barriers {
+  uint64_t keys, values, queries[kGroups];
+};
 
-// Keys or values into column blocks as the products want them, the last tile filled up with zeros.
-template <int kWidth, class T> __device__ void copy_matrix(char* to, const T* from, int64_t pitch, int rows, int d) {
-  const int padded = (rows + kKeyTile - 1) / kKeyTile * kKeyTile, chunk = static_cast<int>(threadIdx.x) % kRowThreads;
-  if (chunk >= kWidth / 8) return;
-#pragma unroll 1  // code that runs once comes slower than what it asks for
-  for (int row = static_cast<int>(threadIdx.x) / kRowThreads; row < padded; row += kThreads / kRowThreads) {
-    const bool valid = row < rows && chunk * 8 < d;
-    char* place = to + chunk / 8 * kBlockBytes + row * kRowBytes + ((chunk % 8) ^ (row % 8)) * 16;
-    copy_async_16(place, valid ? from + row * pitch + chunk * 8 : from, valid);
-  }
-}
-
-template <int kWidth, class T> __device__ void copy_queries(T* to, const T* from, int64_t pitch, int rows, int d) {
-  const int thread = static_cast<int>(threadIdx.x) % kGroupThreads, c = thread % kRowThreads * 8;
-  if (c >= kWidth) return;
-#pragma unroll 1
-  for (int row = thread / kRowThreads; row < kQueries; row += kGroupThreads / kRowThreads) {
-    const bool valid = row < rows && c < d;
-    copy_async_16(to + row * Layout<kWidth>::kQueryPitch + c, valid ? from + row * pitch + c : from, valid);
-  }
-}
-
-// The second warpgroup begins when the first has its first scores: from then on one tends to multiply while the other weighs. Taking turns
-// by force was slower.
+// The second warpgroup begins when the first has its first scores (and values): from then on one tends to multiply while the other weighs.
+// Taking turns by force was slower.
 __device__ inline void wait_for_first_group() { asm volatile("bar.sync 3, %0;" ::"n"(kThreads) : "memory"); }
 __device__ inline void let_second_group_begin() { asm volatile("bar.arrive 3, %0;" ::"n"(kThreads) : "memory"); }
 
@@ -74,8 +65,9 @@ __device__ inline void wait_for_group(int group) { asm volatile("bar.sync %0, %1
 // The scores of a warpgroup's 64 queries; a thread has two queries, lane / 4 of the warp's 16 (the first two of four sums) and 8 more.
 template <int kTiles> using Scores = float[kTiles][kKeyTile / 8][4];
 
+// Begins the products of 64 queries with all keys, in two batches.
 template <class T, int kWidth, int kTiles>
-__device__ void multiply_keys(const uint32_t (&queries)[kWidth / 16][4], const char* keys, Scores<kTiles>& scores) {
+__device__ void begin_keys(const uint32_t (&queries)[kWidth / 16][4], const char* keys, Scores<kTiles>& scores) {
   begin_products();
 #pragma unroll
   for (int t = 0; t < kTiles; ++t) {
@@ -85,78 +77,92 @@ __device__ void multiply_keys(const uint32_t (&queries)[kWidth / 16][4], const c
     for (int k = 1; k < kWidth / 16; ++k) {
       multiply_registers<T, 0, 1>(scores[t], queries[k], matrix_descriptor(tile + k / 4 * kBlockBytes + k % 4 * 32));
     }
+    if (t == (kTiles - 1) / 2 || t == kTiles - 1) commit_products();
   }
-  commit_products();
-  wait_products<0>();
 }
 
-// Scores become weights 2^(power · (s - maximum)); those of keys that do not exist, in the last tile, become zeros.
-template <int kTiles> __device__ void weigh(Scores<kTiles>& scores, float power, int keys, float (&total)[2]) {
-  const int first_column = (kTiles - 1) * kKeyTile + static_cast<int>(threadIdx.x) % 4 * 2;
+__device__ inline void take_largest(const float (&tile)[kKeyTile / 8][4], float (&largest)[2][2]) {
+#pragma unroll
+  for (int j = 0; j < kKeyTile / 8; ++j) {
+#pragma unroll
+    for (int r = 0; r < 2; ++r) largest[r][j % 2] = fmaxf(largest[r][j % 2], fmaxf(tile[j][2 * r], tile[j][2 * r + 1]));
+  }
+}
+
+// Scores of keys that do not exist, in the last tile.
+__device__ inline void drop_scores(float (&tile)[kKeyTile / 8][4], int keys) {
+  const int first_column = static_cast<int>(threadIdx.x) % 4 * 2;
 #pragma unroll
   for (int j = 0; j < kKeyTile / 8; ++j) {
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
-      if (first_column + j * 8 + i % 2 >= keys) scores[kTiles - 1][j][i] = -kInfinity;
+      if (first_column + j * 8 + i % 2 >= keys) tile[j][i] = -kInfinity;
     }
-  }
-#pragma unroll
-  for (int r = 0; r < 2; ++r) {
-    float largest[2] = {-kInfinity, -kInfinity}, sums[2] = {0, 0};
-#pragma unroll
-    for (int n = 0; n < kTiles * kKeyTile / 8; ++n) {
-      const float(&s)[4] = scores[n / (kKeyTile / 8)][n % (kKeyTile / 8)];
-      largest[n % 2] = fmaxf(largest[n % 2], fmaxf(s[2 * r], s[2 * r + 1]));
-    }
-    const float base = max_lanes<4>(fmaxf(largest[0], largest[1])) * power;
-#pragma unroll
-    for (int n = 0; n < kTiles * kKeyTile / 8; ++n) {
-      float(&s)[4] = scores[n / (kKeyTile / 8)][n % (kKeyTile / 8)];
-#pragma unroll
-      for (int i = 0; i < 2; ++i) {
-        s[2 * r + i] = exp2_16(fmaf(s[2 * r + i], power, -base));
-        sums[i] += s[2 * r + i];
-      }
-    }
-    total[r] = sum_lanes<4>(sums[0] + sums[1]);
   }
 }
 
-// sums = weights · values; the scores' sums are this product's left side as they lie.
+// The largest scores, times `power`, of the thread's two queries; waits for the products.
+template <int kTiles> __device__ void find_bases(Scores<kTiles>& scores, float power, int keys, float (&bases)[2]) {
+  float largest[2][2] = {{-kInfinity, -kInfinity}, {-kInfinity, -kInfinity}};
+  if (kTiles > 1) wait_products<1>();
+#pragma unroll
+  for (int t = 0; t < kTiles; ++t) {
+    if (t == (kTiles + 1) / 2 || kTiles == 1) wait_products<0>();
+    if (t == kTiles - 1) drop_scores(scores[t], keys - t * kKeyTile);
+    take_largest(scores[t], largest);
+  }
+#pragma unroll
+  for (int r = 0; r < 2; ++r) bases[r] = max_lanes<4>(fmaxf(largest[r][0], largest[r][1])) * power;
+}
+
+// sums = weights · values, weights = 2^(power · s - base), whose sums are added up too. A tile's scores become weights while the tile
+// before is multiplied: as they lie they are the product's left side.
 template <class T, int kWidth, int kTiles>
-__device__ void multiply_values(const Scores<kTiles>& weights, const char* values, float (&sums)[kWidth / 8][4]) {
+__device__ void weigh_values(const Scores<kTiles>& scores, float power, const float (&bases)[2], const char* values,
+                             float (&sums)[kWidth / 8][4], float (&total)[2]) {
   constexpr int kSteps = kKeyTile / 16;
-  uint32_t a[kTiles * kSteps][4];
+  float parts[2][2] = {};
 #pragma unroll
-  for (int k = 0; k < kTiles * kSteps; ++k) {
+  for (int t = 0; t < kTiles; ++t) {
+    uint32_t left[kSteps][4];
 #pragma unroll
-    for (int i = 0; i < 4; ++i) {
-      const float(&pair)[4] = weights[k / kSteps][k % kSteps * 2 + i / 2];
-      a[k][i] = pack_pair<T>(pair[i % 2 * 2], pair[i % 2 * 2 + 1]);
+    for (int j = 0; j < kKeyTile / 8; ++j) {
+#pragma unroll
+      for (int r = 0; r < 2; ++r) {
+        float weights[2];
+#pragma unroll
+        for (int i = 0; i < 2; ++i) {
+          weights[i] = exp2_16(fmaf(scores[t][j][2 * r + i], power, -bases[r]));
+          parts[r][i] += weights[i];
+        }
+        left[j / 2][j % 2 * 2 + r] = pack_pair<T>(weights[0], weights[1]);
+      }
     }
-  }
-  begin_products();
-  multiply_registers<T, 1, 0>(sums, a[0], transposed_descriptor(values, kBlockBytes));
+    begin_products();
 #pragma unroll
-  for (int k = 1; k < kTiles * kSteps; ++k) {
-    multiply_registers<T, 1, 1>(sums, a[k], transposed_descriptor(values + k * 16 * kRowBytes, kBlockBytes));
+    for (int k = 0; k < kSteps; ++k) {
+      const uint64_t rows = transposed_descriptor(values + (t * kSteps + k) * 16 * kRowBytes, kBlockBytes);
+      t + k == 0 ? multiply_registers<T, 1, 0>(sums, left[k], rows) : multiply_registers<T, 1, 1>(sums, left[k], rows);
+    }
+    commit_products();
   }
-  commit_products();
+#pragma unroll
+  for (int r = 0; r < 2; ++r) total[r] = sum_lanes<4>(parts[r][0] + parts[r][1]);
   wait_products<0>();
 }
 
-// A warpgroup's results in the type into shared memory, in rows like its queries'.
-template <class T, int kWidth> __device__ void stage_results(T* to, const float (&sums)[kWidth / 8][4], const float (&total)[2]) {
-  constexpr int kPitch = Layout<kWidth>::kQueryPitch;
+// A warpgroup's results in the type into shared memory.
+template <class T, int kWidth> __device__ void stage_results(char* to, const float (&sums)[kWidth / 8][4], const float (&total)[2]) {
   const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) % kGroupThreads / 32;
-  T* row = to + (warp * 16 + lane / 4) * kPitch + lane % 4 * 2;
+  char* row = to + (warp * 16 + lane / 4) * kRowBytes + lane % 4 * 4;
 #pragma unroll
   for (int r = 0; r < 2; ++r) {
     const float inverse = 1.0f / total[r];
 #pragma unroll
     for (int j = 0; j < kWidth / 8; ++j) {
       const float pair[2] = {sums[j][2 * r] * inverse, sums[j][2 * r + 1] * inverse};
-      store(row + 8 * r * kPitch + 8 * j, pair);
+      char* block = row + j / 8 * Layout<kWidth>::kQueryBlockBytes + 8 * r * kRowBytes;
+      store(reinterpret_cast<T*>(block + ((j % 8) ^ (lane / 4)) * 16), pair);
     }
   }
 }
@@ -164,112 +170,200 @@ template <class T, int kWidth> __device__ void stage_results(T* to, const float 
 // The same as e4m3, times `factor`.
 template <int kWidth>
 __device__ void stage_narrow_results(char* to, const float (&sums)[kWidth / 8][4], const float (&total)[2], float factor) {
-  constexpr int kPitch = Layout<kWidth>::kNarrowPitch;
   const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) % kGroupThreads / 32;
-  char* row = to + (warp * 16 + lane / 4) * kPitch + lane % 4 * 2;
+  char* row = to + (warp * 16 + lane / 4) * kRowBytes + lane % 4 * 2;
 #pragma unroll
   for (int r = 0; r < 2; ++r) {
     const float scaled = factor / total[r];
 #pragma unroll
     for (int j = 0; j < kWidth / 8; ++j) {
       const float2 pair = {sums[j][2 * r] * scaled, sums[j][2 * r + 1] * scaled};
-      *reinterpret_cast<__nv_fp8x2_storage_t*>(row + 8 * r * kPitch + 8 * j) = __nv_cvt_float2_to_fp8x2(pair, __NV_SATFINITE, __NV_E4M3);
+      char* place = row + 8 * r * kRowBytes + ((j / 2) ^ (lane / 4)) * 16 + j % 2 * 8;
+      *reinterpret_cast<__nv_fp8x2_storage_t*>(place) = __nv_cvt_float2_to_fp8x2(pair, __NV_SATFINITE, __NV_E4M3);
     }
   }
 }
 
-// `count` rows to y, from shared memory or as zeros; all in bytes.
-__device__ inline void store_results(char* y, int64_t pitch, int count, int row_bytes, const char* from, int from_pitch) {
-  const int thread = static_cast<int>(threadIdx.x) % kGroupThreads, c = thread % kRowThreads * 16;
-  if (c >= row_bytes) return;
-#pragma unroll 2
-  for (int row = thread / kRowThreads; row < kQueries; row += kGroupThreads / kRowThreads) {
-    if (row >= count) return;
-    const uint4 zeros = {0, 0, 0, 0};
-    *reinterpret_cast<uint4*>(y + row * pitch + c) = from ? *reinterpret_cast<const uint4*>(from + row * from_pitch + c) : zeros;
+// A member's head, of whose rounds, each of a tile for either warpgroup, a block has [first, last).
+struct Pair {
+  int head, key_head, member, first_key, key_count, first_tile, last_tile, rounds;
+
+  __device__ Pair(const AttentionParams& p, int pair, int first, int last)
+      : head(pair % p.heads),
+        key_head(head / p.heads_per_key_head),
+        member(pair / p.heads),
+        first_key(static_cast<int>(p.key_offsets[member])),
+        key_count(static_cast<int>(p.key_offsets[member + 1]) - first_key),
+        first_tile(first * kGroups),
+        last_tile(min(last * kGroups, (p.queries + kQueries - 1) / kQueries)),
+        rounds(last - first) {}
+  __device__ int key_tiles() const { return (key_count + kKeyTile - 1) / kKeyTile; }
+  __device__ int tile(int group, int round) const { return first_tile + round * kGroups + group; }
+};
+
+// By one thread: asks for the keys or values of a pair. The last tile goes on with another member's.
+template <int kWidth> __device__ void ask_for_matrix(char* to, const CUtensorMap& map, uint64_t* barrier, const Pair& pair) {
+  using L = Layout<kWidth>;
+  arrive_expecting(barrier, pair.key_tiles() * L::kBlocks * L::kTileBytes);
+#pragma unroll 1
+  for (int t = 0; t < pair.key_tiles(); ++t) {
+#pragma unroll
+    for (int b = 0; b < L::kBlocks; ++b) {
+      copy_box(to + b * kBlockBytes + t * L::kTileBytes, map, barrier, b * 64, pair.key_head, pair.first_key + t * kKeyTile, 0);
+    }
   }
 }
 
-// A warpgroup's way through the block's queries: tiles group, group + 2, … of `rounds`, the last of which may be empty.
-template <class T> struct Walk {
-  const AttentionParams& p;
-  const T* q;  // of the head
-  char* y;
-  T *queries, *results;  // of the warpgroup, in shared memory, as are the next two
-  const char *keys, *values;
-  int first_tile, last_tile, rounds, group, key_count;
-  float factor;  // of results in e4m3
+// By a warpgroup: what the last tile has of another member's values, which must not matter even where they are no numbers.
+template <int kWidth> __device__ void clear_end(char* values, int rows) {
+  const int end = (rows + kKeyTile - 1) / kKeyTile * kKeyTile;
+  for (int i = static_cast<int>(threadIdx.x) % kGroupThreads; i < (end - rows) * 8; i += kGroupThreads) {
+#pragma unroll
+    for (int b = 0; b < Layout<kWidth>::kBlocks; ++b) *reinterpret_cast<uint4*>(values + b * kBlockBytes + (rows * 8 + i) * 16) = uint4();
+  }
+}
 
-  __device__ int tile(int round) const { return first_tile + round * kGroups + group; }
-  __device__ int count(int tile) const { return tile < last_tile ? min(kQueries, p.queries - tile * kQueries) : 0; }
+// A warpgroup's way through the block's queries: tiles group, group + 2, … of a pair's.
+template <class T, int kWidth> class Walk {
+ public:
+  using L = Layout<kWidth>;
 
-  template <int kWidth> __device__ void ask_for_queries(int round) const {
-    const int64_t first = int64_t{tile(round)} * kQueries;
-    if (count(tile(round)) > 0) copy_queries<kWidth>(queries, q + first * p.q_token, p.q_token, count(tile(round)), p.d);
-    commit_copies();
+  __device__ Walk(const AttentionParams& p, const AttentionBoxes& boxes, char* shared, Barriers& barriers)
+      : p_(p),
+        boxes_(boxes),
+        barriers_(barriers),
+        group_(static_cast<int>(threadIdx.x) / kGroupThreads),
+        speaks_(threadIdx.x % kGroupThreads == 0),
+        keys_(shared),
+        values_(keys_ + L::kMatrixBytes),
+        queries_(values_ + L::kMatrixBytes + group_ * L::kQueryBytes),
+        results_(queries_ + kGroups * L::kQueryBytes) {}
+
+  __device__ void attend(const Pair& pair) {
+    if (speaks_ && pair.key_count > 0) {
+      ask_for_queries(pair, 0);
+      if (group_ == 0) {
+        ask_for_matrix<kWidth>(keys_, boxes_.k, &barriers_.keys, pair);
+        ask_for_matrix<kWidth>(values_, boxes_.v, &barriers_.values, pair);
+      }
+    }
+    const float factor = find_factor(pair);
+    switch (pair.key_tiles()) {
+      case 0: store_zeros(pair); break;
+      case 1: run<1>(pair, factor); break;
+      case 2: run<2>(pair, factor); break;
+      case 3: run<3>(pair, factor); break;
+      default: run<4>(pair, factor);
+    }
+    if (pair.key_count > 0) matrix_parity_ ^= 1;
+  }
+  __device__ void end() {
+    if (speaks_) wait_stores_read();
   }
 
-  // The round's queries as a product's left side; asks for the next ones.
-  template <int kWidth> __device__ void take_queries(int round, uint32_t (&left)[kWidth / 16][4]) const {
+ private:
+  __device__ bool has(const Pair& pair, int round) const { return round < pair.rounds && pair.tile(group_, round) < pair.last_tile; }
+
+  __device__ void ask_for_queries(const Pair& pair, int round) {
+    if (!speaks_ || !has(pair, round)) return;
+    arrive_expecting(barriers_.queries + group_, L::kQueryBytes);
+#pragma unroll
+    for (int b = 0; b < L::kBlocks; ++b) {
+      copy_box(queries_ + b * L::kQueryBlockBytes, boxes_.q, barriers_.queries + group_, b * 64, pair.head,
+               pair.tile(group_, round) * kQueries, pair.member);
+    }
+  }
+
+  // The factor of a member's results as e4m3; the block of the first head writes the scales of its own queries.
+  __device__ float find_factor(const Pair& pair) const {
+    if (!p_.scales) return 0;
+    const float bound = max_lanes(p_.bounds[pair.member * kBoundParts + static_cast<int>(threadIdx.x) % 32]);
+    const int last = min(pair.last_tile * kQueries, p_.queries);
+    for (int n = pair.first_tile * kQueries + static_cast<int>(threadIdx.x); pair.head == 0 && n < last; n += kThreads) {
+      p_.scales[static_cast<int64_t>(pair.member) * p_.queries + n] = e4m3_scale(bound);
+    }
+    return e4m3_factor(bound);
+  }
+
+  // The round's queries as a product's left side.
+  __device__ void take_queries(uint32_t (&left)[kWidth / 16][4]) {
     const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) % kGroupThreads / 32;
-    wait_copies<0>();
-    wait_for_group(group);
+    wait_phase(barriers_.queries + group_, query_parity_);
+    query_parity_ ^= 1;
+    const char* row = queries_ + (warp * 16 + lane % 16) * kRowBytes;
 #pragma unroll
     for (int k = 0; k < kWidth / 16; ++k) {
-      load_matrices(left[k], queries + (warp * 16 + lane % 16) * Layout<kWidth>::kQueryPitch + k * 16 + lane / 16 * 8);
+      load_matrices(left[k], row + k / 4 * L::kQueryBlockBytes + ((k % 4 * 2 + lane / 16) ^ (lane % 8)) * 16);
     }
-    wait_for_group(group);  // everyone has read
-    ask_for_queries<kWidth>(round + 1);
   }
 
-  template <int kWidth> __device__ void store(int round, const T* from) const {
-    const int64_t pitch = p.y_token * value_bytes();
-    store_results(y + int64_t{tile(round)} * kQueries * pitch, pitch, count(tile(round)), p.d * value_bytes(),
-                  reinterpret_cast<const char*>(from), p.scales ? Layout<kWidth>::kNarrowPitch : Layout<kWidth>::kQueryPitch * 2);
+  __device__ void store_results(const Pair& pair, int round) {
+    publish_shared();
+    wait_for_group(group_);
+    if (!speaks_) return;
+    const int blocks = p_.scales ? 1 : L::kBlocks;
+#pragma unroll 1
+    for (int b = 0; b < blocks; ++b) {
+      store_box(boxes_.y, results_ + b * L::kQueryBlockBytes, b * 64, pair.head, pair.tile(group_, round) * kQueries, pair.member);
+    }
+    commit_stores();
   }
-  __device__ int value_bytes() const { return p.scales ? 1 : 2; }
 
-  template <int kWidth, int kTiles> __device__ void run() const {
-    const float power = p.scale * kLog2e;
-    for (int round = 0; round < rounds; ++round) {
+  template <int kTiles> __device__ void run(const Pair& pair, float factor) {
+    const float power = p_.scale * kLog2e;
+#pragma unroll 1
+    for (int round = 0; has(pair, round); ++round) {
       uint32_t left[kWidth / 16][4];
-      float sums[kWidth / 8][4], total[2];
+      float sums[kWidth / 8][4], bases[2], total[2];
       Scores<kTiles> scores;
-      take_queries<kWidth>(round, left);
-      if (round == 0 && group == 1) wait_for_first_group();
-      multiply_keys<T, kWidth, kTiles>(left, keys, scores);
-      if (round == 0 && group == 0) let_second_group_begin();
-      weigh<kTiles>(scores, power, key_count, total);
-      multiply_values<T, kWidth, kTiles>(scores, values, sums);
-      if (p.scales) {
-        stage_narrow_results<kWidth>(reinterpret_cast<char*>(results), sums, total, factor);
-      } else {
-        stage_results<T, kWidth>(results, sums, total);
-      }
-      wait_for_group(group);
-      store<kWidth>(round, results);
+      take_queries(left);
+      if (round == 0) wait_phase(&barriers_.keys, matrix_parity_);
+      if (round == 0 && group_ == 1) wait_for_first_group();
+      begin_keys<T, kWidth, kTiles>(left, keys_, scores);
+      if (speaks_) wait_stores_read();
+      wait_for_group(group_);  // everyone has taken queries, and results may be staged
+      ask_for_queries(pair, round + 1);
+      if (round == 0) wait_for_values(pair);
+      find_bases<kTiles>(scores, power, pair.key_count, bases);
+      if (round == 0 && group_ == 0) let_second_group_begin();
+      weigh_values<T, kWidth, kTiles>(scores, power, bases, values_, sums, total);
+      stage(sums, total, factor);
+      store_results(pair, round);
     }
+    if (group_ == 1 && !has(pair, 0)) wait_for_first_group();
+  }
+
+  __device__ void wait_for_values(const Pair& pair) {
+    wait_phase(&barriers_.values, matrix_parity_);
+    if (group_ == 1) return;
+    clear_end<kWidth>(values_, pair.key_count);
+    publish_shared();
+    wait_for_group(0);
+  }
+
+  __device__ void stage(const float (&sums)[kWidth / 8][4], const float (&total)[2], float factor) const {
+    p_.scales ? stage_narrow_results<kWidth>(results_, sums, total, factor) : stage_results<T, kWidth>(results_, sums, total);
   }
 
   // Nothing to attend to.
-  template <int kWidth> __device__ void store_zeros() const {
-    for (int round = 0; round < rounds; ++round) store<kWidth>(round, nullptr);
+  __device__ void store_zeros(const Pair& pair) {
+    const float sums[kWidth / 8][4] = {}, total[2] = {1, 1};
+    for (int round = 0; has(pair, round); ++round) {
+      if (speaks_) wait_stores_read();
+      wait_for_group(group_);
+      stage(sums, total, 0);
+      store_results(pair, round);
+    }
   }
+
+  const AttentionParams& p_;
+  const AttentionBoxes& boxes_;
+  Barriers& barriers_;
+  const int group_;
+  const bool speaks_;  // one thread of the warpgroup
+  char *keys_, *values_, *queries_, *results_;
+  int matrix_parity_ = 0, query_parity_ = 0;
 };
-
-#endif
-
-#if LINEA_HOPPER_CODE
-
-// The factor of a member's results; the block of the first head writes the scales of its own queries.
-__device__ inline float find_factor(const AttentionParams& p, int member, int head, int first_query, int last_query) {
-  if (!p.scales) return 0;
-  const float bound = max_lanes(p.bounds[member * kBoundParts + static_cast<int>(threadIdx.x) % 32]);
-  for (int n = first_query + static_cast<int>(threadIdx.x); head == 0 && n < last_query; n += kThreads) {
-    p.scales[static_cast<int64_t>(member) * p.queries + n] = e4m3_scale(bound);
-  }
-  return e4m3_factor(bound);
-}
 
 #endif
 
@@ -285,62 +379,36 @@ struct Deal {
   }
 };
 
-#if LINEA_HOPPER_CODE
-
-// The rounds [first, last) of a pair.
-template <int kWidth, class T> __device__ void attend(const AttentionParams& p, char* shared_bytes, int pair, int first, int last) {
-  using L = Layout<kWidth>;
-  char *keys = shared_bytes, *values = keys + L::kMatrixBytes;
-  T* rows = reinterpret_cast<T*>(values + L::kMatrixBytes);
-  const int group = static_cast<int>(threadIdx.x) / kGroupThreads, head = pair % p.heads, key_head = head / p.heads_per_key_head,
-            member = pair / p.heads;
-  const int64_t segment = p.key_offsets[member];
-  const int first_tile = first * kGroups, last_tile = min(last * kGroups, (p.queries + kQueries - 1) / kQueries);
-  const int key_count = static_cast<int>(p.key_offsets[member + 1] - segment);
-  copy_matrix<kWidth>(keys, static_cast<const T*>(p.k) + segment * p.k_token + key_head * p.k_head, p.k_token, key_count, p.d);
-  copy_matrix<kWidth>(values, static_cast<const T*>(p.v) + segment * p.v_token + key_head * p.v_head, p.v_token, key_count, p.d);
-  Walk<T> walk = {.p = p,
-                  .q = static_cast<const T*>(p.q) + member * p.q_batch + head * p.q_head,
-                  .y = static_cast<char*>(p.y) + (member * p.y_batch + head * p.y_head) * (p.scales ? 1 : 2),
-                  .queries = rows + group * kQueries * L::kQueryPitch,
-                  .results = rows + (kGroups + group) * kQueries * L::kQueryPitch,
-                  .keys = keys,
-                  .values = values,
-                  .first_tile = first_tile,
-                  .last_tile = last_tile,
-                  .rounds = last - first,
-                  .group = group,
-                  .key_count = key_count,
-                  .factor = 0};
-  walk.template ask_for_queries<kWidth>(0);
-  walk.factor = find_factor(p, member, head, first_tile * kQueries, min(last_tile * kQueries, p.queries));
-  wait_copies<0>();
-  publish_shared();
-  __syncthreads();
-  switch ((walk.key_count + kKeyTile - 1) / kKeyTile) {
-    case 0: walk.template store_zeros<kWidth>(); break;
-    case 1: walk.template run<kWidth, 1>(); break;
-    case 2: walk.template run<kWidth, 2>(); break;
-    case 3: walk.template run<kWidth, 3>(); break;
-    default: walk.template run<kWidth, 4>();
-  }
-}
-
-#endif
-
 template <int kWidth, class T>
-__global__ void __launch_bounds__(kThreads, 1) hopper_attention_kernel(const __grid_constant__ AttentionParams p, Deal deal) {
+__global__ void __launch_bounds__(kThreads, 1)
+    hopper_attention_kernel(const __grid_constant__ AttentionParams p, const __grid_constant__ AttentionBoxes boxes, Deal deal) {
 #if LINEA_HOPPER_CODE
   extern __shared__ __align__(1024) char shared_bytes[];
-  follow_previous();
-  const int block = static_cast<int>(blockIdx.x), end = deal.first(block + 1);
-  for (int round = deal.first(block); round < end;) {
-    const int pair = round / deal.rounds_of_pair, first = round - pair * deal.rounds_of_pair,
-              last = min(deal.rounds_of_pair, first + end - round);
-    attend<kWidth, T>(p, shared_bytes, pair, first, last);
-    round += last - first;
-    if (round < end) __syncthreads();  // nobody reads the keys and values any more
+  __shared__ Barriers barriers;
+  if (threadIdx.x == 0) {
+    init_barrier(&barriers.keys, 1);
+    init_barrier(&barriers.values, 1);
+    for (uint64_t& queries : barriers.queries) init_barrier(&queries, 1);
+    publish_barriers();
   }
+  Walk<T, kWidth> walk(p, boxes, shared_bytes, barriers);
+  const auto pair_from = [&](int round, int end) {
+    const int pair = round / deal.rounds_of_pair, first = round - pair * deal.rounds_of_pair;
+    return Pair(p, pair, first, min(deal.rounds_of_pair, first + end - round));
+  };
+  int round = deal.first(static_cast<int>(blockIdx.x));
+  const int end = deal.first(static_cast<int>(blockIdx.x) + 1);
+  Pair pair = pair_from(round, end);
+  __syncthreads();  // the barriers are there
+  follow_previous();
+  while (true) {
+    walk.attend(pair);
+    round += pair.rounds;
+    if (round >= end) break;
+    __syncthreads();  // nobody reads the keys and values any more
+    pair = pair_from(round, end);
+  }
+  walk.end();
 #endif
 }
 
@@ -393,16 +461,41 @@ Dealt deal_out(int tiles, int64_t pairs, int64_t processors) {
   return best;
 }
 
-template <int kWidth, class T> void launch(cudaStream_t stream, const AttentionParams& p, int64_t members, int processors) {
-  allow_shared(hopper_attention_kernel<kWidth, T>, Layout<kWidth>::kBytes, "softmax_attention");
-  const Dealt dealt = deal_out(static_cast<int>(ceil_div(p.queries, kQueries)), members * p.heads, processors);
-  launch_chained("softmax_attention", hopper_attention_kernel<kWidth, T>, static_cast<unsigned>(dealt.blocks), kThreads,
-                 Layout<kWidth>::kBytes, stream, p, dealt.deal);
+AttentionBoxes boxes_of(DType type, const AttentionParams& p, int64_t members) {
+  const auto boxes = [](DType form, const void* data, const std::array<int64_t, 4>& dims, const std::array<int64_t, 3>& strides, int rows) {
+    const int64_t bytes = bytes_of(form), pitches[] = {strides[0] * bytes, strides[1] * bytes, strides[2] * bytes};
+    const int box[] = {static_cast<int>(kRowBytes / bytes), 1, rows, 1};
+    return tensor_map("softmax_attention", form, data, dims, pitches, box);
+  };
+  const int64_t tokens = std::max<int64_t>(p.key_offsets[members], 1);
+  const std::array<int64_t, 4> queries = {p.d, p.heads, p.queries, members}, keys = {p.d, p.heads / p.heads_per_key_head, tokens, 1};
+  return {.q = boxes(type, p.q, queries, {p.q_head, p.q_token, p.q_batch}, kQueries),
+          .k = boxes(type, p.k, keys, {p.k_head, p.k_token, p.k_token}, kKeyTile),
+          .v = boxes(type, p.v, keys, {p.v_head, p.v_token, p.v_token}, kKeyTile),
+          .y = boxes(p.scales ? DType::kF8E4M3 : type, p.y, queries, {p.y_head, p.y_token, p.y_batch}, kQueries)};
 }
 
-template <class T> void launch(cudaStream_t stream, const AttentionParams& p, int64_t members, int processors) {
-  if (p.d <= 80) return launch<80, T>(stream, p, members, processors);
-  launch<112, T>(stream, p, members, processors);
+// Zeros as results, where every head's lie beside the one before.
+void mark_results(cudaStream_t stream, DType type, const AttentionParams& p, int64_t members) {
+  const int64_t bytes = p.scales ? 1 : bytes_of(type);
+  for (int64_t b = 0; b < members; ++b) {
+    check(cudaMemset2DAsync(static_cast<char*>(p.y) + b * p.y_batch * bytes, static_cast<size_t>(p.y_token * bytes), 0,
+                            static_cast<size_t>(p.heads * p.d * bytes), static_cast<size_t>(p.queries), stream),
+          "softmax_attention", "cudaMemset2DAsync");
+  }
+}
+
+template <int kWidth, class T> void launch(cudaStream_t stream, DType type, const AttentionParams& p, int64_t members, int processors) {
+  constexpr int kShared = Layout<kWidth>::kBytes;
+  allow_shared(hopper_attention_kernel<kWidth, T>, kShared, "softmax_attention");
+  const Dealt dealt = deal_out(static_cast<int>(ceil_div(p.queries, kQueries)), members * p.heads, processors);
+  launch_chained("softmax_attention", hopper_attention_kernel<kWidth, T>, static_cast<unsigned>(dealt.blocks), kThreads, kShared, stream, p,
+                 boxes_of(type, p, members), dealt.deal);
+}
+
+template <class T> void launch(cudaStream_t stream, DType type, const AttentionParams& p, int64_t members, int processors) {
+  if (p.d <= 80) return launch<80, T>(stream, type, p, members, processors);
+  launch<112, T>(stream, type, p, members, processors);
 }
 
 }  // namespace
@@ -410,7 +503,7 @@ template <class T> void launch(cudaStream_t stream, const AttentionParams& p, in
 bool is_hopper_attention(int device, const AttentionParams& p, int64_t keys) {
   constexpr int kManyQueries = 256, kNarrow = 64;  // below, the keys' way into shared memory costs too much
   return p.vectorised && !p.causal && p.window == 0 && p.softcap == 0 && p.d > kNarrow && p.d <= 112 && p.queries >= kManyQueries &&
-         keys <= kMostKeys && is_hopper(device);
+         keys <= kMostKeys && is_hopper(device) && has_tensor_maps();
 }
 
 void value_bounds(cudaStream_t stream, DType type, const AttentionParams& p, int64_t members, float* bounds) {
@@ -421,7 +514,8 @@ void value_bounds(cudaStream_t stream, DType type, const AttentionParams& p, int
 
 void hopper_attention(cudaStream_t stream, DType type, const AttentionParams& p, int64_t members, int device) {
   const int processors = processors_of(device);
-  type == DType::kBF16 ? launch<__nv_bfloat16>(stream, p, members, processors) : launch<__half>(stream, p, members, processors);
+  if (marks_results()) mark_results(stream, type, p, members);
+  type == DType::kBF16 ? launch<__nv_bfloat16>(stream, type, p, members, processors) : launch<__half>(stream, type, p, members, processors);
 }
 
 }  // namespace linea::cuda

@@ -10,10 +10,11 @@
 #
 # What is left out, and why:
 #   all tools   OutOfMemoryLeavesTheBackendUsable asks the driver for what it must refuse, which the tools count as an error.
-#   initcheck   The tool does not see writes of the copy engine (cp.async.bulk), by which cuBLASLt's Hopper kernels store their results, and
-#               calls those results uninitialised when the next kernel reads them. So LINEA_SANITIZER=initcheck has every product's result
-#               and the workspace filled with zeros first. A product that wrote too little would go unnoticed by the tool; the tests, which
-#               compare every element with the CPU's and fill outputs with NaN before, find that.
+#   initcheck   The tool does not see writes of the copy engine (cp.async.bulk), by which cuBLASLt's Hopper kernels and the one of cross
+#               attention store their results, and calls those results uninitialised when the next kernel reads them. So
+#               LINEA_SANITIZER=initcheck has every such result, and the products' workspace, filled with zeros first. A kernel that wrote
+#               too little would go unnoticed by the tool; the tests, which compare every element with the CPU's and fill outputs with NaN
+#               before, find that.
 #   racecheck   Looks at shared memory alone. It wants tests built with -DLINEA_RACECHECK=ON: those of other builds have hazards in the step
 #               kernel that are none (step_block.cuh says why). With a filter of kernels (--kernel-name) the tool itself fails on Hopper.
 # Reports in which only kernels of libraries occur (cuBLASLt's, which use the copy engine) are counted apart and do not fail.

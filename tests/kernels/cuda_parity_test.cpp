@@ -2,6 +2,8 @@
 // that are views of wider tensors.
 #include "tests/kernels/cuda_parity.h"
 
+#include <cstring>
+
 #include "core/error.h"
 
 namespace linea::test {
@@ -344,6 +346,24 @@ TEST_P(CudaParity, CrossAttention) {
       }
     }
   }
+}
+
+// Keys and values come in whole tiles, the last of which goes on with the next member's.
+TEST_P(CudaParity, CrossAttentionOfAMemberDoesNotSeeTheNextOnesNumbers) {
+  const int64_t queries = 300, heads = 2, d = 112, keys = 90;
+  const Tensor q = random({1, queries, heads, d})[1], k = random({2 * keys, heads, d})[1], v = random({2 * keys, heads, d})[1];
+  Context ctx = context(1);
+  const auto attend = [&](const Tensor& own_k, const Tensor& own_v) {
+    const Pair y = output({1, queries, heads, d});
+    softmax_attention(ctx, q, own_k, own_v, y[1], {.scale = 0.1f, .key_offsets = {0, keys}});
+    return y[1];
+  };
+  const auto without_numbers = [&](const Tensor& t) {
+    const Tensor host = t.to(kCpuDevice), next = host.slice(0, keys, keys);
+    std::memset(next.raw(), 0xff, static_cast<size_t>(next.bytes()));  // NaN in every type
+    return host.to(kCuda);
+  };
+  expect_same_bits(attend(without_numbers(k), without_numbers(v)), attend(k, v), "a member before one of NaN");
 }
 
 TEST_P(CudaParity, RotaryAndEmbedding) {

@@ -125,6 +125,15 @@ __device__ inline void copy_box_to_all(void* to, const CUtensorMap& map, uint64_
       : "memory");
 }
 
+// From shared memory; what lies outside the tensor is left out. The thread that stores also waits until its boxes have been read.
+__device__ inline void store_box(const CUtensorMap& map, const void* from, int c0, int c1, int c2, int c3) {
+  asm volatile("cp.async.bulk.tensor.4d.global.shared::cta.bulk_group [%0, {%2, %3, %4, %5}], [%1];" ::"l"(&map), "r"(shared_address(from)),
+               "r"(c0), "r"(c1), "r"(c2), "r"(c3)
+               : "memory");
+}
+__device__ inline void commit_stores() { asm volatile("cp.async.bulk.commit_group;" ::: "memory"); }
+__device__ inline void wait_stores_read() { asm volatile("cp.async.bulk.wait_group.read 0;" ::: "memory"); }
+
 // ---- Products of a warpgroup: [64, 16] × [16, 128] from shared memory ------------------------------------------------------------------
 
 // Rows of 64 16-bit elements (128 bytes) as the copy engine writes them, swizzled by the address; 16 elements further is 2 more. Eight
