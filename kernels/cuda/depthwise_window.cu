@@ -267,11 +267,11 @@ template <class T> class PlainOutput {
   bool works_;
 };
 
-constexpr int kExponentStep = 8, kExponentOrigin = 4, kNoExponent = 127;  // the last: all values are 0
-constexpr int kLeastExponent = -14, kMostExponent = 15;                   // factors are normal numbers
+constexpr int kExponentStep = 8, kNoExponent = 127;      // the last: all values are 0
+constexpr int kLeastExponent = -14, kMostExponent = 15;  // factors are normal numbers
 
-// 2^(kExponentStep · exponent - origin)
-__device__ inline float power(int exponent, int origin) { return __int_as_float((127 + kExponentStep * exponent - origin) << 23); }
+// 2^(kExponentStep · exponent). Results come in sixteens (InHalves::kUnit), so this makes 2^(8e-4) of them: their steps begin at 1/16.
+__device__ inline float power(int exponent) { return __int_as_float((127 + kExponentStep * exponent) << 23); }
 
 // A row of the warp's outputs is turned in shared memory, so that kPixelLanes threads have a pixel.
 template <class T> class ScaledOutput {
@@ -296,8 +296,8 @@ template <class T> class ScaledOutput {
     uint32_t pairs[kLaneChannels / 2], words[kLaneChannels / 4];
     const uint32_t largest = __float_as_uint(take_row(pairs));
     const int binary = static_cast<int>(largest >> 23) - 127;
-    const int exponent = max(min((7 + kExponentOrigin - binary) >> 3, kMostExponent), kLeastExponent);
-    const float factor = power(exponent, kExponentOrigin);
+    const int exponent = max(min((7 - binary) >> 3, kMostExponent), kLeastExponent);
+    const float factor = power(exponent);
 #pragma unroll
     for (int i = 0; i < kLaneChannels / 4; ++i) words[i] = scaled(pairs[2 * i], factor) | scaled(pairs[2 * i + 1], factor) << 16;
     if (works_) *reinterpret_cast<uint4*>(y_) = {words[0], words[1], words[2], words[3]};
@@ -437,7 +437,7 @@ __global__ void __launch_bounds__(32 * kColumns) one_scale_kernel(const __grid_c
     smallest = min(smallest, exponents[i]);
   }
   smallest = __reduce_min_sync(0xffffffffu, smallest);
-  if (lane == 0) p.scales[row] = smallest == kNoExponent ? 0.0f : p.unit * power(-smallest, -kExponentOrigin);
+  if (lane == 0) p.scales[row] = smallest == kNoExponent ? 0.0f : p.unit * power(-smallest);
 #pragma unroll
   for (int i = 0; i < kMostExponentBlocks / 32; ++i) {
     if (!__any_sync(0xffffffffu, exponents[i] != smallest && exponents[i] != kNoExponent)) continue;
