@@ -16,9 +16,8 @@
 // e4m3     A product that takes rows of e4m3 wants one scale for each, and no warp sees a row. So a warp scales its 64 channels of a pixel
 //          by one of the powers 2^(8e-4), which puts the largest between 1 and 256, and notes e; a second kernel looks at a row's exponents
 //          and rewrites those 64 channels that have another one than the row's largest: few, as what networks have lies around 1, the
-//          middle of a step. e4m3 is precise from 2^-6 on. A warp turns a row of
-//          outputs in shared memory, so that four threads have a pixel: the largest of all eight pixels takes two exchanges, and a row is
-//          stored 16 bytes a thread. Bytes: 164 µs at 4096².
+//          middle of a step. e4m3 is precise from 2^-6 on. A warp turns a row of outputs in shared memory, so that four threads have a
+//          pixel: the largest of all eight pixels takes two exchanges, and a row is stored 16 bytes a thread. Bytes: 164 µs at 4096².
 // Accuracy f32, or halves for e4m3; each sum runs over ky, and within one over kx, wherever strip and chunk begin: strips equal the whole.
 //          The bits of 16-bit results are those of depthwise_tiled.cu.
 #include <cuda_fp8.h>
