@@ -32,6 +32,20 @@ bool is_low_rank(const Tensor& x, const GemmParams& p) {
   return x.rank() == 2 && p.type == Element::kF32 && std::min(p.in, p.out) <= kLowRank;
 }
 
+// Blocks of rows for gemm_block by which the last thread ends first: each panel of W is transposed once a block, at the cost of some rows.
+int64_t row_blocks_of(int64_t rows, int64_t column_blocks) {
+  constexpr int64_t kRowsOfTransposing = 20, kLeastRows = 48;
+  const int64_t threads = thread_count();
+  int64_t best = 0, least = 0;
+  for (int64_t blocks = ceil_div(rows, kGemmRows); blocks <= std::max(ceil_div(rows, kGemmRows), rows / kLeastRows); ++blocks) {
+    const int64_t time = ceil_div(blocks * column_blocks, threads) * (ceil_div(rows, blocks) + kRowsOfTransposing);
+    if (best != 0 && time >= least) continue;
+    best = blocks;
+    least = time;
+  }
+  return best;
+}
+
 int64_t rows_per_member(const Tensor& x) { return x.rank() >= 3 && x.dim(0) > 0 ? x.rows() / x.dim(0) : x.rows(); }
 
 }  // namespace
@@ -93,7 +107,7 @@ void CpuBackend::linear(Context& ctx, const Tensor& x, const Weight& w, const Te
                       .y_type = p.y_type});
     }
   } else {
-    const int64_t row_blocks = ceil_div(p.rows, kGemmRows), column_blocks = ceil_div(p.out, kGemmColumns);
+    const int64_t column_blocks = ceil_div(p.out, kGemmColumns), row_blocks = row_blocks_of(p.rows, column_blocks);
     const int64_t block_rows = ceil_div(p.rows, row_blocks);
     parallel_for(row_blocks * column_blocks, 1, [&](int64_t begin, int64_t end) {
       float* scratch = buffers.take();

@@ -12,7 +12,7 @@
 
 #if LINEA_INTERLEAVES
 
-#include "kernels/cpu/simd/quantized_ending.h"
+#include "kernels/cpu/simd/gemm_ending.h"
 #include "kernels/cpu/simd/transpose.h"
 
 namespace linea::cpu::LINEA_ISA {
@@ -197,7 +197,7 @@ void dot_outputs(const QuantizedLinearParams& p, const SplitBlock* split, int64_
     dot_eight<Q, kRows>(static_cast<const typename Q::Block*>(p.interleaved) + (n + j) / kLanes * blocks, x, blocks, totals);
     for (int i = 0; i < kRows; ++i) store(sums + i * kOutputBlock + j, totals[i]);
   }
-  finish(p, sums, kOutputBlock, row, kRows, n, outputs);
+  finish(p.out, sums, kOutputBlock, row, kRows, n, outputs);
 }
 
 template <class Q> void dot_blocks(const QuantizedLinearParams& p, const SplitBlock* split, int64_t block_begin, int64_t block_end) {

@@ -294,8 +294,8 @@ inline constexpr int64_t kQueryBlock = 32;                             // querie
 inline constexpr int64_t kDepthwiseRows = 8, kDepthwiseChannels = 64;  // of y, at most, in one call of `depthwise`
 inline constexpr int64_t kMaxHeadDim = 512;                            // of both attentions
 inline constexpr int64_t kOutputBlock = 16;                            // outputs of one small_linear block
-inline constexpr int64_t kGemmRows = 192, kGemmColumns = 128, kGemmDepth = 256;
-inline constexpr int64_t kGemmScratch = kGemmDepth * kGemmColumns + kGemmRows * (kGemmDepth + kGemmColumns);  // floats
+inline constexpr int64_t kGemmRows = 1024, kGemmColumns = 64, kGemmDepth = 512, kGemmStep = 96;
+inline constexpr int64_t kGemmScratch = (kGemmColumns + kGemmStep) * kGemmDepth + kGemmRows * kGemmColumns;  // floats
 
 inline constexpr int64_t kQuantizedRows = 256, kQuantizedColumns = 64, kQuantizedDepth = 256;         // of one block of quantized_gemm
 inline constexpr int64_t kQuantizedScratch = (kQuantizedDepth + kQuantizedRows) * kQuantizedColumns;  // floats

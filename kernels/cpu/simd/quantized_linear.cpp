@@ -10,9 +10,9 @@
 #include <vector>
 
 #include "kernels/cpu/simd/declare.h"
+#include "kernels/cpu/simd/gemm_ending.h"
 #include "kernels/cpu/simd/gemm_tile.h"
 #include "kernels/cpu/simd/quantized_blocks.h"
-#include "kernels/cpu/simd/quantized_ending.h"
 #include "kernels/cpu/simd/transpose.h"
 
 namespace linea::cpu::LINEA_ISA {
@@ -200,7 +200,7 @@ void dot_outputs(const QuantizedLinearParams& p, const float* x_sums, int64_t ro
     }
     for (int i = 0; i < kRows; ++i) store(sums + i * kOutputBlock + j, lane_sums(totals[i]));
   }
-  finish(p, sums, kOutputBlock, row, kRows, n, outputs);
+  finish(p.out, sums, kOutputBlock, row, kRows, n, outputs);
 }
 
 template <class Q> void dot_blocks(const QuantizedLinearParams& p, int64_t block_begin, int64_t block_end) {
@@ -284,7 +284,7 @@ void multiply_block(const QuantizedLinearParams& p, int64_t row, int64_t rows, i
     const GemmOperands g = {p.x + row * p.x_pitch + k, p.x_pitch, 1, panel, kTile, sums, kTile, depth};
     k == 0 ? gemm<false>(g, rows, kTile) : gemm<true>(g, rows, kTile);
   }
-  finish(p, sums, kTile, row, rows, column, columns);
+  finish(p.out, sums, kTile, row, rows, column, columns);
 }
 
 }  // namespace

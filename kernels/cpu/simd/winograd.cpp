@@ -10,7 +10,7 @@
 //              Bᵀd = (d₀ - d₁, d₁, d₂ - d₁)    Gg = (g₀, g₀ + g₁ + g₂, g₂)    Aᵀm = (m₀ + m₁, m₁ + m₂)
 // Shape    the decoder's last blocks at 512²: 65536 tiles, 128 channels to 128.
 // Tiles    a task is up to WinogradParams::tiles tiles: patches → scratch [position, tile, in], products with packed panels of the filter
-//          → scratch [position, tile, out], those → y. A panel of kGemmDepth × 2 vectors stays in the first-level cache while the tiles
+//          → scratch [position, tile, out], those → y. A panel of kDepth × 2 vectors stays in the first-level cache while the tiles
 //          pass, the scratch in the second.
 // Order    each product's sum is one chain over the channels, and a tile is computed the same way wherever it lies: nothing depends on the
 //          task. An output reads neither the patch's first row (the lower one) nor its last (the upper one), so that half a tile at a
@@ -21,6 +21,8 @@
 
 namespace linea::cpu::LINEA_ISA {
 namespace {
+
+constexpr int64_t kDepth = 256;
 
 struct SameSize {
   static constexpr int kPatch = 4, kStep = 2;  // rows and columns of a patch, and from one to the next
@@ -88,8 +90,8 @@ template <class Form> void multiply(const WinogradParams& p, int64_t count, cons
   constexpr int64_t kPanel = 2 * kLanes;
   const int64_t panels = (p.out + kPanel - 1) / kPanel;
   for (int64_t position = 0; position < Form::kPatch * Form::kPatch; ++position) {
-    for (int64_t k = 0; k < p.in; k += kGemmDepth) {
-      const int64_t depth = p.in - k < kGemmDepth ? p.in - k : kGemmDepth;
+    for (int64_t k = 0; k < p.in; k += kDepth) {
+      const int64_t depth = p.in - k < kDepth ? p.in - k : kDepth;
       for (int64_t panel = 0; panel < panels; ++panel) {
         const int64_t rest = round_up(p.out - panel * kPanel);
         const GemmOperands g = {transformed + position * p.in_position + k,
