@@ -14,7 +14,7 @@ struct Size {
 
 TEST_P(MatmulTest, LinearEqualsReference) {
   for (const auto [rows, in, out] : {Size{1, 1, 1}, Size{1, 256, 33}, Size{3, 17, 16}, Size{15, 31, 47}, Size{16, 64, 64}, Size{17, 16, 15},
-                                     Size{64, 40, 96}, Size{67, 129, 65}, Size{130, 256, 32}}) {
+                                     Size{64, 40, 96}, Size{67, 129, 65}, Size{130, 256, 32}, Size{1100, 520, 70}}) {
     const std::string what = "linear " + Shape{rows, in, out}.to_string();
     const Tensor x = random({rows, in}), w = random({out, in}), y = output({rows, out});
     linear(ctx(), x, prepare_linear(ctx(), w), y);
@@ -23,7 +23,7 @@ TEST_P(MatmulTest, LinearEqualsReference) {
 }
 
 TEST_P(MatmulTest, LinearFusesBiasActivationGateAndResidual) {
-  for (const int64_t tokens : {2, 5, 33, 64}) {
+  for (const int64_t tokens : {2, 5, 33, 64, 350}) {
     for (const Activation activation : {Activation::kNone, Activation::kRelu, Activation::kSilu, Activation::kGeluTanh}) {
       const int64_t batch = 3, in = 48, out = 80;
       const Tensor x = pitched({batch, tokens, in}), w = random({out, in}, 0.2f);
