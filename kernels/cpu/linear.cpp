@@ -35,14 +35,12 @@ bool is_low_rank(const Tensor& x, const GemmParams& p) {
 // Blocks of rows for gemm_block by which the last thread ends first: each panel of W is transposed once a block, at the cost of some rows.
 int64_t row_blocks_of(int64_t rows, int64_t column_blocks) {
   constexpr int64_t kRowsOfTransposing = 20, kLeastRows = 48;
-  const int64_t threads = thread_count();
-  int64_t best = 0, least = 0;
-  for (int64_t blocks = ceil_div(rows, kGemmRows); blocks <= std::max(ceil_div(rows, kGemmRows), rows / kLeastRows); ++blocks) {
-    const int64_t time = ceil_div(blocks * column_blocks, threads) * (ceil_div(rows, blocks) + kRowsOfTransposing);
-    if (best != 0 && time >= least) continue;
-    best = blocks;
-    least = time;
-  }
+  const int64_t fewest = ceil_div(rows, kGemmRows), most = std::max(fewest, rows / kLeastRows), threads = thread_count();
+  const auto time = [&](int64_t blocks) {
+    return ceil_div(blocks * column_blocks, threads) * (ceil_div(rows, blocks) + kRowsOfTransposing);
+  };
+  int64_t best = fewest;
+  for (int64_t blocks = fewest + 1; blocks <= most; ++blocks) best = time(blocks) < time(best) ? blocks : best;
   return best;
 }
 
