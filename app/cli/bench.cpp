@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "app/cli/bench_lm.h"
+#include "app/cli/bench_loading.h"
 #include "app/cli/bench_memory.h"
 #include "app/cli/bench_picture.h"
 #include "app/cli/bench_random.h"
@@ -20,7 +21,7 @@ namespace linea::cli {
 namespace {
 
 const std::vector<std::string> kSuites = {"picture",      "step-mini", "decoder-mini", "step-600m", "step-1600m", "decoder-512",
-                                          "decoder-1024", "memory",    "lm",           "context",   "states"};
+                                          "decoder-1024", "memory",    "loading",      "lm",        "context",    "states"};
 
 constexpr const char* kBenchFooter = R"(Suites:
   picture       whole stages of a picture with --model: text, denoising step, decode (the default)
@@ -28,6 +29,7 @@ constexpr const char* kBenchFooter = R"(Suites:
   decoder-mini, decoder-512, decoder-1024    every op of an autoencoder's decoder
   memory        one picture under each limit of --vram: plan (resident, offloaded, streamed; text/transformer/decoder), planned and observed
                 peak, times, and whether its bits are the same
+  loading       how fast the weights of --model come from the disk, the file cache and pinned memory to a GPU, beside what these give
   lm            reading and answering of the language model --model
   context       the same at every power of two up to --tokens, with the memory of the process
   states        the states of published language models, with random numbers: copying, going back, saving, loading
@@ -179,6 +181,7 @@ int run_bench(const BenchOptions& o) {
   ctx.dtype = options.dtype.value_or(ctx.backend->preferred_dtype());
   ctx.fp8 = ctx.dtype == DType::kF8E4M3;
   if (ctx.fp8) ctx.dtype = DType::kBF16;
+  if (o.suite == "loading") return bench_loading(ctx, o.run.model, options, o.json);
   const bench::Rates rates = bench::measure_rates(ctx);
   if (o.suite == "lm") {
     const int64_t batch = parse_integer("--batch", o.batch, 1, 4096);

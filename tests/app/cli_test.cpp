@@ -307,6 +307,11 @@ TEST_F(Cli, MemoryThatDoesNotSufficeIsToldBeforeAnyWork) {
   EXPECT_EQ(run(generate({"-o", out(), "--vram", "90%"})).status, 0);
 }
 
+TEST_F(Cli, LoadingIsTimedForFoldersAndGraphicsProcessors) {
+  expect_refused(run({"bench", "loading", "--device", "cpu"}), 2, "--device");
+  expect_refused(run({"bench", "loadng", "--device", "cpu"}), 2, "loading");
+}
+
 // oneDNN plans for a number of threads: were there fewer, a part of each product would be missing.
 TEST_F(Cli, FewerThreadsThanAskedForMakeTheSamePicture) {
   ASSERT_EQ(run(generate({"-o", out(), "--threads", "3"})).status, 0);
