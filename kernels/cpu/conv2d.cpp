@@ -2,7 +2,7 @@
 //
 //   1×1 of stride 1                                matrix products
 //   3×3 of stride 1, also of enlarged maps, unless
-//   oneDNN has AVX-512 or there are few channels   tiles, winograd_conv.h
+//   of bf16 with AVX-512 or of few channels        tiles, winograd_conv.h
 //   all others                                     strips of rows, one oneDNN primitive each, built for one thread (or gathered_conv.h,
 //                                                  where those are not steady)
 //

@@ -1,10 +1,10 @@
 // kernels/cpu/cpu_backend.h: the CPU's implementation of the op API.
 //
-// Convolutions and matrix products with AVX-512, and the few convolutions that winograd_conv.h does not serve with AVX2, go to oneDNN
-// (onednn.h), everything else to the vectorised kernels of simd/, for the instruction set chosen at start (isa.h), bf16 attention to matrix
-// units where there are any. Bits of results depend neither on the number of threads nor on the other members of a batch. Convolutions of
-// f16, and of bf16 without AVX-512, are computed in f32, their filters widened once.
-// Thread rule: one context per thread; the backend itself has no state but caches that lock themselves.
+// Matrix products with AVX-512, and the convolutions that winograd_conv.h does not serve, go to oneDNN (onednn.h), everything else to the
+// vectorised kernels of simd/, for the instruction set chosen at start (isa.h), bf16 attention to matrix units where there are any. Bits of
+// results depend neither on the number of threads nor on the other members of a batch. Convolutions of f16, and of bf16 without AVX-512,
+// are computed in f32, their filters widened once. Thread rule: one context per thread; the backend itself has no state but caches that
+// lock themselves.
 #pragma once
 
 #include <span>

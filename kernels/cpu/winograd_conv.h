@@ -12,7 +12,7 @@
 
 namespace linea::cpu {
 
-// Whether maps of this type with so many channels are convolved so: where oneDNN is without AVX-512, or would need them as f32, unless
+// Whether maps of this type with so many channels are convolved so: all but those for which oneDNN has instructions of 16 bits, unless
 // there are so few channels that the transforms cost more than they save.
 bool uses_winograd(const Kernels& kernels, Element type, int64_t in, bool enlarging);
 

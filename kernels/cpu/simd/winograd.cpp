@@ -22,7 +22,7 @@
 namespace linea::cpu::LINEA_ISA {
 namespace {
 
-constexpr int64_t kDepth = 256;
+constexpr int64_t kDepth = kBytes == 64 ? 128 : 256;  // so that a panel is half of the first-level cache
 
 struct SameSize {
   static constexpr int kPatch = 4, kStep = 2;  // rows and columns of a patch, and from one to the next
