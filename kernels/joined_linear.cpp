@@ -1,6 +1,5 @@
 #include "kernels/joined_linear.h"
 
-#include <cstring>
 #include <numeric>
 
 #include "kernels/backend.h"
@@ -8,16 +7,16 @@
 namespace linea {
 namespace {
 
-// The tensors' rows one after the other, in host memory.
+// The tensors' rows one after the other, on the device.
 Tensor joined_rows(const WeightLoader& w, const std::vector<std::string>& names, const std::vector<int64_t>& outs, Shape shape,
                    DType dtype) {
-  Tensor joined(shape, dtype);
-  char* to = static_cast<char*>(joined.raw());
+  const Tensor joined(shape, dtype, w.context().backend->device());
+  int64_t first = 0;
   for (size_t i = 0; i < names.size(); ++i) {
     shape[0] = outs[i];
     const Tensor part = w.checkpoint().load(w.prefix() + names[i], shape, dtype);
-    std::memcpy(to, part.raw(), static_cast<size_t>(part.bytes()));
-    to += part.bytes();
+    allocator_of(joined.device()).copy_from_host(joined.slice(0, first, outs[i]).raw(), part.raw(), part.bytes());
+    first += outs[i];
   }
   return joined;
 }
@@ -42,7 +41,7 @@ JoinedLinear JoinedLinear::load(const WeightLoader& w, const std::vector<std::st
   }
   const Tensor matrix = joined_rows(w, with_ending(names, ".weight"), outs, {joined.outputs, in}, ctx.dtype);
   Tensor bias;
-  if (has_bias) bias = joined_rows(w, with_ending(names, ".bias"), outs, {joined.outputs}, DType::kF32).to(ctx.backend->device());
+  if (has_bias) bias = joined_rows(w, with_ending(names, ".bias"), outs, {joined.outputs}, DType::kF32);
   joined.parts.push_back({prepare_linear(ctx, matrix), bias});
   return joined;
 }

@@ -31,7 +31,7 @@ constexpr int64_t kStripBytes = 1 << 20;  // of scratch for one strip: about a s
 
 // Whether a map of this type is convolved as it is, and not as a copy in f32.
 bool is_native(const Kernels& kernels, Element type) {
-  return gathers_convolutions(kernels) ? type == Element::kF32 : onednn::is_native(type);
+  return type == Element::kF32 || (type == Element::kBF16 && convolves_bf16(kernels));
 }
 
 std::unique_ptr<onednn::Filter> onednn_filter(const Tensor& plain) {

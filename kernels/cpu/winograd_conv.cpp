@@ -69,13 +69,14 @@ int64_t tasks_of(int64_t tiles, int64_t batch) {
 
 }  // namespace
 
+bool convolves_bf16(const Kernels& kernels) { return std::string_view(kernels.name) == "avx512" && onednn::is_native(Element::kBF16); }
+
 bool uses_winograd(const Kernels& kernels, Element type, int64_t in, bool enlarging) {
   // Moving an output's 16 products costs as much as adding up those of so many channels, measured: 3 → 128 takes 1.7 times as long in tiles
   // with AVX2, 8 → 8 1.4 times, 16 → 16 0.8 times.
   constexpr int64_t kFewChannels = 16;
   if (in < kFewChannels && !enlarging) return false;
-  const bool has_short_products = type == Element::kBF16 && onednn::is_native(type) && std::string_view(kernels.name) == "avx512";
-  return !has_short_products;
+  return type != Element::kBF16 || !convolves_bf16(kernels);
 }
 
 int64_t winograd_filter_bytes(const Kernels& kernels, int64_t out, int64_t in, bool enlarging) {

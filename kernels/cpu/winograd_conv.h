@@ -12,8 +12,11 @@
 
 namespace linea::cpu {
 
-// Whether maps of this type with so many channels are convolved so: all but those for which oneDNN has instructions of 16 bits, unless
-// there are so few channels that the transforms cost more than they save.
+// Whether maps of bf16 are convolved as they are, by oneDNN, which has instructions for that with AVX-512. Else they are computed in f32.
+bool convolves_bf16(const Kernels& kernels);
+
+// Whether maps of this type with so many channels are convolved in tiles: all but those of the line above, unless there are so few channels
+// that the transforms cost more than they save.
 bool uses_winograd(const Kernels& kernels, Element type, int64_t in, bool enlarging);
 
 // Bytes of a transformed filter bank.

@@ -9,6 +9,7 @@
 
 #include "core/error.h"
 #include "core/planning_memory.h"
+#include "core/threads.h"
 #include "kernels/cuda/check.h"
 #include "kernels/cuda/conv_few.h"
 #include "kernels/cuda/conv_hopper.h"
@@ -213,11 +214,13 @@ Weight CudaBackend::prepare_conv2d(const Tensor& w) {
   const auto reorder = [&]<class Bits>(Bits) {
     const Bits* source = static_cast<const Bits*>(from.raw());
     Bits* target = static_cast<Bits*>(packed.raw());
-    for (int64_t o = 0; o < out; ++o) {
-      for (int64_t c = 0; c < in; ++c) {
-        for (int64_t tap = 0; tap < taps; ++tap) target[(o * taps + tap) * in + c] = source[(o * in + c) * taps + tap];
+    parallel_for(out, 8, [&](int64_t begin, int64_t end) {
+      for (int64_t o = begin; o < end; ++o) {
+        for (int64_t c = 0; c < in; ++c) {
+          for (int64_t tap = 0; tap < taps; ++tap) target[(o * taps + tap) * in + c] = source[(o * in + c) * taps + tap];
+        }
       }
-    }
+    });
   };
   size == 4 ? reorder(uint32_t{}) : reorder(uint16_t{});
   return {packed.to(device_), w.shape(), std::make_shared<FoldedFilters>()};

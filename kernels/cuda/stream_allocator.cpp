@@ -6,16 +6,17 @@
 #include <string>
 
 #include "core/error.h"
+#include "core/mapped_file.h"
 #include "core/threads.h"
 #include "kernels/cuda/check.h"
 #include "kernels/cuda/graph.h"
 
 namespace linea::cuda {
 
-// Two pieces of pinned memory that take turns.
+// Pieces of pinned memory that take turns.
 class StreamAllocator::Staging {
  public:
-  static constexpr int64_t kPiece = int64_t{16} << 20;
+  static constexpr int64_t kLeast = int64_t{4} << 20;  // of a copy: smaller ones the runtime stages itself, by one thread
 
   Staging() {
     for (Piece& piece : pieces_) {
@@ -37,7 +38,7 @@ class StreamAllocator::Staging {
     const auto place = [&](int64_t first) {
       const Piece& piece = pieces_[static_cast<size_t>(first / kPiece) % pieces_.size()];
       check(cudaEventSynchronize(piece.sent), "download", "cudaEventSynchronize");
-      parallel_for(std::min(kPiece, bytes - first), int64_t{1} << 20, [&](int64_t begin, int64_t end) {
+      parallel_for(std::min(kPiece, bytes - first), kGrain, [&](int64_t begin, int64_t end) {
         std::memcpy(static_cast<char*>(to) + first + begin, static_cast<const char*>(piece.memory) + begin,
                     static_cast<size_t>(end - begin));
       });
@@ -60,7 +61,8 @@ class StreamAllocator::Staging {
       const int64_t size = std::min(kPiece, bytes - first);
       const char* source = static_cast<const char*>(from) + first;
       check(cudaEventSynchronize(piece.sent), "upload", "cudaEventSynchronize");
-      parallel_for(size, int64_t{1} << 20, [&](int64_t begin, int64_t end) {
+      parallel_for(size, kGrain, [&](int64_t begin, int64_t end) {
+        map_pages(source + begin, end - begin);
         std::memcpy(static_cast<char*>(piece.memory) + begin, source + begin, static_cast<size_t>(end - begin));
       });
       check(cudaMemcpyAsync(static_cast<char*>(to) + first, piece.memory, static_cast<size_t>(size), cudaMemcpyHostToDevice, stream),
@@ -70,11 +72,13 @@ class StreamAllocator::Staging {
   }
 
  private:
+  static constexpr int64_t kPiece = int64_t{8} << 20, kGrain = int64_t{512} << 10;
+
   struct Piece {
     void* memory = nullptr;
     cudaEvent_t sent = nullptr;
   };
-  std::array<Piece, 2> pieces_;
+  std::array<Piece, 4> pieces_;
   size_t turn_ = 0;
 };
 
@@ -110,7 +114,7 @@ void StreamAllocator::release(void* pointer) noexcept {
 void StreamAllocator::copy_from_host(void* to, const void* from, int64_t bytes) {
   LINEA_ASSERT(!recording_stream());  // it would happen now, and not again with the recorded work
   check(cudaSetDevice(index_), "upload", "cudaSetDevice");
-  if (bytes >= Staging::kPiece) {
+  if (bytes >= Staging::kLeast) {
     const std::lock_guard lock(staging_mutex_);
     if (!staging_) staging_ = std::make_unique<Staging>();
     return staging_->copy(to, from, bytes, stream_);
@@ -122,7 +126,7 @@ void StreamAllocator::copy_from_host(void* to, const void* from, int64_t bytes) 
 void StreamAllocator::copy_to_host(void* to, const void* from, int64_t bytes) {
   LINEA_ASSERT(!recording_stream());
   check(cudaSetDevice(index_), "download", "cudaSetDevice");
-  if (bytes >= Staging::kPiece) {
+  if (bytes >= Staging::kLeast) {
     const std::lock_guard lock(staging_mutex_);
     if (!staging_) staging_ = std::make_unique<Staging>();
     return staging_->copy_back(to, from, bytes, stream_);
