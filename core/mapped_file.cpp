@@ -51,15 +51,6 @@ class InputFile {
   int64_t size_ = 0;
 };
 
-// A hint for the pages of this range: its failure changes nothing.
-void advise(const void* data, int64_t bytes, int advice) noexcept {
-  if (bytes <= 0) return;
-  const uintptr_t page = static_cast<uintptr_t>(::sysconf(_SC_PAGESIZE));
-  const uintptr_t begin = reinterpret_cast<uintptr_t>(data) / page * page;
-  const uintptr_t end = reinterpret_cast<uintptr_t>(data) + static_cast<uintptr_t>(bytes);
-  ::madvise(reinterpret_cast<void*>(begin), end - begin, advice);
-}
-
 }  // namespace
 
 MappedFile::MappedFile(const std::filesystem::path& path, ErrorKind kind) {
@@ -75,9 +66,13 @@ MappedFile::~MappedFile() {
   if (data_) ::munmap(const_cast<std::byte*>(data_), static_cast<size_t>(size_));
 }
 
-void prefetch(const void* data, int64_t bytes) noexcept { advise(data, bytes, MADV_WILLNEED); }
-
-void map_pages(const void* data, int64_t bytes) noexcept { advise(data, bytes, MADV_POPULATE_READ); }
+void prefetch(const void* data, int64_t bytes) noexcept {
+  if (bytes <= 0) return;
+  const uintptr_t page = static_cast<uintptr_t>(::sysconf(_SC_PAGESIZE));
+  const uintptr_t begin = reinterpret_cast<uintptr_t>(data) / page * page;
+  const uintptr_t end = reinterpret_cast<uintptr_t>(data) + static_cast<uintptr_t>(bytes);
+  ::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_WILLNEED);  // a hint: its failure changes nothing
+}
 
 std::string read_file(const std::filesystem::path& path, int64_t max_bytes, ErrorKind kind) {
   const InputFile file(path, kind);

@@ -34,10 +34,6 @@ class MappedFile {
 // Tells the system that this part of a mapping is about to be read, so that reading from the disk starts now.
 void prefetch(const void* data, int64_t bytes) noexcept;
 
-// Puts this part of a mapping into the process's memory at once, where reading it would fault every few pages; what is not in the file
-// cache is read from the disk first.
-void map_pages(const void* data, int64_t bytes) noexcept;
-
 // The content of a file of at most `max_bytes`. Throws `kind`.
 std::string read_file(const std::filesystem::path& path, int64_t max_bytes, ErrorKind kind);
 

@@ -6,7 +6,6 @@
 #include <string>
 
 #include "core/error.h"
-#include "core/mapped_file.h"
 #include "core/threads.h"
 #include "kernels/cuda/check.h"
 #include "kernels/cuda/graph.h"
@@ -62,7 +61,6 @@ class StreamAllocator::Staging {
       const char* source = static_cast<const char*>(from) + first;
       check(cudaEventSynchronize(piece.sent), "upload", "cudaEventSynchronize");
       parallel_for(size, kGrain, [&](int64_t begin, int64_t end) {
-        map_pages(source + begin, end - begin);
         std::memcpy(static_cast<char*>(piece.memory) + begin, source + begin, static_cast<size_t>(end - begin));
       });
       check(cudaMemcpyAsync(static_cast<char*>(to) + first, piece.memory, static_cast<size_t>(size), cudaMemcpyHostToDevice, stream),
