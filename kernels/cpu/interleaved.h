@@ -1,4 +1,4 @@
-// kernels/cpu/interleaved.h: block-quantised matrices with eight rows side by side, for products of few rows with AVX2.
+// kernels/cpu/interleaved.h: block-quantised matrices with eight rows side by side, for products of few rows with AVX2 or AVX-512.
 //
 // The file has a row's codes one after the other, so that a vector holds those of one row and a group's sum lies across its lanes. Here a
 // lane of 32 bits belongs to a row: products with four elements of x add up where they are, in 16 bits, and a scale is needed once a group

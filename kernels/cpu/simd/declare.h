@@ -35,11 +35,11 @@ void quantized_dot(const QuantizedLinearParams& p, int64_t block_begin, int64_t 
 void quantized_gemm(const QuantizedLinearParams& p, int64_t row, int64_t rows, int64_t column, int64_t columns, float* scratch);
 
 // interleaved.cpp
-#if defined(__AVX2__) && !defined(__AVX512F__)
+#if defined(__AVX2__)
 #define LINEA_INTERLEAVES 1
 void split_rows(const QuantizedLinearParams& p, SplitBlock* split, int64_t row_begin, int64_t row_end);
 void interleaved_dot(const QuantizedLinearParams& p, const SplitBlock* split, int64_t block_begin, int64_t block_end);
-// Rows [column, column + columns) of w, 16 at most, elements [k, k + 256), as a panel [256, 16]; beyond them zeros.
+// Rows [column, column + columns) of w, elements [k, k + 256), as a panel of 256 rows of two vectors; beyond them zeros.
 void unpack_interleaved(const QuantizedLinearParams& p, int64_t column, int64_t columns, int64_t k, float* panel);
 #endif
 

@@ -13,14 +13,24 @@
 #if LINEA_INTERLEAVES
 
 #include "kernels/cpu/simd/gemm_ending.h"
-#include "kernels/cpu/simd/transpose.h"
 
 namespace linea::cpu::LINEA_ISA {
 namespace {
 
+// A lane is a row, with AVX-512 too: it gives the same instructions more registers.
+using F32x8 = float __attribute__((vector_size(4 * kInterleavedRows)));
 using U8s = uint8_t __attribute__((vector_size(32)));
 constexpr int kParts = 3;
-static_assert(kLanes == kInterleavedRows);
+
+inline F32x8 load_eight(const float* p) {
+  F32x8 v;
+  __builtin_memcpy(&v, p, sizeof(v));
+  return v;
+}
+inline F32x8 load_eight(const uint16_t* halves) {
+  return (F32x8)_mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(halves)));
+}
+inline void store_eight(float* p, F32x8 v) { __builtin_memcpy(p, &v, sizeof(v)); }
 
 inline U8s bytes_at(const uint8_t* p) {
   U8s v;
@@ -32,11 +42,11 @@ template <int kRight> inline U8s shifted(U8s v) {
   return (U8s)(kRight >= 0 ? _mm256_srli_epi16((__m256i)v, kRight) : _mm256_slli_epi16((__m256i)v, -kRight));
 }
 // Eight bytes, a row each, as floats.
-inline F32s floats_of(const uint8_t* p) {
-  return (F32s)_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))));
+inline F32x8 floats_of(const uint8_t* p) {
+  return (F32x8)_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))));
 }
-inline F32s floats_of(const int8_t* p) {
-  return (F32s)_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))));
+inline F32x8 floats_of(const int8_t* p) {
+  return (F32x8)_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))));
 }
 // Eight bytes, each as two neighbours of 16 bits.
 inline __m256i pairs_of(const uint8_t* p) {
@@ -55,13 +65,13 @@ inline __m256i pairs_of(const int8_t* p) {
 template <class B> struct Affine {
   using Block = B;
   static constexpr int kGroup = 32;
-  static F32s scales(const Block& b, int group) { return floats_of(b.scales[group]) * load(reinterpret_cast<const F16*>(b.scale)); }
-  static F32s offsets(const Block& b, int group) { return floats_of(b.offsets[group]) * load(reinterpret_cast<const F16*>(b.offset)); }
+  static F32x8 scales(const Block& b, int group) { return floats_of(b.scales[group]) * load_eight(b.scale); }
+  static F32x8 offsets(const Block& b, int group) { return floats_of(b.offsets[group]) * load_eight(b.offset); }
   // Σ over groups of their offsets and sums of x.
-  static F32s offset(const Block& b, const SplitBlock& x) {
-    F32s sum = {};
+  static F32x8 offset(const Block& b, const SplitBlock& x) {
+    F32x8 sum = {};
     for (int g = 0; g < 8; ++g) sum += floats_of(b.offsets[g]) * x.sums_of_32[g];
-    return sum * load(reinterpret_cast<const F16*>(b.offset));
+    return sum * load_eight(b.offset);
   }
 };
 
@@ -93,12 +103,12 @@ struct Q6K {
     const U8s low = shifted<4 * (kRun / 2)>(bytes_at(b.low[half][kRun % 2][at])) & 15;
     return low | (shifted<2 * kRun - 4>(bytes_at(b.high[half][at])) & 48);
   }
-  static F32s scales(const Block& b, int group) { return floats_of(b.scales[group]) * load(reinterpret_cast<const F16*>(b.scale)); }
-  static F32s offsets(const Block& b, int group) { return 32.0f * scales(b, group); }
-  static F32s offset(const Block& b, const SplitBlock& x) {
-    F32s sum = {};
+  static F32x8 scales(const Block& b, int group) { return floats_of(b.scales[group]) * load_eight(b.scale); }
+  static F32x8 offsets(const Block& b, int group) { return 32.0f * scales(b, group); }
+  static F32x8 offset(const Block& b, const SplitBlock& x) {
+    F32x8 sum = {};
     for (int g = 0; g < 16; ++g) sum += floats_of(b.scales[g]) * x.sums_of_16[g];
-    return 32.0f * sum * load(reinterpret_cast<const F16*>(b.scale));
+    return 32.0f * sum * load_eight(b.scale);
   }
 };
 
@@ -165,37 +175,37 @@ template <class Q, int kRows> struct BlockSums {
     for (int at = 0; at < kShare; at += 64) __builtin_prefetch(reinterpret_cast<const char*>(&b) + kAhead + turn * kShare + at);
   }
 
-  F32s total(int i) const {
-    F32s result = (F32s)_mm256_cvtepi32_ps(sum[i][0]);
-    for (int part = 1; part < kParts; ++part) result = result * 256.0f + (F32s)_mm256_cvtepi32_ps(sum[i][part]);
+  F32x8 total(int i) const {
+    F32x8 result = (F32x8)_mm256_cvtepi32_ps(sum[i][0]);
+    for (int part = 1; part < kParts; ++part) result = result * 256.0f + (F32x8)_mm256_cvtepi32_ps(sum[i][part]);
     return result;
   }
 };
 
 // Eight outputs for kRows rows of x.
 template <class Q, int kRows>
-void dot_eight(const typename Q::Block* w, const SplitBlock* const (&x)[kRows], int64_t blocks, F32s (&totals)[kRows]) {
-  for (F32s& total : totals) total = F32s{};
+void dot_eight(const typename Q::Block* w, const SplitBlock* const (&x)[kRows], int64_t blocks, F32x8 (&totals)[kRows]) {
+  for (F32x8& total : totals) total = F32x8{};
   for (int64_t b = 0; b < blocks; ++b) {
     const SplitBlock* here[kRows];
     for (int i = 0; i < kRows; ++i) here[i] = x[i] + b;
     const BlockSums<Q, kRows> sums(w[b], here);
-    const F32s scale = load(reinterpret_cast<const F16*>(w[b].scale));
+    const F32x8 scale = load_eight(w[b].scale);
     for (int i = 0; i < kRows; ++i) totals[i] += sums.total(i) * (scale * here[i]->scale) - Q::offset(w[b], *here[i]);
   }
 }
 
 template <class Q, int kRows>
 void dot_outputs(const QuantizedLinearParams& p, const SplitBlock* split, int64_t row, int64_t n, int64_t outputs) {
-  static_assert(kOutputBlock % kLanes == 0);
+  static_assert(kOutputBlock % kInterleavedRows == 0);
   const int64_t blocks = p.in / kInterleavedElements;
   const SplitBlock* x[kRows];
   for (int i = 0; i < kRows; ++i) x[i] = split + (row + i) * blocks;
   float sums[kRows * kOutputBlock];
-  for (int64_t j = 0; j < outputs; j += kLanes) {
-    F32s totals[kRows];
-    dot_eight<Q, kRows>(static_cast<const typename Q::Block*>(p.interleaved) + (n + j) / kLanes * blocks, x, blocks, totals);
-    for (int i = 0; i < kRows; ++i) store(sums + i * kOutputBlock + j, totals[i]);
+  for (int64_t j = 0; j < outputs; j += kInterleavedRows) {
+    F32x8 totals[kRows];
+    dot_eight<Q, kRows>(static_cast<const typename Q::Block*>(p.interleaved) + (n + j) / kInterleavedRows * blocks, x, blocks, totals);
+    for (int i = 0; i < kRows; ++i) store_eight(sums + i * kOutputBlock + j, totals[i]);
   }
   finish(p.out, sums, kOutputBlock, row, kRows, n, outputs);
 }
@@ -225,13 +235,21 @@ inline __m256i take_part(__m256i& v) {
   return part;
 }
 
+constexpr int kStep = 8;  // elements of a row of x in a vector
+
+inline float sum_of(F32x8 v) {
+  __m128 sum = _mm_add_ps(_mm256_castps256_ps128((__m256)v), _mm256_extractf128_ps((__m256)v, 1));
+  sum = _mm_add_ps(sum, _mm_movehl_ps(sum, sum));
+  return _mm_cvtss_f32(_mm_add_ss(sum, _mm_shuffle_ps(sum, sum, 1)));
+}
+
 // The largest magnitude; not finite where an element is not.
 inline float largest_of(const float* x) {
   __m256i largest = _mm256_setzero_si256();
-  for (int i = 0; i < kInterleavedElements; i += kLanes) {
-    largest = _mm256_max_epi32(largest, _mm256_and_si256((__m256i)load(x + i), _mm256_set1_epi32(0x7fffffff)));
+  for (int i = 0; i < kInterleavedElements; i += kStep) {
+    largest = _mm256_max_epi32(largest, _mm256_and_si256((__m256i)load_eight(x + i), _mm256_set1_epi32(0x7fffffff)));
   }
-  int32_t lanes[kLanes], result = 0;
+  int32_t lanes[kStep], result = 0;
   __builtin_memcpy(lanes, &largest, sizeof(lanes));
   for (const int32_t lane : lanes) result = lane > result ? lane : result;
   return bits<float>(result);
@@ -243,22 +261,17 @@ void split_block(const float* x, SplitBlock& to) {
   constexpr float kLeast = 0x1p-104f;
   const float largest = largest_of(x), factor = largest >= kLeast && largest < kInfinity ? kLargest / largest : 0.0f;
   to.scale = largest < kInfinity ? (factor > 0 ? largest / kLargest : 0.0f) : __builtin_nanf("");
-  F32s sums[2][kLanes];  // of 16 each
   for (int g = 0; g < 8; ++g) {
     __m256i parts[kParts][4];
     for (int v = 0; v < 4; ++v) {
-      __m256i whole = _mm256_cvtps_epi32((__m256)(load(x + 32 * g + v * kLanes) * factor));
+      __m256i whole = _mm256_cvtps_epi32((__m256)(load_eight(x + 32 * g + v * kStep) * factor));
       for (int part = kParts - 1; part > 0; --part) parts[part][v] = take_part(whole);
       parts[0][v] = whole;
     }
     for (int part = 0; part < kParts; ++part) store_bytes(to.parts[part] + 32 * g, parts[part]);
-    for (int half = 0; half < 2; ++half) {
-      const int sixteen = 2 * g + half;
-      sums[sixteen / kLanes][sixteen % kLanes] = load(x + 16 * sixteen) + load(x + 16 * sixteen + kLanes);
-    }
+    for (int i = 2 * g; i < 2 * g + 2; ++i) to.sums_of_16[i] = sum_of(load_eight(x + 16 * i) + load_eight(x + 16 * i + kStep));
+    to.sums_of_32[g] = to.sums_of_16[2 * g] + to.sums_of_16[2 * g + 1];
   }
-  for (int i = 0; i < 2; ++i) store(to.sums_of_16 + i * kLanes, lane_sums(sums[i]));
-  for (int g = 0; g < 8; ++g) to.sums_of_32[g] = to.sums_of_16[2 * g] + to.sums_of_16[2 * g + 1];
 }
 
 // ---- Many rows -----------------------------------------------------------------------------------------------------------------------
@@ -267,12 +280,12 @@ template <class Q> void unpack_block(const typename Q::Block& b, float* panel, i
   for (int turn = 0; turn < Q::kTurns; ++turn) {
     for_runs<Q>([&]<int kRun>() {
       const int first = Q::template first<kRun>(turn);
-      const F32s scale = Q::scales(b, first / Q::kGroup), offset = Q::offsets(b, first / Q::kGroup);
+      const F32x8 scale = Q::scales(b, first / Q::kGroup), offset = Q::offsets(b, first / Q::kGroup);
       for (int v = 0; v < Q::kVectors; ++v) {
         const __m256i codes = (__m256i)Q::template codes<kRun>(b, turn, v);
         for (int i = 0; i < 4; ++i) {
           const __m256i code = _mm256_and_si256(_mm256_srli_epi32(codes, 8 * i), _mm256_set1_epi32(255));
-          store(panel + (first + 4 * v + i) * pitch, (F32s)_mm256_cvtepi32_ps(code) * scale - offset);
+          store_eight(panel + (first + 4 * v + i) * pitch, (F32x8)_mm256_cvtepi32_ps(code) * scale - offset);
         }
       }
     });
@@ -301,7 +314,7 @@ void interleaved_dot(const QuantizedLinearParams& p, const SplitBlock* split, in
 }
 
 void unpack_interleaved(const QuantizedLinearParams& p, int64_t column, int64_t columns, int64_t k, float* panel) {
-  constexpr int64_t kPitch = 2 * kInterleavedRows;
+  constexpr int64_t kPitch = 2 * kLanes;
   with_layout(p, [&](auto layout) {
     using Layout = decltype(layout);
     const auto* w = static_cast<const typename Layout::Block*>(p.interleaved) + k / kInterleavedElements;
@@ -309,7 +322,7 @@ void unpack_interleaved(const QuantizedLinearParams& p, int64_t column, int64_t 
       if (n < columns) {
         unpack_block<Layout>(w[(column + n) / kInterleavedRows * (p.in / kInterleavedElements)], panel + n, kPitch);
       } else {
-        for (int64_t i = 0; i < kInterleavedElements; ++i) store(panel + i * kPitch + n, F32s{});
+        for (int64_t i = 0; i < kInterleavedElements; ++i) store_eight(panel + i * kPitch + n, F32x8{});
       }
     }
   });

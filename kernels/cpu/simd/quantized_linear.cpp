@@ -269,7 +269,7 @@ template <class Q> void unpack(const QuantizedLinearParams& p, int64_t column, i
 template <class Q>
 void unpack_panel(const QuantizedLinearParams& p, int64_t column, int64_t columns, int64_t k, int64_t depth, float* panel) {
 #if LINEA_INTERLEAVES
-  static_assert(kTile == 2 * kInterleavedRows && kQuantizedDepth == kInterleavedElements);
+  static_assert(kTile % kInterleavedRows == 0 && kQuantizedDepth == kInterleavedElements);
   if (p.interleaved) return unpack_interleaved(p, column, columns, k, panel);
 #endif
   unpack<Q>(p, column, columns, k, depth, panel);
