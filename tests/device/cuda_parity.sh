@@ -38,14 +38,27 @@ unpack() {
   nvidia-smi --query-gpu=name,memory.free,driver_version --format=csv
 }
 
+# Tests of kernels in twelve processes at once, since many wait for the CPU's side of a comparison.
 run() {
-  local program failed=0
+  local program shard failed=0 processes=()
   unpack "$1"
-  export LINEA_TEST_DEVICE=cuda:0 LINEA_TEST_DATA=$root/tests/data
-  for program in "${programs[@]}"; do
+  export LINEA_TEST_DEVICE=cuda:0 LINEA_TEST_DATA=$root/tests/data OMP_WAIT_POLICY=passive
+  for ((shard = 0; shard < 12; ++shard)); do
+    OMP_NUM_THREADS=2 GTEST_TOTAL_SHARDS=12 GTEST_SHARD_INDEX=$shard "$folder/linea_cuda_tests" >"$folder/shard.$shard" 2>&1 &
+    processes+=($!)
+  done
+  for program in "${programs[@]:1}"; do
     echo "== $program"
     "$folder/$program" --gtest_brief=1 || failed=1
   done
+  for ((shard = 0; shard < 12; ++shard)); do
+    wait "${processes[shard]}" || {
+      failed=1
+      tail -n 40 "$folder/shard.$shard"
+    }
+  done
+  echo "== linea_cuda_tests: $(cat "$folder"/shard.* | grep -c '^\[       OK' || true) passed," \
+    "$(cat "$folder"/shard.* | grep -c '^\[  SKIPPED \].*ms)' || true) skipped"
   return $failed
 }
 

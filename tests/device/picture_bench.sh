@@ -6,7 +6,14 @@
 #   picture_bench.sh memory ARCHIVE       SANA-1.6B with random weights at 4096² under limits of memory: plan, planned and observed peak,
 #                                         times, and the hash of the picture, which is the same in every line of a type
 #   picture_bench.sh run ARCHIVE [FOLDER] SANA-1.6B with random weights at 1024², 2048² and 4096² in bf16 and FP8, op by op; JSON into FOLDER
+#   picture_bench.sh costs ARCHIVE        step and decode from 512² to 8192², each stage's time alone
+#   picture_bench.sh start ARCHIVE MODEL  six starts of the program until MODEL's picture is there and until the process ends, then the
+#                                         second of two pictures of one process
+#   picture_bench.sh loading ARCHIVE      weights of SANA-1.6B with Gemma-2-2B from the disk, the file cache and pinned memory (needs numpy)
+#   picture_bench.sh devices ARCHIVE MODEL A B  60 and 240 pictures of MODEL on device A, on B and on both: seconds, and whether the bytes are
+#                                         the same
 set -euo pipefail
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 
@@ -55,12 +62,67 @@ run() {
   done
 }
 
+costs() {
+  local size stages
+  unpack "$1"
+  for size in 512 1024 2048 4096 8192; do
+    stages=step,decode
+    [[ $size == 8192 ]] && stages=step
+    "$folder/linea" bench picture --device cuda:0 --model random:sana-1.6b --size "$size" --dtype bf16 --stages "$stages" | grep ratio
+  done
+}
+
+seconds_since() { awk -v from="$1" -v to="${2:-$(date +%s.%N)}" 'BEGIN {printf "%.3f", to - from}'; }
+
+start() {
+  local turn began prompt="a red apple on a blue background"
+  unpack "$1"
+  for turn in 1 2 3 4 5 6; do
+    began=$(date +%s.%N)
+    "$folder/linea" generate --device cuda:0 --model "$2" --no-library -q -o "$folder/$turn.png" "$prompt"
+    echo "PNG after $(seconds_since "$began" "$(stat -c %.9Y "$folder/$turn.png")") s, the process ends after $(seconds_since "$began") s"
+  done
+  "$folder/linea" bench memory --device cuda:0 --model "$2" --steps 20 --size 512 --vram 0
+}
+
+loading() {
+  unpack "$1"
+  python3 "$root/tests/full_size/make_random_model.py" sana-1600m "$folder/model" --dtype bf16 --text gemma-2-2b
+  for _ in 1 2 3; do "$folder/linea" bench loading --device cuda:0 --model "$folder/model" --dtype bf16; done
+}
+
+devices() {
+  local model=$2 a=$3 b=$4 count device began same
+  unpack "$1"
+  for count in 60 240; do
+    for device in "$a" "$b" "$a,$b"; do
+      mkdir -p "$folder/$device-$count"
+      for _ in 1 2; do
+        began=$(date +%s.%N)
+        "$folder/linea" generate "a red apple on a blue background" --model "$model" --seed 7 --count "$count" --device "$device" --no-library \
+          -q -o "$folder/$device-$count/p.png"
+        echo "$count pictures on $device: $(seconds_since "$began") s"
+      done
+    done
+    same=yes
+    for device in "$b" "$a,$b"; do diff -r "$folder/$a-$count" "$folder/$device-$count" || same=no; done
+    echo "$count pictures: the same bytes: $same"
+    [[ $same == yes ]] || failed=1
+  done
+  return $failed
+}
+
+failed=0
 case ${1:-} in
   pack) pack "$2" "$3" ;;
   memory) memory "$2" ;;
+  costs) costs "$2" ;;
+  start) start "$2" "$3" ;;
+  loading) loading "$2" ;;
+  devices) devices "$2" "$3" "$4" "$5" ;;
   run) run "$2" "${3:-}" ;;
   *)
-    sed -n '2,8s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
+    sed -n '2,16s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
     exit 2
     ;;
 esac
