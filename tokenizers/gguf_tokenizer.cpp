@@ -18,7 +18,7 @@ std::string shown(const GgufFile& file) { return printable(file.path().string(),
 
 [[noreturn]] void fail(const GgufFile& file, const std::string& what) { throw Error(ErrorKind::kModel, shown(file) + ": " + what); }
 
-// An array with a number for each token, whatever the width of its numbers; empty when absent.
+// An array with a number for each token, whatever the width of its numbers, fractions where they are wanted; empty when absent.
 template <class Number> std::vector<Number> per_token(const GgufFile& file, const std::string& key, size_t tokens) {
   const auto found = file.metadata().find(key);
   if (found == file.metadata().end()) return {};
@@ -26,8 +26,9 @@ template <class Number> std::vector<Number> per_token(const GgufFile& file, cons
   std::visit(
       [&](const auto& values) {
         using T = std::decay_t<decltype(values)>;
+        constexpr bool fractions = std::is_floating_point_v<Number> && std::is_same_v<T, std::vector<float>>;
         if constexpr (std::is_same_v<T, std::vector<int32_t>> || std::is_same_v<T, std::vector<uint32_t>> ||
-                      std::is_same_v<T, std::vector<int64_t>> || std::is_same_v<T, std::vector<float>>) {
+                      std::is_same_v<T, std::vector<int64_t>> || fractions) {
           for (const auto value : values) result.push_back(static_cast<Number>(value));
         }
       },

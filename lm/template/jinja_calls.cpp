@@ -116,10 +116,11 @@ JinjaValue attribute(const JinjaValue& item, const std::string& name) {
 
 // selectattr, rejectattr, select, reject: items whose attribute (or which themselves) pass a test.
 JinjaValue selected(const JinjaValue& list, const Arguments& a, bool by_attribute, bool wanted) {
+  if (by_attribute && a.values.empty()) throw std::string("a selection by attribute needs its name");
   JinjaValue result = JinjaValue::array();
   const size_t test_at = by_attribute ? 1 : 0;
   for (const JinjaValue& item : list) {
-    const JinjaValue value = by_attribute ? attribute(item, to_text(a.values.at(0))) : item;
+    const JinjaValue value = by_attribute ? attribute(item, to_text(a.values[0])) : item;
     Arguments rest;
     for (size_t i = test_at + 1; i < a.values.size(); ++i) rest.values.push_back(a.values[i]);
     const bool passes = a.values.size() > test_at ? call_test(to_text(a.values[test_at]), value, rest) : truth(value);

@@ -14,8 +14,10 @@ namespace {
 using Kind = Expression::Kind;
 
 constexpr int64_t kMaxSteps = 1'000'000;
-constexpr int64_t kRoundSteps = 4;  // what a round of a loop costs besides its body
-constexpr int kMaxCalls = 60;       // of macros in macros
+constexpr int64_t kRoundSteps = 4;   // what a round of a loop costs besides its body
+constexpr int kMaxCalls = 60;        // of macros in macros
+constexpr int kMaxLevels = 400;      // of blocks and expressions within each other, through macros, too
+constexpr int kMaxValueDepth = 100;  // of lists and dictionaries that have a name: they are copied, shown and compared by recursion
 constexpr int64_t kMaxRange = 100'000;
 
 enum class Flow { kNext, kBreak, kContinue };
@@ -40,6 +42,22 @@ class Evaluator {
     steps_ += steps;
     if (steps_ > kMaxSteps) fail(line, "takes too many steps");
   }
+  // Guards the recursion.
+  struct Level {
+    Level(Evaluator& evaluator, int line) : levels(evaluator.levels_) {
+      if (++levels > kMaxLevels) evaluator.fail(line, "is nested too deeply");
+    }
+    ~Level() { --levels; }
+    int& levels;
+  };
+  static bool is_deeper(const JinjaValue& value, int than) {
+    if (!value.is_structured()) return false;
+    return than == 0 || std::any_of(value.begin(), value.end(), [&](const JinjaValue& item) { return is_deeper(item, than - 1); });
+  }
+  const JinjaValue& checked(int line, const JinjaValue& value) const {
+    if (is_deeper(value, kMaxValueDepth)) fail(line, "makes a value that is nested too deeply");
+    return value;
+  }
   void write(int line, std::string_view text) {
     if (out_.size() + text.size() > kMaxText) fail(line, "makes more than 16 MiB of text");
     out_ += text;
@@ -56,6 +74,7 @@ class Evaluator {
   JinjaValue* find(const std::string& name) { return const_cast<JinjaValue*>(std::as_const(*this).find(name)); }
 
   void assign(int line, const std::vector<std::string>& names, const JinjaValue& value) {
+    checked(line, value);
     if (names.size() == 1) {
       scopes_.back()[names[0]] = value;
       return;
@@ -74,6 +93,7 @@ class Evaluator {
   }
 
   Flow run(const Statement& s) {
+    const Level level(*this, s.line);
     count(s.line);
     switch (s.kind) {
       case Statement::Kind::kText: write(s.line, s.text); break;
@@ -103,6 +123,7 @@ class Evaluator {
     JinjaValue* space = find(s.names[0]);
     if (!space || !space->is_object()) fail(s.line, "'" + printable(s.names[0], 40) + "' is not a namespace");
     (*space)[s.names[1]] = std::move(value);
+    checked(s.line, *space);
   }
 
   std::string captured(const Block& body) {
@@ -160,7 +181,17 @@ class Evaluator {
 
   // ---- Expressions ----
 
+  // A variable where it lies, which may be a whole conversation; any other value in `made`.
+  const JinjaValue& operand(const Expression& e, JinjaValue& made) {
+    if (const JinjaValue* variable = e.kind == Kind::kName ? find(e.name) : nullptr) {
+      count(e.line);
+      return *variable;
+    }
+    return made = evaluate(e);
+  }
+
   JinjaValue evaluate(const Expression& e) {
+    const Level level(*this, e.line);
     count(e.line);
     switch (e.kind) {
       case Kind::kLiteral: return e.literal;
@@ -181,8 +212,15 @@ class Evaluator {
       case Kind::kUnary: return unary(e);
       case Kind::kBinary: return binary(e);
       case Kind::kCompare: return compare(e);
-      case Kind::kAttribute: return member(e, evaluate(*e.children[0]), e.name);
-      case Kind::kIndex: return member(e, evaluate(*e.children[0]), evaluate(*e.children[1]));
+      case Kind::kAttribute: {
+        JinjaValue made;
+        return member(e, operand(*e.children[0], made), e.name);
+      }
+      case Kind::kIndex: {
+        JinjaValue made;
+        const JinjaValue key = evaluate(*e.children[1]);
+        return member(e, operand(*e.children[0], made), key);
+      }
       case Kind::kSlice: return slice(e);
       case Kind::kCall: return call(e);
       case Kind::kFilter: return filter(e);
@@ -352,14 +390,16 @@ class Evaluator {
   }
 
   JinjaValue filter(const Expression& e) {
-    const JinjaValue value = evaluate(*e.children[0]);
     const Arguments arguments = evaluate(e.arguments);
+    JinjaValue made;
+    const JinjaValue& value = operand(*e.children[0], made);
     return guarded(e.line, value, [&] { return call_filter(e.name, value, arguments); });
   }
 
   JinjaValue test(const Expression& e) {
-    const JinjaValue value = evaluate(*e.children[0]);
     const Arguments arguments = evaluate(e.arguments);
+    JinjaValue made;
+    const JinjaValue& value = operand(*e.children[0], made);
     return guarded(e.line, value, [&] { return call_test(e.name, value, arguments); });
   }
 
@@ -367,7 +407,8 @@ class Evaluator {
     const Expression& callee = *e.children[0];
     const Arguments arguments = evaluate(e.arguments);
     if (callee.kind == Kind::kAttribute) {
-      const JinjaValue base = evaluate(*callee.children[0]);
+      JinjaValue made;
+      const JinjaValue& base = operand(*callee.children[0], made);
       if (is_undefined(base)) fail(e.line, "." + printable(callee.name, 40) + "() of something undefined");
       return guarded(e.line, base, [&] { return call_method(callee.name, base, arguments); });
     }
@@ -382,11 +423,11 @@ class Evaluator {
     for (size_t i = 0; i < macro.names.size(); ++i) {
       const std::string& name = macro.names[i];
       if (i < arguments.values.size()) {
-        scope[name] = arguments.values[i];
+        scope[name] = checked(line, arguments.values[i]);
       } else if (arguments.named.contains(name)) {
-        scope[name] = arguments.named.at(name);
+        scope[name] = checked(line, arguments.named.at(name));
       } else {
-        scope[name] = macro.defaults[i] ? evaluate(*macro.defaults[i]) : undefined();
+        scope[name] = macro.defaults[i] ? checked(line, evaluate(*macro.defaults[i])) : undefined();
       }
     }
     scopes_.push_back(std::move(scope));
@@ -437,7 +478,7 @@ class Evaluator {
   std::map<std::string, const Statement*> macros_;
   std::string out_;
   int64_t steps_ = 0;
-  int calls_ = 0;
+  int calls_ = 0, levels_ = 0;
 };
 
 }  // namespace

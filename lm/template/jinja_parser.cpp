@@ -10,7 +10,9 @@ namespace {
 
 using Kind = Expression::Kind;
 
-constexpr int kMaxDepth = 100;
+constexpr int kMaxDepth = 100;   // of blocks in blocks and parentheses in parentheses
+constexpr int kMaxHeight = 250;  // of a tree, which chains of operators, filters and members make as well
+constexpr size_t kMaxArguments = 100;
 
 class Parser {
  public:
@@ -205,10 +207,19 @@ class Parser {
     expression->name = std::move(name);
     return expression;
   }
+  // Trees are evaluated and taken down by recursion.
+  void grow(Expression& above, const ExpressionPtr& below) const {
+    if (below) above.height = std::max(above.height, below->height + 1);
+    if (above.height > kMaxHeight) fail("is nested too deeply");
+  }
+  void add_child(Expression& above, ExpressionPtr child) const {
+    grow(above, child);
+    above.children.push_back(std::move(child));
+  }
   ExpressionPtr binary(Kind kind, std::string name, ExpressionPtr left, ExpressionPtr right) const {
     ExpressionPtr expression = node(kind, std::move(name));
-    expression->children.push_back(std::move(left));
-    expression->children.push_back(std::move(right));
+    add_child(*expression, std::move(left));
+    add_child(*expression, std::move(right));
     return expression;
   }
 
@@ -218,9 +229,9 @@ class Parser {
     if (!take_word("if")) return value;
     ExpressionPtr choice = node(Kind::kChoice);
     ExpressionPtr condition = parse_or();
-    choice->children.push_back(std::move(value));
-    choice->children.push_back(std::move(condition));
-    choice->children.push_back(take_word("else") ? parse_expression() : nullptr);
+    add_child(*choice, std::move(value));
+    add_child(*choice, std::move(condition));
+    add_child(*choice, take_word("else") ? parse_expression() : nullptr);
     return choice;
   }
 
@@ -240,7 +251,7 @@ class Parser {
     if (!take_word("not")) return parse_comparison();
     const Level level(*this);
     ExpressionPtr expression = node(Kind::kUnary, "not");
-    expression->children.push_back(parse_not());
+    add_child(*expression, parse_not());
     return expression;
   }
 
@@ -289,7 +300,7 @@ class Parser {
     if (take_symbol("-")) {
       const Level level(*this);
       ExpressionPtr expression = node(Kind::kUnary, "-");
-      expression->children.push_back(parse_unary());
+      add_child(*expression, parse_unary());
       return expression;
     }
     return parse_filters(parse_postfix(parse_primary()));
@@ -299,22 +310,22 @@ class Parser {
     for (;;) {
       if (take_symbol("|")) {
         ExpressionPtr filter = node(Kind::kFilter, expect_name());
-        filter->children.push_back(std::move(value));
-        if (take_symbol("(")) filter->arguments = parse_arguments();
+        add_child(*filter, std::move(value));
+        if (take_symbol("(")) parse_arguments(*filter);
         value = parse_postfix(std::move(filter));
       } else if (take_word("is")) {
         const bool inverted = take_word("not");
         ExpressionPtr test = node(Kind::kTest, expect_name());
-        test->children.push_back(std::move(value));
+        add_child(*test, std::move(value));
         if (take_symbol("(")) {
-          test->arguments = parse_arguments();
+          parse_arguments(*test);
         } else if (test->name == "in" || test->name == "equalto" || test->name == "divisibleby" || test->name == "eq") {
-          test->arguments.push_back({"", parse_postfix(parse_primary())});
+          add_argument(*test, "", parse_postfix(parse_primary()));
         }
         value = std::move(test);
         if (inverted) {
           ExpressionPtr negation = node(Kind::kUnary, "not");
-          negation->children.push_back(std::move(value));
+          add_child(*negation, std::move(value));
           value = std::move(negation);
         }
       } else {
@@ -327,14 +338,14 @@ class Parser {
     for (;;) {
       if (take_symbol(".")) {
         ExpressionPtr attribute = node(Kind::kAttribute, expect_name());
-        attribute->children.push_back(std::move(value));
+        add_child(*attribute, std::move(value));
         value = std::move(attribute);
       } else if (take_symbol("[")) {
         value = parse_subscript(std::move(value));
       } else if (take_symbol("(")) {
         ExpressionPtr call = node(Kind::kCall);
-        call->children.push_back(std::move(value));
-        call->arguments = parse_arguments();
+        add_child(*call, std::move(value));
+        parse_arguments(*call);
         value = std::move(call);
       } else {
         return value;
@@ -344,12 +355,12 @@ class Parser {
 
   ExpressionPtr parse_subscript(ExpressionPtr base) {
     ExpressionPtr index = node(Kind::kIndex);
-    index->children.push_back(std::move(base));
+    add_child(*index, std::move(base));
     const auto part = [&]() -> ExpressionPtr { return is_symbol(":") || is_symbol("]") ? nullptr : parse_expression(); };
-    index->children.push_back(part());
+    add_child(*index, part());
     while (take_symbol(":")) {
       index->kind = Kind::kSlice;
-      index->children.push_back(part());
+      add_child(*index, part());
     }
     if (index->kind == Kind::kIndex && !index->children[1]) fail("expected an index before ]");
     if (index->children.size() > 4) fail("a slice has more than three parts");
@@ -358,18 +369,22 @@ class Parser {
     return index;
   }
 
-  std::vector<Argument> parse_arguments() {
-    std::vector<Argument> arguments;
+  void add_argument(Expression& above, std::string name, ExpressionPtr value) const {
+    grow(above, value);
+    above.arguments.push_back({std::move(name), std::move(value)});
+  }
+
+  void parse_arguments(Expression& above) {
     while (!take_symbol(")")) {
-      Argument& argument = arguments.emplace_back();
+      if (above.arguments.size() == kMaxArguments) fail("more than " + std::to_string(kMaxArguments) + " arguments");
+      std::string name;
       if (peek().kind == Token::Kind::kName && is_symbol("=", 1)) {
-        argument.name = expect_name();
+        name = expect_name();
         ++at_;
       }
-      argument.value = parse_expression();
+      add_argument(above, std::move(name), parse_expression());
       if (!is_symbol(")")) expect_symbol(",");
     }
-    return arguments;
   }
 
   ExpressionPtr literal(JinjaValue value) {
@@ -416,7 +431,7 @@ class Parser {
 
   void parse_items(Expression& list, const char* end) {
     while (!take_symbol(end)) {
-      list.children.push_back(parse_expression());
+      add_child(list, parse_expression());
       if (!is_symbol(end)) expect_symbol(",");
     }
   }
@@ -426,7 +441,7 @@ class Parser {
       ExpressionPtr inner = parse_expression();
       if (take_symbol(")")) return inner;
       ExpressionPtr tuple = node(Kind::kList);
-      tuple->children.push_back(std::move(inner));
+      add_child(*tuple, std::move(inner));
       expect_symbol(",");
       parse_items(*tuple, ")");
       return tuple;
@@ -438,9 +453,9 @@ class Parser {
   ExpressionPtr parse_dict() {
     ExpressionPtr dict = node(Kind::kDict);
     while (!take_symbol("}")) {
-      dict->children.push_back(parse_expression());
+      add_child(*dict, parse_expression());
       expect_symbol(":");
-      dict->children.push_back(parse_expression());
+      add_child(*dict, parse_expression());
       if (!is_symbol("}")) expect_symbol(",");
     }
     return dict;

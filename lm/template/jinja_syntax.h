@@ -32,6 +32,7 @@ struct Expression {
   enum class Kind { kLiteral, kName, kList, kDict, kUnary, kBinary, kCompare, kAttribute, kIndex, kSlice, kCall, kFilter, kTest, kChoice };
   Kind kind = Kind::kLiteral;
   int line = 1;
+  int height = 1;  // levels of the tree from here on down
   JinjaValue literal{};
   std::string name{};  // variable, attribute, filter, test, operator
   std::vector<ExpressionPtr>

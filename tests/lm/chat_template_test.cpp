@@ -63,8 +63,33 @@ TEST(Jinja, WhatIsNotUnderstoodIsNamed) {
       {"{% set ns = namespace(t='xxxxxxxxxxxxxxxx') %}{% for i in range(30) %}{% set ns.t = ns.t ~ ns.t %}{% endfor %}", "16 MiB"},
       {"{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}", "too deeply"},
       {"{{ " + std::string(300, '(') + "1" + std::string(300, ')') + " }}", "nested too deeply"},
-      {"{{ " + std::string(300, '[') + std::string(300, ']') + " }}", "nested too deeply"}};
+      {"{{ " + std::string(300, '[') + std::string(300, ']') + " }}", "nested too deeply"},
+      {"{{ [1] | selectattr }}", "a selection by attribute needs its name"}};
   for (const auto& [text, part] : cases) EXPECT_THAT(error_of(text), HasSubstr(part)) << text.substr(0, 80);
+}
+
+std::string repeated(const std::string& text, int times) {
+  std::string all;
+  for (int i = 0; i < times; ++i) all += text;
+  return all;
+}
+
+// Chains make trees as deep as parentheses do, loops make values as deep, and macros that call each other add their own levels up.
+TEST(Jinja, WhatNestsWithoutEndIsRefused) {
+  constexpr int kMany = 20000;
+  const std::vector<std::string> chains = {".b", "[0]", "|trim", "+1", " or 1", " and 1", " == 1", " ~ 1", ".strip()", " is defined"};
+  for (const std::string& link : chains) {
+    EXPECT_EQ(error_of("{{ 'a'" + repeated(link, 20) + " }}").find("nested"), std::string::npos) << link;
+    EXPECT_THAT(error_of("{{ 'a'" + repeated(link, kMany) + " }}"), HasSubstr("nested too deeply")) << link;
+  }
+  const std::vector<std::string> templates = {
+      "{% set ns = namespace(x=[]) %}{% for i in range(30000) %}{% set ns.x = [ns.x] %}{% endfor %}",
+      "{% set ns = namespace() %}{% for i in range(30000) %}{% set ns.x = ns %}{% endfor %}",
+      "{% set x = [] %}" + repeated("{% set x = [x] %}", kMany) + "{{ x }}",
+      "{% macro m(x) %}" + repeated("{% for i in [1] %}", 90) + "{{ m(x) }}" + repeated("{% endfor %}", 90) + "{% endmacro %}{{ m(1) }}",
+      "{% macro m(x) %}{{ " + std::string(90, '[') + "m(x)" + std::string(90, ']') + " }}{% endmacro %}{{ m(1) }}"};
+  for (const std::string& text : templates) EXPECT_THAT(error_of(text), HasSubstr("nested too deeply")) << text.substr(0, 80);
+  EXPECT_THAT(error_of("{{ [] | map(" + repeated("'map', ", kMany) + "'map') }}"), HasSubstr("more than 100 arguments"));
 }
 
 const std::vector<ChatMessage> kTalk = {

@@ -224,11 +224,13 @@ TEST(GgufTokenizer, NamesWhatIsWrong) {
     return "no error";
   };
   using testing::HasSubstr;
+  const size_t tokens = std::get<std::vector<std::string>>(neox_metadata()[2].second).size();
   EXPECT_THAT(error_of("tokenizer.ggml.model", std::string("bert")), HasSubstr("tokenizer \"bert\" is not supported"));
   EXPECT_THAT(error_of("tokenizer.ggml.pre", std::string("strange")), HasSubstr("\"strange\" is not supported"));
   EXPECT_THAT(error_of("tokenizer.ggml.tokens", uint32_t{5}), HasSubstr("tokenizer.ggml.tokens"));
   EXPECT_THAT(error_of("tokenizer.ggml.tokens", std::vector<std::string>{"a", "\xff"}), HasSubstr("model.gguf"));
   EXPECT_THAT(error_of("tokenizer.ggml.token_type", std::vector<int32_t>{1}), HasSubstr("tokenizer.ggml.token_type"));
+  EXPECT_THAT(error_of("tokenizer.ggml.token_type", std::vector<float>(tokens, 1e30F)), HasSubstr("tokenizer.ggml.token_type"));
   EXPECT_THAT(error_of("tokenizer.ggml.merges", std::vector<std::string>{"zz"}), HasSubstr("merges[0]"));
   EXPECT_THAT(error_of("tokenizer.ggml.merges", std::vector<std::string>{"zz \u4f60"}), HasSubstr("not in the vocabulary"));
   EXPECT_EQ(from_gguf({{"general.name", std::string("x")}}), nullptr);
