@@ -49,10 +49,13 @@ class GbnfParser {
     bool defined = false;
   };
 
-  [[noreturn]] void fail(const std::string& what) const {
-    size_t line = 1;
-    for (size_t i = 0; i < std::min(at_, text_.size()); ++i) line += text_[i] == '\n';
-    throw Error(ErrorKind::kUsage, source_ + ": line " + std::to_string(line) + ": " + what);
+  // Of what is read now, counted on from where it was asked for last: reading never goes back by a line.
+  size_t line() {
+    for (; counted_ < std::min(at_, text_.size()); ++counted_) line_ += text_[counted_] == '\n';
+    return line_;
+  }
+  [[noreturn]] void fail(const std::string& what) {
+    throw Error(ErrorKind::kUsage, source_ + ": line " + std::to_string(line()) + ": " + what);
   }
 
   char peek(size_t ahead = 0) const { return at_ + ahead < text_.size() ? text_[at_ + ahead] : '\0'; }
@@ -223,10 +226,7 @@ class GbnfParser {
     if (!is_name_character(peek())) fail(std::string("unexpected '") + printable(text_.substr(at_, 1)) + "'");
     const std::string name = parse_name();
     Named& named = rule_named(name);
-    if (named.line == 0) {
-      named.line = 1;
-      for (size_t i = 0; i < at_; ++i) named.line += text_[i] == '\n';
-    }
+    if (named.line == 0) named.line = line();
     return {{Symbol::Kind::kRule, named.index}};
   }
 
@@ -337,6 +337,7 @@ class GbnfParser {
   std::string_view text_;
   std::string source_;
   size_t at_ = 0, symbols_ = 0;
+  size_t counted_ = 0, line_ = 1;
   uint32_t owner_ = 0;
   Grammar::Draft draft_;
   std::map<std::string, Named> names_;

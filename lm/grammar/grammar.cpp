@@ -1,7 +1,10 @@
 #include "lm/grammar/grammar.h"
 
 #include <algorithm>
+#include <functional>
 #include <limits>
+#include <queue>
+#include <utility>
 
 #include "core/error.h"
 #include "core/text.h"
@@ -20,20 +23,57 @@ struct Beginning {
   bool is_last;  // nothing of the caller follows: such calls need no memory and may repeat
 };
 
-std::vector<bool> reachable(const std::vector<std::vector<Beginning>>& beginnings, uint32_t from) {
-  std::vector<bool> seen(beginnings.size());
-  std::vector<uint32_t> open = {from};
-  while (!open.empty()) {
-    const uint32_t rule = open.back();
-    open.pop_back();
-    for (const Beginning& next : beginnings[rule]) {
-      if (seen[next.rule]) continue;
-      seen[next.rule] = true;
-      open.push_back(next.rule);
+// For each rule the number of its component: rules that may begin with each other, and only those, share one (Tarjan, 1972).
+class Components {
+ public:
+  explicit Components(const std::vector<std::vector<Beginning>>& beginnings)
+      : beginnings_(beginnings), of_(beginnings.size(), kUnknown), order_(beginnings.size(), kUnknown), lowest_(beginnings.size()) {
+    for (uint32_t r = 0; r < beginnings.size(); ++r) {
+      if (order_[r] == kUnknown) search(r);
     }
   }
-  return seen;
-}
+  uint32_t of(uint32_t rule) const { return of_[rule]; }
+
+ private:
+  struct Visit {
+    uint32_t rule;
+    size_t next = 0;
+  };
+
+  void enter(uint32_t rule) {
+    order_[rule] = lowest_[rule] = met_++;
+    members_.push_back(rule);
+    path_.push_back({rule});
+  }
+  void leave(uint32_t rule) {
+    path_.pop_back();
+    if (!path_.empty()) lowest_[path_.back().rule] = std::min(lowest_[path_.back().rule], lowest_[rule]);
+    if (lowest_[rule] != order_[rule]) return;
+    for (uint32_t member = kUnknown; member != rule; members_.pop_back()) of_[member = members_.back()] = rule;
+  }
+  // Without recursion: a grammar may chain as many rules as it likes.
+  void search(uint32_t start) {
+    enter(start);
+    while (!path_.empty()) {
+      Visit& here = path_.back();
+      if (here.next == beginnings_[here.rule].size()) {
+        leave(here.rule);
+        continue;
+      }
+      const uint32_t next = beginnings_[here.rule][here.next++].rule;
+      if (order_[next] == kUnknown) {
+        enter(next);
+      } else if (of_[next] == kUnknown) {
+        lowest_[here.rule] = std::min(lowest_[here.rule], order_[next]);
+      }
+    }
+  }
+
+  const std::vector<std::vector<Beginning>>& beginnings_;
+  std::vector<uint32_t> of_, order_, lowest_, members_;
+  std::vector<Visit> path_;
+  uint32_t met_ = 0;
+};
 
 }  // namespace
 
@@ -61,26 +101,47 @@ void Grammar::flatten(const Draft& draft) {
 
 std::string Grammar::describe(uint32_t rule) const { return "rule '" + printable(rules_[rule].name, 80) + "'"; }
 
-// Shortest texts, by relaxation until nothing gets shorter.
+// Shortest texts: the rule with the shortest one of all that are not known yet is known next (Knuth, 1977).
 void Grammar::measure(const std::string& source) {
-  for (GrammarRule& rule : rules_) rule.shortest = kUnknown;
-  shortest_.assign(symbols_.size(), kUnknown);
-  for (bool changed = true; changed;) {
-    changed = false;
-    for (size_t i = symbols_.size(); i-- > 0;) {
-      const Symbol& symbol = symbols_[i];
-      const uint32_t length = symbol.kind == Symbol::Kind::kEnd     ? 0
-                              : symbol.kind == Symbol::Kind::kBytes ? sum(1, shortest_[i + 1])
-                                                                    : sum(rules_[symbol.index].shortest, shortest_[i + 1]);
-      changed |= length < shortest_[i];
-      shortest_[i] = std::min(shortest_[i], length);
-    }
-    for (GrammarRule& rule : rules_) {
-      for (const uint32_t start : rule.alternatives) {
-        changed |= shortest_[start] < rule.shortest;
-        rule.shortest = std::min(rule.shortest, shortest_[start]);
+  struct Alternative {
+    uint32_t rule;
+    uint32_t length = 0;  // of its bytes and of the rules that are known
+    size_t unknown = 0;
+  };
+  std::vector<Alternative> alternatives;
+  std::vector<std::vector<size_t>> callers(rules_.size());  // a rule's place in alternatives, as often as it is called there
+  using Candidate = std::pair<uint32_t, uint32_t>;          // length, rule
+  std::priority_queue<Candidate, std::vector<Candidate>, std::greater<>> candidates;
+  for (uint32_t r = 0; r < rules_.size(); ++r) {
+    rules_[r].shortest = kUnknown;
+    for (uint32_t position : rules_[r].alternatives) {
+      Alternative& alternative = alternatives.emplace_back(Alternative{r});
+      for (; symbols_[position].kind != Symbol::Kind::kEnd; ++position) {
+        if (symbols_[position].kind == Symbol::Kind::kBytes) {
+          alternative.length = sum(alternative.length, 1);
+        } else {
+          ++alternative.unknown;
+          callers[symbols_[position].index].push_back(alternatives.size() - 1);
+        }
       }
+      if (alternative.unknown == 0) candidates.emplace(alternative.length, r);
     }
+  }
+  while (!candidates.empty()) {
+    const auto [length, rule] = candidates.top();
+    candidates.pop();
+    if (rules_[rule].shortest != kUnknown) continue;
+    rules_[rule].shortest = length;
+    for (const size_t caller : callers[rule]) {
+      Alternative& alternative = alternatives[caller];
+      alternative.length = sum(alternative.length, length);
+      if (--alternative.unknown == 0) candidates.emplace(alternative.length, alternative.rule);
+    }
+  }
+  shortest_.assign(symbols_.size(), 0);
+  for (size_t i = symbols_.size(); i-- > 0;) {
+    if (symbols_[i].kind == Symbol::Kind::kEnd) continue;
+    shortest_[i] = sum(symbols_[i].kind == Symbol::Kind::kBytes ? 1 : rules_[symbols_[i].index].shortest, shortest_[i + 1]);
   }
   for (uint32_t r = 0; r < rules_.size(); ++r) {
     if (rules_[r].shortest == kUnknown) throw Error(ErrorKind::kUsage, source + ": " + describe(r) + " never ends");
@@ -102,9 +163,10 @@ void Grammar::refuse_left_recursion(const std::string& source) const {
       }
     }
   }
+  const Components components(beginnings);
   for (uint32_t r = 0; r < rules_.size(); ++r) {
     for (const Beginning& next : beginnings[r]) {
-      if (next.is_last || !(next.rule == r || reachable(beginnings, next.rule)[r])) continue;
+      if (next.is_last || components.of(next.rule) != components.of(r)) continue;
       throw Error(ErrorKind::kUsage, source + ": " + describe(r) + " begins with itself (left recursion)",
                   "write the recursive call at the end, or use * or +");
     }

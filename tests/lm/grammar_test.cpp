@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <random>
 
 #include "lm/grammar/gbnf_text.h"
@@ -102,6 +103,24 @@ TEST(Gbnf, BrokenGrammarsGetOneLine) {
       {"root ::= \"a\" | x\nx ::= \"b\" y\ny ::= \"c\" x", "never ends"},
       {"root ::= " + std::string(200, '(') + "\"a\"" + std::string(200, ')'), "nested deeper"}};
   for (const auto& [grammar, part] : cases) EXPECT_THAT(error_of(grammar), HasSubstr(part)) << grammar.substr(0, 80);
+}
+
+// In time that grows with their number: as many steps as pairs of rules would take minutes here.
+TEST(Gbnf, LongChainsOfRulesAreRead) {
+  constexpr int kRules = 100'000;
+  for (const bool backwards : {false, true}) {
+    std::vector<std::string> rules = {"root ::= r0"};
+    for (int i = 0; i < kRules; ++i) rules.push_back("r" + std::to_string(i) + " ::= r" + std::to_string(i + 1) + " \"b\" | \"cccc\" root");
+    const std::string last = "r" + std::to_string(kRules) + " ::= ";
+    if (backwards) std::reverse(rules.begin(), rules.end());
+    const auto grammar_with = [&](const std::string& rule) {
+      std::string text = rule;
+      for (const std::string& line : rules) text += "\n" + line;
+      return text;
+    };
+    EXPECT_EQ(parse_gbnf(grammar_with(last + "\"aaa\""), "grammar").rule(0).shortest, kRules + 3u);
+    EXPECT_THAT(error_of(grammar_with(last + "r0 | \"a\"")), HasSubstr("begins with itself"));
+  }
 }
 
 TEST(Gbnf, RecursionAtTheEndIsARepetition) {
