@@ -122,8 +122,8 @@ class Evaluator {
     if (!s.is_attribute) return assign(s.line, s.names, value);
     JinjaValue* space = find(s.names[0]);
     if (!space || !space->is_object()) fail(s.line, "'" + printable(s.names[0], 40) + "' is not a namespace");
+    checked(s.line, value);
     (*space)[s.names[1]] = std::move(value);
-    checked(s.line, *space);
   }
 
   std::string captured(const Block& body) {
@@ -330,7 +330,8 @@ class Evaluator {
     }
     if (!key.is_number_integer()) return undefined();
     const int64_t index = key.get<int64_t>();
-    const JinjaValue items = base.is_string() ? call_filter("list", base, {}) : base;
+    JinjaValue characters;
+    const JinjaValue& items = base.is_string() ? characters = call_filter("list", base, {}) : base;
     if (!items.is_array()) return undefined();
     const auto size = static_cast<int64_t>(items.size());
     const int64_t from_start = index < 0 ? index + size : index;
