@@ -7,6 +7,9 @@
 
 #include <cerrno>
 #include <cstring>
+#include <iterator>
+#include <map>
+#include <mutex>
 
 #include "core/text.h"
 
@@ -51,6 +54,36 @@ class InputFile {
   int64_t size_ = 0;
 };
 
+// The bytes of every MappedFile: [first, second).
+class Mappings {
+ public:
+  static Mappings& instance() {
+    static Mappings mappings;
+    return mappings;
+  }
+  void add(uintptr_t begin, uintptr_t end) {
+    const std::lock_guard lock(mutex_);
+    ends_[begin] = end;
+  }
+  void remove(uintptr_t begin) {
+    const std::lock_guard lock(mutex_);
+    ends_.erase(begin);
+  }
+  bool contain(uintptr_t begin, uintptr_t end) const {
+    const std::lock_guard lock(mutex_);
+    const auto after = ends_.upper_bound(begin);
+    return after != ends_.begin() && end <= std::prev(after)->second;
+  }
+
+ private:
+  mutable std::mutex mutex_;
+  std::map<uintptr_t, uintptr_t> ends_;  // by begin
+};
+
+uintptr_t page_bytes() { return static_cast<uintptr_t>(::sysconf(_SC_PAGESIZE)); }
+
+uintptr_t address_of(const void* data) { return reinterpret_cast<uintptr_t>(data); }
+
 }  // namespace
 
 MappedFile::MappedFile(const std::filesystem::path& path, ErrorKind kind) {
@@ -60,18 +93,27 @@ MappedFile::MappedFile(const std::filesystem::path& path, ErrorKind kind) {
   if (address == MAP_FAILED) fail(path, kind, std::string("cannot map: ") + std::strerror(errno));
   data_ = static_cast<const std::byte*>(address);
   size_ = file.size();
+  Mappings::instance().add(address_of(data_), address_of(data_ + size_));
 }
 
 MappedFile::~MappedFile() {
-  if (data_) ::munmap(const_cast<std::byte*>(data_), static_cast<size_t>(size_));
+  if (!data_) return;
+  Mappings::instance().remove(address_of(data_));
+  ::munmap(const_cast<std::byte*>(data_), static_cast<size_t>(size_));
 }
 
 void prefetch(const void* data, int64_t bytes) noexcept {
   if (bytes <= 0) return;
-  const uintptr_t page = static_cast<uintptr_t>(::sysconf(_SC_PAGESIZE));
-  const uintptr_t begin = reinterpret_cast<uintptr_t>(data) / page * page;
-  const uintptr_t end = reinterpret_cast<uintptr_t>(data) + static_cast<uintptr_t>(bytes);
+  const uintptr_t page = page_bytes(), begin = address_of(data) / page * page, end = address_of(data) + static_cast<uintptr_t>(bytes);
   ::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_WILLNEED);  // a hint: its failure changes nothing
+}
+
+void release_pages(const void* data, int64_t bytes) noexcept {
+  const uintptr_t page = page_bytes(), end = (address_of(data) + static_cast<uintptr_t>(bytes)) / page * page;
+  const uintptr_t begin = (address_of(data) + page - 1) / page * page;
+  // Anonymous memory would lose its content.
+  if (begin >= end || !Mappings::instance().contain(begin, end)) return;
+  ::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
 }
 
 std::string read_file(const std::filesystem::path& path, int64_t max_bytes, ErrorKind kind) {

@@ -34,6 +34,10 @@ class MappedFile {
 // Tells the system that this part of a mapping is about to be read, so that reading from the disk starts now.
 void prefetch(const void* data, int64_t bytes) noexcept;
 
+// Gives back the memory of the pages that lie wholly within this part of a MappedFile, which come back from the file when they are read
+// again. Memory of any other kind stays as it is.
+void release_pages(const void* data, int64_t bytes) noexcept;
+
 // The content of a file of at most `max_bytes`. Throws `kind`.
 std::string read_file(const std::filesystem::path& path, int64_t max_bytes, ErrorKind kind);
 

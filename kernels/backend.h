@@ -55,6 +55,10 @@ class Backend {
   virtual void run_sequence(const std::function<void()>& work) { work(); }
 
   virtual Weight prepare_linear(const Tensor& w) = 0;
+  // The same for a matrix that many products with many rows will read: where `packs` its type, a copy in an order that they read faster,
+  // instead of w, of whose mapped file no pages stay in memory.
+  virtual bool packs(DType /*type*/) const { return false; }
+  virtual Weight prepare_packed_linear(const Tensor& w) { return prepare_linear(w); }
   virtual Weight prepare_conv2d(const Tensor& w) = 0;
   // What an enlarging conv2d may make of its weight at the first call and keep: four 2×2 filters in place of a 3×3 one, by default of the
   // weight's type.

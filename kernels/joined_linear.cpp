@@ -2,6 +2,8 @@
 
 #include <numeric>
 
+#include "core/mapped_file.h"
+#include "core/planning_memory.h"
 #include "kernels/backend.h"
 
 namespace linea {
@@ -15,7 +17,10 @@ Tensor joined_rows(const WeightLoader& w, const std::vector<std::string>& names,
   for (size_t i = 0; i < names.size(); ++i) {
     shape[0] = outs[i];
     const Tensor part = w.checkpoint().load(w.prefix() + names[i], shape, dtype);
-    allocator_of(joined.device()).copy_from_host(joined.slice(0, first, outs[i]).raw(), part.raw(), part.bytes());
+    if (!PlanningMemory::active()) {
+      allocator_of(joined.device()).copy_from_host(joined.slice(0, first, outs[i]).raw(), part.raw(), part.bytes());
+      release_pages(part.raw(), part.bytes());
+    }
     first += outs[i];
   }
   return joined;
@@ -33,7 +38,8 @@ JoinedLinear JoinedLinear::load(const WeightLoader& w, const std::vector<std::st
   JoinedLinear joined;
   joined.outputs = std::accumulate(outs.begin(), outs.end(), int64_t{0});
   Context& ctx = w.context();
-  if (ctx.backend->device().is_cpu()) {
+  const bool copies = ctx.packs_matrices && ctx.backend->packs(ctx.dtype);
+  if (ctx.backend->device().is_cpu() && !copies) {
     for (size_t i = 0; i < names.size(); ++i) {
       joined.parts.push_back({w.linear(names[i] + ".weight", outs[i], in), has_bias ? w.vector(names[i] + ".bias", {outs[i]}) : Tensor()});
     }

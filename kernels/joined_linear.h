@@ -8,8 +8,8 @@
 
 namespace linea {
 
-// One matrix of all rows where a device gains by it (a GPU, which one small product does not fill), else the checkpoint's own: joining
-// would cost a copy of what is mapped from a file.
+// One matrix of all rows where a device gains by it (a GPU, which one small product does not fill) or copies matrices anyway, else the
+// checkpoint's own: joining would cost a copy of what is mapped from a file.
 struct JoinedLinear {
   struct Part {
     Weight weight;

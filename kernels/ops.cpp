@@ -42,7 +42,7 @@ Weight prepare_linear(Context& ctx, const Tensor& w) {
     const Weight narrow = ctx.backend->prepare_fp8_linear(w);
     if (narrow.defined()) return narrow;
   }
-  return ctx.backend->prepare_linear(w);
+  return ctx.packs_matrices ? ctx.backend->prepare_packed_linear(w) : ctx.backend->prepare_linear(w);
 }
 
 Weight prepare_conv2d(Context& ctx, const Tensor& w) {

@@ -38,6 +38,8 @@ class ProfilingBackend final : public Backend {
   bool multiplies_narrow() const override { return inner_.multiplies_narrow(); }
   bool multiplies_fp8() const override { return inner_.multiplies_fp8(); }
   Weight prepare_linear(const Tensor& w) override { return inner_.prepare_linear(w); }
+  bool packs(DType type) const override { return inner_.packs(type); }
+  Weight prepare_packed_linear(const Tensor& w) override { return inner_.prepare_packed_linear(w); }
   Weight prepare_fp8_linear(const Tensor& w) override { return inner_.prepare_fp8_linear(w); }
   Weight prepare_conv2d(const Tensor& w) override { return inner_.prepare_conv2d(w); }
   int64_t folded_bytes(const Weight& w) const override { return inner_.folded_bytes(w); }

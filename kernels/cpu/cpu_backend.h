@@ -29,6 +29,8 @@ class CpuBackend final : public Backend {
   bool multiplies_quantized() const override { return true; }
   bool multiplies_narrow() const override { return true; }
   Weight prepare_linear(const Tensor& w) override;
+  bool packs(DType type) const override;
+  Weight prepare_packed_linear(const Tensor& w) override;
   Weight prepare_conv2d(const Tensor& w) override;
   int64_t folded_bytes(const Weight& w) const override;
   int64_t transformed_bytes(const Weight& w) const override;

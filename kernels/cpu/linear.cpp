@@ -7,11 +7,13 @@
 //   f32 of low rank in sequences of tokens         blocks of simd/gemm.cpp
 //   block-quantised weights                        quantized_linear.cpp
 //
-// All read the checkpoint's [out, in] as it is, but some block-quantised ones (interleaved.h). Which of them runs depends on the rows of
-// one batch member, not of the batch, so that members do not change each other's bits. (A matrix [B, in] is taken as one member: bits may
-// change when B passes kFewRows.)
+// All read the checkpoint's [out, in] as it is, but some block-quantised ones (interleaved.h) and, for matrix units, those that many
+// products share, which oneDNN packs. Which of them runs depends on the rows of one batch member, not of the batch, so that members do not
+// change each other's bits. (A matrix [B, in] is taken as one member: bits may change when B passes kFewRows.)
 #include <vector>
 
+#include "core/mapped_file.h"
+#include "core/planning_memory.h"
 #include "kernels/cpu/common.h"
 #include "kernels/cpu/cpu_backend.h"
 #include "kernels/cpu/interleaved.h"
@@ -53,7 +55,21 @@ Weight CpuBackend::prepare_linear(const Tensor& w) {
   return {w, w.shape(), nullptr};
 }
 
+bool CpuBackend::packs(DType type) const { return type == DType::kBF16 && tiles_ && onednn::has_bf16_matrices(); }
+
+Weight CpuBackend::prepare_packed_linear(const Tensor& w) {
+  if (!packs(w.dtype())) return prepare_linear(w);
+  const auto layout = onednn::packed_layout(w.dim(0), w.dim(1));
+  const Tensor packed({ceil_div(layout->bytes(), bytes_of(w.dtype()))}, w.dtype());
+  if (!PlanningMemory::active()) {
+    layout->pack(w.raw(), packed.raw());
+    release_pages(w.raw(), w.bytes());
+  }
+  return {packed, w.shape(), std::const_pointer_cast<onednn::PackedLayout>(layout)};
+}
+
 void CpuBackend::linear(Context& ctx, const Tensor& x, const Weight& w, const Tensor& y, const LinearArgs& args) {
+  const auto* layout = w.data.dtype() == DType::kBF16 ? static_cast<const onednn::PackedLayout*>(w.packed.get()) : nullptr;
   const int64_t members = args.gate.defined() ? args.gate.dim(0) : 1;
   const GemmParams p = {.x = x.raw(),
                         .w = w.data.raw(),
@@ -75,8 +91,8 @@ void CpuBackend::linear(Context& ctx, const Tensor& x, const Weight& w, const Te
                         .y_type = element_of(y)};
   LINEA_ASSERT(p.w_type == p.type || p.type == Element::kF32);
   if (is_quantized(w.data.dtype())) return quantized_linear(ctx, x, w, y, p);
-  const bool few_rows = rows_per_member(x) <= kFewRows,
-             fused = !few_rows && p.w_type == p.type && onednn::has_matmul(p.type) && !is_low_rank(x, p);
+  const bool few_rows = !layout && rows_per_member(x) <= kFewRows,
+             fused = layout || (!few_rows && p.w_type == p.type && onednn::has_matmul(p.type) && !is_low_rank(x, p));
   const Arena::Scope scope(*ctx.arena);
   ThreadBuffers buffers(ctx, few_rows || fused ? 0 : kGemmScratch);
   if (ctx.planning() || p.rows == 0) return;
@@ -97,7 +113,7 @@ void CpuBackend::linear(Context& ctx, const Tensor& x, const Weight& w, const Te
                       .in = p.in,
                       .out = p.out,
                       .x_pitch = p.x_pitch,
-                      .w_pitch = p.in,
+                      .w_layout = layout,
                       .y_pitch = p.y_pitch,
                       .act = p.act,
                       .accumulate = p.residual != nullptr,

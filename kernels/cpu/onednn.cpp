@@ -2,7 +2,8 @@
 // under "The two versions" hide that, the rest is common to both.
 //
 // Measured (2 cores, AVX-512, oneDNN 2.6.3): a product with the checkpoint's [out, in] layout runs as fast as with packed weights
-// (480 GFLOP/s f32, 1030 bf16), so nothing is packed for `matmul`.
+// (480 GFLOP/s f32, 1030 bf16); with matrix units packed ones are ahead by a quarter and more (docs/performance.md), in panels of 48
+// outputs by more than of 64 or 32 where other programs share the core.
 #include "kernels/cpu/onednn.h"
 
 #include <dnnl.hpp>
@@ -91,6 +92,7 @@ void append_activation(dnnl::post_ops& ops, Act act) {
 struct Primitive {
   dnnl::primitive primitive;
   std::map<int, memory::desc> arguments;  // by DNNL_ARG
+  bool unpacks = false;                   // wants packed weights as [out, in]
 };
 
 // While it lives, oneDNN plans for teams of so many threads, and gets them: of a plan for more threads than there are it leaves a part
@@ -153,12 +155,24 @@ void execute(const Primitive& p, std::initializer_list<std::pair<int, const void
   throw Error(e.status == dnnl_out_of_memory ? ErrorKind::kMemory : ErrorKind::kInternal, "oneDNN: " + what + ": " + e.what());
 }
 
+}  // namespace
+
+struct PackedLayout::Descriptors {
+  memory::desc plain, packed;
+};
+
+namespace {
+
+memory::desc plain_matrix(int64_t out, int64_t in, Element type) { return {{in, out}, type_of(type), memory::dims{1, in}}; }
+
 constexpr int kGateArgument(int post_op) { return DNNL_ARG_ATTR_MULTIPLE_POST_OP(post_op) | DNNL_ARG_SRC_1; }
+
+bool is_batch_reduce(const std::string& implementation) { return implementation.rfind("brg", 0) == 0; }
 
 Primitive build_matmul(const Matmul& c) {
   const memory::data_type type = type_of(c.type), f32 = memory::data_type::f32;
   const memory::desc x({c.rows, c.in}, type, memory::dims{c.x_pitch, 1});
-  const memory::desc w({c.in, c.out}, type, memory::dims{1, c.w_pitch});
+  memory::desc w = c.w_layout ? c.w_layout->descriptors().packed : plain_matrix(c.out, c.in, c.type);
   const memory::desc y({c.rows, c.out}, type_of(c.y_type), memory::dims{c.y_pitch, 1});
   const memory::desc row({1, c.out}, f32, memory::dims{c.out, 1});
   dnnl::post_ops ops;
@@ -169,8 +183,15 @@ Primitive build_matmul(const Matmul& c) {
   dnnl::primitive_attr attributes;
   attributes.set_post_ops(ops);
   attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
-  const auto desc = matmul_desc(x, w, c.bias ? &row : nullptr, y, attributes);
-  Primitive result{dnnl::matmul(desc), {{DNNL_ARG_SRC, x}, {DNNL_ARG_WEIGHTS, w}, {DNNL_ARG_DST, y}}};
+  const auto describe = [&] { return matmul_desc(x, w, c.bias ? &row : nullptr, y, attributes); };
+  auto desc = describe();
+  // What is not served fast as it is packed (rows with a pitch in 2.6) would go to the library's reference, a thousand times slower.
+  const bool unpacks = c.w_layout && !is_batch_reduce(desc.impl_info_str());
+  if (unpacks) {
+    w = plain_matrix(c.out, c.in, c.type);
+    desc = describe();
+  }
+  Primitive result{dnnl::matmul(desc), {{DNNL_ARG_SRC, x}, {DNNL_ARG_WEIGHTS, w}, {DNNL_ARG_DST, y}}, unpacks};
   if (c.bias) result.arguments.emplace(DNNL_ARG_BIAS, row);
   if (c.gate) result.arguments.emplace(kGateArgument(gate_position), row);
   result.arguments.emplace(DNNL_ARG_SCRATCHPAD, desc.scratchpad_desc());
@@ -212,8 +233,8 @@ bool is_native(Element type) {
 }
 
 bool has_matmul(Element type) {
-  static const auto is_batch_reduce = [](Element candidate) { return matmul_implementation(candidate).rfind("brg", 0) == 0; };
-  static const bool f32 = is_batch_reduce(Element::kF32), bf16 = is_batch_reduce(Element::kBF16);
+  static const bool f32 = is_batch_reduce(matmul_implementation(Element::kF32)),
+                    bf16 = is_batch_reduce(matmul_implementation(Element::kBF16));
   return (type == Element::kF32 && f32) || (type == Element::kBF16 && bf16);
 }
 
@@ -226,18 +247,58 @@ bool has_bf16_matrices() {
 #endif
 }
 
+namespace {
+
+void reorder(const memory::desc& from_desc, const void* from, const memory::desc& to_desc, void* to) {
+  try {
+    memory source(from_desc, engine(), const_cast<void*>(from)), target(to_desc, engine(), to);
+    dnnl::stream stream(engine());
+    dnnl::reorder(source, target).execute(stream, source, target);
+    stream.wait();
+  } catch (const dnnl::error& e) {
+    rethrow(e, "reordering a matrix");
+  }
+}
+
+}  // namespace
+
+PackedLayout::PackedLayout(std::unique_ptr<Descriptors> descriptors) : descriptors_(std::move(descriptors)) {}
+PackedLayout::~PackedLayout() = default;
+
+int64_t PackedLayout::bytes() const { return static_cast<int64_t>(descriptors_->packed.get_size()); }
+
+void PackedLayout::pack(const void* w, void* to) const { reorder(descriptors_->plain, w, descriptors_->packed, to); }
+void PackedLayout::unpack(const void* packed, void* to) const { reorder(descriptors_->packed, packed, descriptors_->plain, to); }
+
+std::shared_ptr<const PackedLayout> packed_layout(int64_t out, int64_t in) {
+  static std::mutex mutex;
+  static std::map<Key, std::shared_ptr<const PackedLayout>> layouts;
+  const std::lock_guard lock(mutex);
+  std::shared_ptr<const PackedLayout>& layout = layouts[{out, in}];
+  if (layout) return layout;
+  try {
+    layout = std::make_shared<const PackedLayout>(std::make_unique<PackedLayout::Descriptors>(PackedLayout::Descriptors{
+        plain_matrix(out, in, Element::kBF16), {{in, out}, memory::data_type::bf16, memory::format_tag::BA16a48b2a}}));
+  } catch (const dnnl::error& e) {
+    rethrow(e, "the layout of a matrix of " + std::to_string(out) + "×" + std::to_string(in));
+  }
+  return layout;
+}
+
 void matmul(const Matmul& c) {
   const int64_t flags = (c.bias ? 1 : 0) | (c.gate ? 2 : 0) | (c.accumulate ? 4 : 0) | static_cast<int64_t>(c.act) << 4 |
-                        static_cast<int64_t>(c.type) << 8 | static_cast<int64_t>(c.y_type) << 12;
+                        static_cast<int64_t>(c.type) << 8 | static_cast<int64_t>(c.y_type) << 12 | (c.w_layout ? 1 << 16 : 0);
   // Waking threads costs more than a small product.
   constexpr int64_t kSmall = 1 << 20;
   const Team team(c.rows * c.in * c.out < kSmall ? 1 : omp_get_max_threads());
   try {
     const auto primitive =
-        cached({0, c.rows, c.in, c.out, c.x_pitch, c.w_pitch, c.y_pitch, flags, omp_get_max_threads()}, [&] { return build_matmul(c); });
+        cached({0, c.rows, c.in, c.out, c.x_pitch, c.y_pitch, flags, omp_get_max_threads()}, [&] { return build_matmul(c); });
     const int gate_position = c.act == Act::kNone ? 0 : 1;
+    std::vector<uint16_t> unpacked(primitive->unpacks ? static_cast<size_t>(c.in * c.out) : 0);
+    if (primitive->unpacks) c.w_layout->unpack(c.w, unpacked.data());
     execute(*primitive, {{DNNL_ARG_SRC, c.x},
-                         {DNNL_ARG_WEIGHTS, c.w},
+                         {DNNL_ARG_WEIGHTS, primitive->unpacks ? unpacked.data() : c.w},
                          {DNNL_ARG_DST, c.y},
                          {DNNL_ARG_BIAS, c.bias},
                          {kGateArgument(gate_position), c.gate}});

@@ -24,18 +24,38 @@ bool has_matmul(Element type);
 // Whether the processor has matrix units for bf16 (AMX), several times as fast as f32: worth its rounding without being asked.
 bool has_bf16_matrices();
 
+// The order in which products in bf16 read w [out, in] without rearranging it first: panels of 48 outputs, two inputs side by side.
+class PackedLayout {
+ public:
+  struct Descriptors;
+  explicit PackedLayout(std::unique_ptr<Descriptors> descriptors);
+  ~PackedLayout();
+  int64_t bytes() const;
+  // On all threads; packed memory has bytes().
+  void pack(const void* w, void* to) const;
+  void unpack(const void* packed, void* to) const;
+  const Descriptors& descriptors() const { return *descriptors_; }
+
+ private:
+  std::unique_ptr<Descriptors> descriptors_;
+};
+// One for each shape, kept for good. Only where has_matmul(bf16).
+std::shared_ptr<const PackedLayout> packed_layout(int64_t out, int64_t in);
+
 // y = [y +] gate ⊙ act(x Wᵀ + bias)    x [rows, in], w [out, in], y [rows, out]
 struct Matmul {
   const void *x, *w;
   void* y;
   const float *bias, *gate;  // [out] or null
-  int64_t rows, in, out, x_pitch, w_pitch, y_pitch;
+  int64_t rows, in, out, x_pitch;
+  const PackedLayout* w_layout;  // null: [out, in]. Slower where rows of y have a pitch
+  int64_t y_pitch;
   Act act;
   bool accumulate;
   Element type, y_type;  // of x and w; of y
 };
 // Uses all threads. Bits depend neither on their number nor on `rows`: the batch-reduce product sums each output along k in one order
-// (tested).
+// (tested), nor on the layout of w.
 void matmul(const Matmul& call);
 
 // A filter bank [out, in, kh, kw] with its packed forms, made on first use (the best layout can differ between shapes).

@@ -2,6 +2,10 @@
 
 #include <sys/stat.h>
 
+#include <fstream>
+#include <string>
+#include <string_view>
+
 #include "core/mapped_file.h"
 #include "tests/core/fixtures.h"
 
@@ -101,6 +105,28 @@ TEST(MappedFile, MapsTheWholeFile) {
   EXPECT_EQ(std::string(reinterpret_cast<const char*>(file.data()), static_cast<size_t>(file.size())), "content");
   write_bytes(folder / "empty", "");
   EXPECT_EQ(MappedFile(folder / "empty").size(), 0);
+}
+
+TEST(MappedFile, ReleasedPagesComeBackFromTheFile) {
+  const TemporaryFolder folder;
+  constexpr size_t kPages = 4096, kPage = 4096;
+  const std::string content(kPages * kPage, 'x');
+  write_bytes(folder / "a", content);
+  const MappedFile file(folder / "a");
+  const auto text = [&] { return std::string_view(reinterpret_cast<const char*>(file.data()), static_cast<size_t>(file.size())); };
+  const auto resident_pages = [] {
+    size_t all = 0, resident = 0;
+    std::ifstream("/proc/self/statm") >> all >> resident;
+    return resident;
+  };
+  EXPECT_EQ(text(), content);
+  const size_t before = resident_pages();
+  release_pages(file.data() + 5, file.size() - 5);
+  EXPECT_LT(resident_pages() + kPages / 2, before);
+  EXPECT_EQ(text(), content);
+  std::string other = content;  // memory that is no file's keeps what it holds
+  release_pages(other.data(), static_cast<int64_t>(other.size()));
+  EXPECT_EQ(other, content);
 }
 
 TEST(MappedFile, RefusesWhatIsNoRegularFile) {

@@ -1,4 +1,8 @@
 // Matrix products: linear in its three forms (dot products, oneDNN, widened), grouped_linear.
+#include <cstring>
+
+#include "kernels/cpu/common.h"
+#include "kernels/cpu/onednn.h"
 #include "tests/kernels/fixture.h"
 #include "tests/kernels/reference.h"
 
@@ -84,6 +88,49 @@ TEST_P(MatmulTest, RowsOfAProductDoNotDependOnTheirNumber) {
     const Tensor some = output({count, out});
     linear(ctx(), x.slice(0, rows - count, count), w, some);
     EXPECT_TRUE(same_bits(some, all.slice(0, rows - count, count))) << count << " rows";
+  }
+}
+
+// On a machine with matrix units the copy has an order of its own, with one row of x as with many; elsewhere it is the matrix itself.
+TEST_P(MatmulTest, MatricesOfManyProductsHaveTheBitsOfOthers) {
+  for (const auto [rows, in, out] : {Size{1, 256, 640}, Size{5, 96, 40}, Size{17, 16, 15}, Size{300, 1152, 96}, Size{1100, 520, 70}}) {
+    const Tensor x = pitched({rows, in}), w = random({out, in}), bias = random_f32({out}), residual = random({rows, out});
+    const auto product = [&](bool packs) {
+      ctx().packs_matrices = packs;
+      const Tensor y = pitched_output({rows, out});
+      linear(ctx(), x, prepare_linear(ctx(), w), y, {.bias = bias, .activation = Activation::kSilu, .residual = residual, .gate = {}});
+      const Tensor result = output({rows, out});
+      cast(ctx(), y, result);
+      return result;
+    };
+    const std::string what = "linear " + Shape{rows, in, out}.to_string();
+    const Tensor y = product(true), plain = product(false);
+    expect_close(y, plain, in, what);
+    if (rows > 16) {
+      EXPECT_TRUE(same_bits(y, plain)) << what;
+    }
+  }
+}
+
+TEST(PackedLayout, ProductsHaveTheBitsOfPlainMatrices) {
+  if (!cpu::onednn::has_matmul(cpu::Element::kBF16)) GTEST_SKIP() << "no products in bf16 here";
+  for (const auto [rows, in, out] : {Size{3, 256, 640}, Size{17, 48, 15}, Size{300, 1152, 96}, Size{2048, 520, 70}}) {
+    for (const int64_t pitch : {out, 3 * out}) {
+      const Tensor x = random_tensor({rows, in}, 1, DType::kBF16), w = random_tensor({out, in}, 2, DType::kBF16);
+      const Tensor plain({rows, pitch}, DType::kF32), y({rows, pitch}, DType::kF32);
+      for (const Tensor& t : {plain, y}) std::memset(t.raw(), 0, static_cast<size_t>(t.bytes()));
+      const auto layout = cpu::onednn::packed_layout(out, in);
+      const Tensor packed({layout->bytes()}, DType::kU8);
+      layout->pack(w.raw(), packed.raw());
+      cpu::onednn::Matmul call{};
+      call.x = x.raw(), call.rows = rows, call.in = in, call.out = out, call.x_pitch = in, call.y_pitch = pitch;
+      call.act = cpu::Act::kNone, call.type = cpu::Element::kBF16, call.y_type = cpu::Element::kF32;
+      call.w = w.raw(), call.y = plain.raw();
+      cpu::onednn::matmul(call);
+      call.w = packed.raw(), call.w_layout = layout.get(), call.y = y.raw();
+      cpu::onednn::matmul(call);
+      EXPECT_TRUE(same_bits(y, plain)) << Shape{rows, in, out}.to_string() << " pitch " << pitch;
+    }
   }
 }
 
