@@ -22,7 +22,8 @@ const Kernels& kernels();
 }
 namespace avx512 {
 const Kernels& kernels();
-}
+const Kernels& kernels_of_bytes();
+}  // namespace avx512
 
 std::vector<const Kernels*> available_kernels() {
   std::vector<const Kernels*> tables = {&v2::kernels()};
@@ -31,6 +32,7 @@ std::vector<const Kernels*> available_kernels() {
   if (has_avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512cd") &&
       __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")) {
     tables.push_back(&avx512::kernels());
+    if (__builtin_cpu_supports("avx512vnni")) tables.push_back(&avx512::kernels_of_bytes());
   }
   return tables;
 }
@@ -50,7 +52,7 @@ bool has_tiles() {
 
 const TileKernels* chosen_tiles() {
   static const bool present = has_tiles();
-  return present && &chosen_kernels() == &avx512::kernels() ? &amx::tile_kernels() : nullptr;
+  return present && chosen_kernels().lanes == 16 ? &amx::tile_kernels() : nullptr;
 }
 #else
 namespace generic {

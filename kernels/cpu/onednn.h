@@ -14,7 +14,7 @@ namespace linea::cpu::onednn {
 // "2.6.3"
 std::string version();
 
-// Keeps oneDNN's generated code within an instruction set: "v2", "avx2" or "avx512". Only before the first primitive.
+// Keeps oneDNN's generated code within an instruction set: "v2", "avx2", "avx512" or "avx512_vnni". Only before the first primitive.
 void limit_isa(const char* isa_name);
 
 // Whether convolutions of this type run natively (bf16 does with AVX-512; f16 does not in 2.6).

@@ -27,6 +27,8 @@ Block block_of(DType type) {
   }
 }
 
+int64_t bytes_of_integers(bool few_rows) { return static_cast<int64_t>(few_rows ? sizeof(SplitBlock) : sizeof(FixedBlock)); }
+
 }  // namespace
 
 void CpuBackend::quantized_linear(Context& ctx, const Tensor& x, const Weight& w, const Tensor& y, const GemmParams& out) {
@@ -37,8 +39,9 @@ void CpuBackend::quantized_linear(Context& ctx, const Tensor& x, const Weight& w
   const Tensor wide = is_wide ? x : ctx.allocate(x.shape(), DType::kF32);
   ThreadBuffers buffers(ctx, few_rows ? 0 : kQuantizedScratch);
   const auto* side_by_side = static_cast<const Tensor*>(w.packed.get());
-  const Tensor split =
-      few_rows && side_by_side ? ctx.allocate({rows, in / kInterleavedElements, int64_t{sizeof(SplitBlock)}}, DType::kU8) : Tensor();
+  const bool splits = few_rows && side_by_side, fixes = !few_rows && side_by_side && kernels_.integer_gemm;
+  const Tensor integers =
+      splits || fixes ? ctx.allocate({rows, in / kInterleavedElements, bytes_of_integers(few_rows)}, DType::kU8) : Tensor();
   if (ctx.planning() || y.elements() == 0) return;
 
   if (!is_wide) cast(ctx, x, wide);
@@ -50,11 +53,11 @@ void CpuBackend::quantized_linear(Context& ctx, const Tensor& x, const Weight& w
                                    .in = in,
                                    .block = block_of(w.data.dtype()),
                                    .out = out};
-  if (split.defined()) {
-    auto* to = static_cast<SplitBlock*>(split.raw());
-    parallel_for(rows, grain_of(in), [&](int64_t begin, int64_t end) { kernels_.split_rows(p, to, begin, end); });
+  if (splits) {
+    auto* split = static_cast<SplitBlock*>(integers.raw());
+    parallel_for(rows, grain_of(in), [&](int64_t begin, int64_t end) { kernels_.split_rows(p, split, begin, end); });
     parallel_for(ceil_div(out.out, kOutputBlock), grain_of(kOutputBlock * in / 8),
-                 [&](int64_t begin, int64_t end) { kernels_.interleaved_dot(p, to, begin, end); });
+                 [&](int64_t begin, int64_t end) { kernels_.interleaved_dot(p, split, begin, end); });
     return;
   }
   if (few_rows) {
@@ -62,12 +65,16 @@ void CpuBackend::quantized_linear(Context& ctx, const Tensor& x, const Weight& w
                  [&](int64_t begin, int64_t end) { kernels_.quantized_dot(p, begin, end); });
     return;
   }
+  auto* fixed = fixes ? static_cast<FixedBlock*>(integers.raw()) : nullptr;
+  if (fixes) parallel_for(rows, grain_of(in), [&](int64_t begin, int64_t end) { kernels_.fix_rows(p, fixed, begin, end); });
   const int64_t row_blocks = ceil_div(rows, kQuantizedRows), column_blocks = ceil_div(out.out, kQuantizedColumns);
   parallel_for(row_blocks * column_blocks, 1, [&](int64_t begin, int64_t end) {
     float* scratch = buffers.take();
     for (int64_t i = begin; i < end; ++i) {
       const int64_t row = i % row_blocks * kQuantizedRows, column = i / row_blocks * kQuantizedColumns;
-      kernels_.quantized_gemm(p, row, std::min(kQuantizedRows, rows - row), column, std::min(kQuantizedColumns, out.out - column), scratch);
+      const int64_t count = std::min(kQuantizedRows, rows - row), columns = std::min(kQuantizedColumns, out.out - column);
+      fixes ? kernels_.integer_gemm(p, fixed, row, count, column, columns, scratch)
+            : kernels_.quantized_gemm(p, row, count, column, columns, scratch);
     }
   });
 }

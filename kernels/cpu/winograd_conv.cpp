@@ -1,7 +1,6 @@
 #include "kernels/cpu/winograd_conv.h"
 
 #include <algorithm>
-#include <string_view>
 
 #include "kernels/cpu/common.h"
 #include "kernels/cpu/onednn.h"
@@ -69,7 +68,7 @@ int64_t tasks_of(int64_t tiles, int64_t batch) {
 
 }  // namespace
 
-bool convolves_bf16(const Kernels& kernels) { return std::string_view(kernels.name) == "avx512" && onednn::is_native(Element::kBF16); }
+bool convolves_bf16(const Kernels& kernels) { return kernels.lanes == 16 && onednn::is_native(Element::kBF16); }
 
 bool uses_winograd(const Kernels& kernels, Element type, int64_t in, bool enlarging) {
   // Moving an output's 16 products costs as much as adding up those of so many channels, measured: 3 → 128 takes 1.7 times as long in tiles

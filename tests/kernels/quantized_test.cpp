@@ -50,7 +50,7 @@ TEST_P(QuantizedTest, LinearEqualsTheProductWithTheDequantisedMatrix) {
   for (const DType type : kTypes) {
     for (const int64_t in : {block_elements(type), 3 * block_elements(type), int64_t{512}}) {
       for (const int64_t rows : {1, 2, 3, 7, 8, 9, 21, 64, 259}) {
-        if (rows > 64 && type != DType::kQ4_K && type != DType::kQ8_0) continue;
+        if (rows > 64 && type != DType::kQ4_K && type != DType::kQ6_K && type != DType::kQ8_0) continue;
         for (const int64_t out : {5, 16, 65, 130}) {
           const std::string what = std::string(name_of(type)) + " " + Shape{rows, in, out}.to_string();
           const Tensor x = pitched({rows, in}), w = random_blocks(type, out, in, static_cast<uint32_t>(rows + out)),
@@ -104,13 +104,28 @@ TEST_P(QuantizedTest, LinearHasTheSameBitsForAnyThreadsAndBatch) {
 TEST_P(QuantizedTest, ActivationsThatAreNoNumbersStayNone) {
   for (const DType type : {DType::kQ8_0, DType::kQ4_K, DType::kQ5_K, DType::kQ6_K}) {
     const Tensor w = random_blocks(type, 16, 256, 1);
-    for (const float bad : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
-      const Tensor x = Tensor({1, 256}, DType::kF32), y({1, 16}, DType::kF32);
-      std::fill_n(x.data<float>(), 256, 1.0f);
-      x.data<float>()[40] = bad;
-      linear(ctx(), x, prepare_linear(ctx(), w), y);
-      for (int i = 0; i < 16; ++i) EXPECT_FALSE(std::isfinite(y.data<float>()[i])) << name_of(type);
+    for (const int64_t rows : {1, 9}) {
+      for (const float bad : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
+        const Tensor x = Tensor({rows, 256}, DType::kF32), y({rows, 16}, DType::kF32);
+        std::fill_n(x.data<float>(), x.elements(), 1.0f);
+        x.data<float>()[40] = bad;
+        linear(ctx(), x, prepare_linear(ctx(), w), y);
+        for (int64_t i = 0; i < y.elements(); ++i) EXPECT_EQ(std::isfinite(y.data<float>()[i]), i >= 16) << name_of(type) << ", " << i;
+      }
     }
+  }
+}
+
+// Each element as exact as `accuracy` says, relative to the sum of its terms' magnitudes.
+void expect_sums(const Tensor& y, const Tensor& x, const Tensor& plain, double accuracy, const std::string& what) {
+  const int64_t in = x.dim(1), out = y.dim(1);
+  for (int64_t i = 0; i < y.elements(); ++i) {
+    double expected = 0, bound = 1e-30;
+    for (int64_t k = 0; k < in; ++k) {
+      const double term = static_cast<double>(x.data<float>()[i / out * in + k]) * plain.data<float>()[i % out * in + k];
+      expected += term, bound += std::abs(term);
+    }
+    EXPECT_NEAR(y.data<float>()[i], expected, accuracy * bound) << what << ", element " << i;
   }
 }
 
@@ -119,18 +134,35 @@ TEST_P(QuantizedTest, ActivationsOfAnyMagnitude) {
   const int64_t in = 768, out = 24;
   for (const DType type : {DType::kQ4_K, DType::kQ5_K, DType::kQ6_K}) {
     const Tensor w = random_blocks(type, out, in, 9), plain = dequantized(w, DType::kF32);
-    for (const float magnitude : {0.0f, 1e-40f, 1e-28f, 1e-6f, 1.0f, 1e6f, 1e30f}) {
-      const Tensor x = random_f32({1, in}), y({1, out}, DType::kF32);
-      for (int64_t i = 0; i < in; ++i) x.data<float>()[i] *= i < 512 ? magnitude : magnitude * 1e-3f;
-      x.data<float>()[3] = magnitude;  // the largest has the largest integer
-      linear(ctx(), x, prepare_linear(ctx(), w), y);
-      for (int64_t n = 0; n < out; ++n) {
-        double expected = 0, bound = 1e-30;
-        for (int64_t i = 0; i < in; ++i) {
-          const double term = static_cast<double>(x.data<float>()[i]) * plain.data<float>()[n * in + i];
-          expected += term, bound += std::abs(term);
+    for (const int64_t rows : {1, 6}) {
+      for (const float magnitude : {0.0f, 1e-40f, 1e-28f, 1e-6f, 1.0f, 1e6f, 1e30f}) {
+        const Tensor x = random_f32({rows, in}), y({rows, out}, DType::kF32);
+        for (int64_t i = 0; i < x.elements(); ++i) x.data<float>()[i] *= i % in < 512 ? magnitude : magnitude * 1e-3f;
+        x.data<float>()[3] = magnitude;  // the largest has the largest integer
+        linear(ctx(), x, prepare_linear(ctx(), w), y);
+        expect_sums(y, x, plain, 2e-6, std::string(name_of(type)) + ", " + std::to_string(magnitude));
+      }
+    }
+  }
+}
+
+// The largest sums there are: all codes and all elements at an end of what they can be. Equal terms in f32 may be rounded the same way
+// each time.
+TEST_P(QuantizedTest, SumsOfIntegersDoNotOverflow) {
+  const int64_t in = 256, out = 32;
+  for (const DType type : {DType::kQ4_K, DType::kQ5_K, DType::kQ6_K}) {
+    for (const uint8_t codes : {0x00, 0xff}) {
+      const Tensor w = random_blocks(type, out, in, 4);
+      auto* bytes = static_cast<uint8_t*>(w.raw());
+      const int64_t begin = type == DType::kQ6_K ? 0 : 16, end = type == DType::kQ6_K ? 192 : block_bytes(type);
+      for (int64_t n = 0; n < out; ++n) std::fill(bytes + n * block_bytes(type) + begin, bytes + n * block_bytes(type) + end, codes);
+      for (const int64_t rows : {1, 2, 9}) {
+        for (const float element : {-3.0f, 3.0f}) {
+          const Tensor x({rows, in}, DType::kF32), y({rows, out}, DType::kF32);
+          std::fill_n(x.data<float>(), x.elements(), element);
+          linear(ctx(), x, prepare_linear(ctx(), w), y);
+          expect_sums(y, x, dequantized(w, DType::kF32), in * 0x1p-24, std::string(name_of(type)));
         }
-        EXPECT_NEAR(y.data<float>()[n], expected, 2e-6 * bound) << name_of(type) << ", " << magnitude;
       }
     }
   }

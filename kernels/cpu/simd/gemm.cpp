@@ -20,15 +20,6 @@ template <class T> void widen_rows(const T* x, int64_t x_pitch, int64_t rows, in
   }
 }
 
-// The lines of the residual that these rows will add: they come while the last products are summed.
-void ask_for_residual(const GemmParams& p, int64_t row, int64_t rows, int64_t column, int64_t columns) {
-  if (!p.residual) return;
-  const int64_t bytes = columns * (p.y_type == Element::kF32 ? 4 : 2);
-  for (int64_t r = row; r < row + rows; ++r) {
-    prefetch(static_cast<const char*>(advanced(p.residual, r * p.residual_pitch + column, p.y_type)), bytes);
-  }
-}
-
 template <class T, class W>
 void gemm_task(const GemmParams& p, int64_t row, int64_t rows, int64_t column, int64_t columns, float* scratch) {
   constexpr bool kInPlace = std::is_same_v<T, float>;

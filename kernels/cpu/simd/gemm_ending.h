@@ -31,5 +31,34 @@ inline void finish(const GemmParams& p, const float* sums, int64_t sums_pitch, i
   }
 }
 
+// Rows of y, or of the residual, at `base`, which finish() will write or read there: they come while the last products are summed. (Always
+// inline: GCC takes a function that only prefetches for one without effect.)
+__attribute__((always_inline)) inline void ask_for_rows(const GemmParams& p, const void* base, int64_t pitch, int64_t row, int64_t rows,
+                                                        int64_t column, int64_t columns) {
+  const int64_t bytes = columns * (p.y_type == Element::kF32 ? 4 : 2);
+  for (int64_t r = row; r < row + rows; ++r) prefetch(static_cast<const char*>(advanced(base, r * pitch + column, p.y_type)), bytes);
+}
+__attribute__((always_inline)) inline void ask_for_residual(const GemmParams& p, int64_t row, int64_t rows, int64_t column,
+                                                            int64_t columns) {
+  if (p.residual) ask_for_rows(p, p.residual, p.residual_pitch, row, rows, column, columns);
+}
+
+// multiply(first, count, sums + first · pitch) for all rows in steps, which after the last products end while their sums are in the
+// first-level cache.
+template <class Multiply>
+inline void for_steps(const GemmParams& p, int64_t row, int64_t rows, int64_t column, int64_t columns, bool last, float* sums,
+                      int64_t pitch, Multiply multiply) {
+  constexpr int64_t kStep = kBytes == 64 ? 8 : 6;  // whole tiles
+  for (int64_t first = 0; first < rows; first += kStep) {
+    const int64_t count = rows - first < kStep ? rows - first : kStep;
+    if (last) {
+      ask_for_residual(p, row + first, count, column, columns);
+      ask_for_rows(p, p.y, p.y_pitch, row + first, count, column, columns);
+    }
+    multiply(first, count, sums + first * pitch);
+    if (last) finish(p, sums + first * pitch, pitch, row + first, count, column, columns);
+  }
+}
+
 }  // namespace
 }  // namespace linea::cpu::LINEA_ISA

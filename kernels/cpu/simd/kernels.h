@@ -125,6 +125,14 @@ struct alignas(32) SplitBlock {
   float scale;
 };
 
+// The same with integers of 23 bits, for products of many rows (integer_gemm.cpp).
+struct alignas(32) FixedBlock {
+  int8_t parts[3][kInterleavedElements];
+  int32_t centres[16];  // what the centre of w's codes makes of each of its groups
+  float sums_of_32[8];  // of the integers
+  float scale;
+};
+
 // y = epilogue(x Wᵀ) with f32 x and block-quantised w; of `out`, x and w are not used.
 struct QuantizedLinearParams {
   const float* x;
@@ -324,6 +332,10 @@ struct Kernels {
   void (*interleaved_dot)(const QuantizedLinearParams&, const SplitBlock* split, int64_t block_begin, int64_t block_end);
   // Up to kQuantizedRows × kQuantizedColumns of y, with kQuantizedScratch floats.
   void (*quantized_gemm)(const QuantizedLinearParams&, int64_t row, int64_t rows, int64_t column, int64_t columns, float* scratch);
+  // The same for interleaved w, x being `fixed` [in / 256, rows] before; null where bytes are not multiplied fast enough.
+  void (*fix_rows)(const QuantizedLinearParams&, FixedBlock* fixed, int64_t row_begin, int64_t row_end);
+  void (*integer_gemm)(const QuantizedLinearParams&, const FixedBlock* fixed, int64_t row, int64_t rows, int64_t column, int64_t columns,
+                       float* scratch);
   void (*grouped_linear)(const GroupedLinearParams&, int64_t row_begin, int64_t row_end);
   // Rows of one image, channels of y.
   void (*depthwise)(const DepthwiseParams&, int64_t image, int64_t row_begin, int64_t row_end, int64_t channel_begin, int64_t channel_end);

@@ -281,10 +281,11 @@ void multiply_block(const QuantizedLinearParams& p, int64_t row, int64_t rows, i
   for (int64_t k = 0; k < p.in; k += kQuantizedDepth) {
     const int64_t depth = p.in - k < kQuantizedDepth ? p.in - k : kQuantizedDepth;
     unpack_panel<Q>(p, column, columns, k, depth, panel);
-    const GemmOperands g = {p.x + row * p.x_pitch + k, p.x_pitch, 1, panel, kTile, sums, kTile, depth};
-    k == 0 ? gemm<false>(g, rows, kTile) : gemm<true>(g, rows, kTile);
+    for_steps(p.out, row, rows, column, columns, k + depth == p.in, sums, kTile, [&](int64_t first, int64_t count, float* to) {
+      const GemmOperands g = {p.x + (row + first) * p.x_pitch + k, p.x_pitch, 1, panel, kTile, to, kTile, depth};
+      k == 0 ? gemm<false>(g, count, kTile) : gemm<true>(g, count, kTile);
+    });
   }
-  finish(p.out, sums, kTile, row, rows, column, columns);
 }
 
 }  // namespace

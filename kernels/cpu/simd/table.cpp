@@ -37,6 +37,8 @@ const Kernels& kernels() {
       .split_rows = kSplitRows,
       .interleaved_dot = kInterleavedDot,
       .quantized_gemm = quantized_gemm,
+      .fix_rows = nullptr,
+      .integer_gemm = nullptr,
       .grouped_linear = grouped_linear,
       .depthwise = depthwise,
       .linear_attention_state = linear_attention_state,
