@@ -61,6 +61,7 @@ double decoder_flops(const DcAeConfig& c, int64_t height, int64_t width) {
 namespace {
 
 constexpr int64_t kUsualPromptTokens = 60;
+constexpr int64_t kInstructedTokens = 300;      // of a prompt with the instruction before it, which are cut there
 constexpr double kStreamBytesPerSecond = 40e9;  // prepared layers from pinned memory, over PCIe
 
 double steps_flops(const SanaPipeline& pipeline, const PictureRequest& request, PictureSize rendered) {
@@ -79,10 +80,11 @@ double picture_flops(const SanaPipeline& pipeline, const PictureRequest& request
 
 StageSeconds expected_seconds(const SanaPipeline& pipeline, const PictureRequest& request, const MemoryPlan& plan,
                               double flops_per_second) {
+  const double text = text_flops(pipeline.text_config(), kInstructedTokens) / flops_per_second;
   const double steps = steps_flops(pipeline, request, plan.rendered) / flops_per_second;
   const double copies = request.steps * number(plan.transformer.streamed_bytes) / kStreamBytesPerSecond;  // beside the steps
   const double decode = decoder_flops(pipeline.vae_config(), plan.rendered.height, plan.rendered.width) / flops_per_second;
-  return {.text = plan.text.load_seconds + plan.text.stream_seconds,
+  return {.text = plan.text.load_seconds + std::max(text, plan.text.stream_seconds),
           .steps = plan.transformer.load_seconds + std::max(steps, copies),
           .decode = plan.decoder.load_seconds + decode * plan.decoder.strip_work};
 }

@@ -92,6 +92,8 @@ TextEncoder::LoadModel SanaPipeline::text_loader(bool layer_by_layer) const {
   };
 }
 
+Gemma2Config SanaPipeline::text_config() const { return parts_->source.text_config(); }
+
 TextEncoder SanaPipeline::make_text_encoder(bool layer_by_layer) const {
   const PictureModelSource& source = parts_->source;
   // A batch whose prompts come again encodes each of them once, as long as their embeddings take no more than this.

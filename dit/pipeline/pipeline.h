@@ -129,6 +129,7 @@ class SanaPipeline {
   void load_weights();  // those that the plan keeps, now
 
   DType dtype() const { return dtype_; }
+  Gemma2Config text_config() const;  // throws kModel
   const SanaConfig& transformer_config() const { return transformer_config_; }
   const DcAeConfig& vae_config() const { return vae_config_; }
   const std::filesystem::path& folder() const { return folder_; }

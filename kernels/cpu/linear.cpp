@@ -51,8 +51,10 @@ int64_t rows_per_member(const Tensor& x) { return x.rank() >= 3 && x.dim(0) > 0 
 }  // namespace
 
 Weight CpuBackend::prepare_linear(const Tensor& w) {
-  if (interleaves(kernels_, w.dtype())) return {w, w.shape(), std::make_shared<Tensor>(interleaved(w))};
-  return {w, w.shape(), nullptr};
+  if (!interleaves(kernels_, w.dtype())) return {w, w.shape(), nullptr};
+  const auto copy = std::make_shared<Tensor>(interleaved(w));
+  if (kernels_.integer_gemm) release_pages(w.raw(), w.bytes());  // many rows read the copy, too
+  return {w, w.shape(), copy};
 }
 
 bool CpuBackend::packs(DType type) const { return type == DType::kBF16 && tiles_ && onednn::has_bf16_matrices(); }
@@ -89,7 +91,7 @@ void CpuBackend::linear(Context& ctx, const Tensor& x, const Weight& w, const Te
                         .type = element_of(x),
                         .w_type = is_quantized(w.data.dtype()) ? element_of(x) : element_of(w.data),
                         .y_type = element_of(y)};
-  LINEA_ASSERT(p.w_type == p.type || p.type == Element::kF32);
+  LINEA_ASSERT(p.w_type == p.type || (p.type == Element::kF32 && !layout));
   if (is_quantized(w.data.dtype())) return quantized_linear(ctx, x, w, y, p);
   const bool few_rows = !layout && rows_per_member(x) <= kFewRows,
              fused = layout || (!few_rows && p.w_type == p.type && onednn::has_matmul(p.type) && !is_low_rank(x, p));
