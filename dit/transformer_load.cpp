@@ -111,8 +111,10 @@ SanaTransformer SanaTransformer::load(Context& ctx, const Checkpoint& checkpoint
   const auto layers = static_cast<size_t>(config.num_layers);
   const size_t kept = resident == kAllLayers ? layers : static_cast<size_t>(std::clamp<int64_t>(resident, 0, config.num_layers));
   const auto block = [&](size_t i) { return w.scope("transformer_blocks." + std::to_string(i)); };
-  model.blocks_.load(ctx, layers, kept, [&](size_t i) { return load_block(block(i), config); });
-  model.text_layers_.load(ctx, layers, kept, [&](size_t i) { return load_text_layer(block(i), config); });
+  // What comes from a file when its turn comes stays as it lies there.
+  const auto block_of = [&](size_t i, bool stays) { return load_block(stays ? block(i).for_many_rows() : block(i), config); };
+  model.blocks_.load(ctx, layers, kept, block_of);
+  model.text_layers_.load(ctx, layers, kept, [&](size_t i, bool) { return load_text_layer(block(i), config); });
   model.block_tables_ = load_block_tables(w, config);
   model.scale_shift_table_ = w.vector("scale_shift_table", {2, D});
   model.proj_out_ = load_proj_out(w, config);

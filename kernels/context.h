@@ -24,9 +24,6 @@ struct Context {
   // Matrices that models load as 8-bit floats with a scale for each row, where the device multiplies those (Backend::multiplies_fp8).
   bool fp8 = false;
 
-  // Matrices that models load will be multiplied by many rows many times, which pays for a copy in the order that the device reads fastest.
-  bool packs_matrices = false;
-
   // Where work that repeats may be kept captured; null: everything is submitted op by op.
   ReplayCache* replays = nullptr;
 

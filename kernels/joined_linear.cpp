@@ -38,7 +38,7 @@ JoinedLinear JoinedLinear::load(const WeightLoader& w, const std::vector<std::st
   JoinedLinear joined;
   joined.outputs = std::accumulate(outs.begin(), outs.end(), int64_t{0});
   Context& ctx = w.context();
-  const bool copies = ctx.packs_matrices && ctx.backend->packs(ctx.dtype);
+  const bool copies = w.has_many_rows() && ctx.backend->packs(ctx.dtype);
   if (ctx.backend->device().is_cpu() && !copies) {
     for (size_t i = 0; i < names.size(); ++i) {
       joined.parts.push_back({w.linear(names[i] + ".weight", outs[i], in), has_bias ? w.vector(names[i] + ".bias", {outs[i]}) : Tensor()});
@@ -48,7 +48,7 @@ JoinedLinear JoinedLinear::load(const WeightLoader& w, const std::vector<std::st
   const Tensor matrix = joined_rows(w, with_ending(names, ".weight"), outs, {joined.outputs, in}, ctx.dtype);
   Tensor bias;
   if (has_bias) bias = joined_rows(w, with_ending(names, ".bias"), outs, {joined.outputs}, DType::kF32);
-  joined.parts.push_back({prepare_linear(ctx, matrix), bias});
+  joined.parts.push_back({w.prepared(matrix), bias});
   return joined;
 }
 

@@ -32,17 +32,24 @@ bool is_attended(const Tensor& q, const ProductRows& y) {
   return y.values.dtype() == DType::kF8E4M3 && y.values.is_contiguous() && is_vector(y.scales, q.dim(0) * q.dim(1));
 }
 
+// Of a matrix that is fit for products: its form in 8-bit floats where the context wants that.
+Weight checked_narrow(Context& ctx, const Tensor& w) {
+  if (w.rank() != 2 || !w.is_contiguous()) fail("prepare_linear", "a matrix [out, in]", w);
+  return ctx.fp8 ? ctx.backend->prepare_fp8_linear(w) : Weight();
+}
+
 bool same_rows(const Tensor& a, const Tensor& b) { return a.shape() == b.shape() && a.dtype() == b.dtype() && b.has_row_pitch(); }
 
 }  // namespace
 
 Weight prepare_linear(Context& ctx, const Tensor& w) {
-  if (w.rank() != 2 || !w.is_contiguous()) fail("prepare_linear", "a matrix [out, in]", w);
-  if (ctx.fp8) {
-    const Weight narrow = ctx.backend->prepare_fp8_linear(w);
-    if (narrow.defined()) return narrow;
-  }
-  return ctx.packs_matrices ? ctx.backend->prepare_packed_linear(w) : ctx.backend->prepare_linear(w);
+  const Weight narrow = checked_narrow(ctx, w);
+  return narrow.defined() ? narrow : ctx.backend->prepare_linear(w);
+}
+
+Weight prepare_packed_linear(Context& ctx, const Tensor& w) {
+  const Weight narrow = checked_narrow(ctx, w);
+  return narrow.defined() ? narrow : ctx.backend->prepare_packed_linear(w);
 }
 
 Weight prepare_conv2d(Context& ctx, const Tensor& w) {

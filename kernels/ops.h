@@ -33,6 +33,8 @@ struct Weight {
 // w [out, in] of the context's type, or block-quantised where Backend::multiplies_quantized(), or of 16 bits for an f32 context where
 // Backend::multiplies_narrow().
 Weight prepare_linear(Context& ctx, const Tensor& w);
+// For a matrix that many products with many rows will read, for which the backend may want a copy in another order (Backend::packs).
+Weight prepare_packed_linear(Context& ctx, const Tensor& w);
 // w [out, in, kh, kw] of the context's type.
 Weight prepare_conv2d(Context& ctx, const Tensor& w);
 

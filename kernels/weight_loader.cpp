@@ -14,11 +14,11 @@ DType WeightLoader::type_of(const std::string& name, DType dtype) const {
 }
 
 Weight WeightLoader::linear(const std::string& name, int64_t out, int64_t in, DType dtype) const {
-  return prepare_linear(ctx_, load(name, {out, in}, type_of(name, dtype)));
+  return prepared(load(name, {out, in}, type_of(name, dtype)));
 }
 
 Weight WeightLoader::pointwise(const std::string& name, int64_t out, int64_t in) const {
-  return prepare_linear(ctx_, load(name, {out, in, 1, 1}, ctx_.dtype).reshape({out, in}));
+  return prepared(load(name, {out, in, 1, 1}, ctx_.dtype).reshape({out, in}));
 }
 
 Weight WeightLoader::conv2d(const std::string& name, int64_t out, int64_t in, int64_t k) const {

@@ -26,6 +26,13 @@ class WeightLoader {
     result.keep_narrow_ = true;
     return result;
   }
+  // The same with matrices that many products with many rows will read.
+  WeightLoader for_many_rows() const {
+    WeightLoader result = *this;
+    result.many_rows_ = true;
+    return result;
+  }
+  bool has_many_rows() const { return many_rows_; }
   bool contains(const std::string& name) const { return checkpoint_.contains(prefix_ + name); }
 
   // [out, in], in the context's type or another; a block-quantised matrix stays as it is where the device multiplies those.
@@ -37,6 +44,9 @@ class WeightLoader {
   Tensor vector(const std::string& name, Shape shape) const;                         // f32 on the device
   Tensor optional_vector(const std::string& name, Shape shape) const;                // undefined when absent
   Tensor table(const std::string& name, int64_t rows, int64_t columns) const;        // embeddings, likewise
+
+  // A matrix as `linear` gives it.
+  Weight prepared(const Tensor& matrix) const { return many_rows_ ? prepare_packed_linear(ctx_, matrix) : prepare_linear(ctx_, matrix); }
 
   // The type that a matrix or table is loaded in where `dtype` is wanted.
   DType type_of(const std::string& name, DType dtype) const;
@@ -51,7 +61,7 @@ class WeightLoader {
   Context& ctx_;
   const Checkpoint& checkpoint_;
   std::string prefix_;
-  bool keep_narrow_ = false;
+  bool keep_narrow_ = false, many_rows_ = false;
 };
 
 }  // namespace linea

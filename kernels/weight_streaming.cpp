@@ -68,7 +68,7 @@ class ThreadCopier final : public Copier {
 class HostStreaming final : public WeightStreaming {
  public:
   std::vector<Tensor> parts_of(const Weight& w) const override {
-    LINEA_ASSERT(!w.packed);
+    LINEA_ASSERT(!w.packed);  // what is streamed was not loaded for_many_rows
     return {w.data};
   }
   Weight with_parts(const Weight& w, std::span<const Tensor> parts) const override { return {parts[0], w.shape, nullptr}; }

@@ -96,13 +96,14 @@ template <class Layer> class LayerStore {
  public:
   LayerStore() = default;
 
-  // `load(i)` prepares layer i. The first `resident` ones, spread evenly over the model, stay on the device; the others get their homes.
+  // `load(i, stays)` prepares layer i. The first `resident` ones, spread evenly over the model, stay on the device; the others get their
+  // homes.
   template <class Load> void load(Context& ctx, size_t count, size_t resident, const Load& load) {
     const WeightStreaming& streaming = weight_streaming_of(ctx.backend->device());
     entries_.clear(), homes_.clear();
     for (size_t i = 0; i < count; ++i) {
-      Layer layer = load(i);
       const bool stays = (i + 1) * resident / count > i * resident / count;
+      Layer layer = load(i, stays);
       if (stays) {
         entries_.push_back({std::move(layer), -1});
         continue;

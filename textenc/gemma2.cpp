@@ -74,7 +74,7 @@ Gemma2 Gemma2::load(Context& ctx, const Checkpoint& checkpoint, const Gemma2Conf
     const PlanningMemory::Scope scope(unused);
     for (size_t i = 0; i < count; ++i) layer(ctx, checkpoint, i);
   } else {
-    model.layers_.load(ctx, count, resident ? count : 0, [&](size_t i) { return layer(ctx, checkpoint, i); });
+    model.layers_.load(ctx, count, resident ? count : 0, [&](size_t i, bool) { return layer(ctx, checkpoint, i); });
   }
   model.norm_ = w.vector("norm.weight", {config.hidden_size});
   checkpoint.check_all_used({"lm_head.weight"});

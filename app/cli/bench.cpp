@@ -188,7 +188,6 @@ int run_bench(const BenchOptions& o) {
     return bench_language_model({o.run.model, options.device, parse_language_model_dtype(o.run.dtype), batch, o.json}, rates);
   }
   if (const auto model = random_model_name(o.run.model); model && o.suite == "picture") return bench_random_model(ctx, *model, o, rates);
-  ctx.packs_matrices = o.suite.starts_with("step");  // as the transformer has them
   const std::vector<RateRow> rows = o.suite == "picture" ? run_bench_picture(o, options, rates) : bench_ops(ctx, o.suite, rates);
   print_rows(rows, rates, o.suite + ", " + dtype_name(ctx.dtype), o.json);
   return 0;

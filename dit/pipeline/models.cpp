@@ -113,7 +113,6 @@ SanaTransformer SanaPipeline::make_transformer(int64_t resident_layers) const {
   Arena none = Arena::planning(options_.device);
   Context ctx = make_context(dtype_, none, {});
   ctx.fp8 = fp8();
-  ctx.packs_matrices = true;
   return SanaTransformer::load(ctx, parts_->source.checkpoint(ModelPart::kTransformer), transformer_config_, resident_layers);
 }
 

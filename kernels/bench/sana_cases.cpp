@@ -37,13 +37,13 @@ std::string size_text(const Shape& shape) {
 }
 
 Case linear_case(Context& ctx, Operands& make, const std::string& name, int count, Shape rows, int64_t in, int64_t out,
-                 Activation activation, bool residual, bool gated) {
+                 Activation activation, bool residual, bool gated, Weight (*prepare)(Context&, const Tensor&) = prepare_linear) {
   Shape x_shape = rows, y_shape = rows;
   x_shape.push_back(in);
   y_shape.push_back(out);
   const Tensor x = make.activations(x_shape), y = residual ? make.activations(y_shape) : make.output(y_shape);
   const Tensor matrix = make.activations({out, in});
-  const Weight w = prepare_linear(ctx, matrix);
+  const Weight w = prepare(ctx, matrix);
   LinearArgs args;
   args.bias = make.parameters({out});
   args.activation = activation;
@@ -120,9 +120,11 @@ std::vector<Case> transformer_step(Context& ctx, const TransformerShape& s) {
   const Tensor x = make.activations({s.batch, tokens, s.dim}), table = make.parameters({s.batch, 6, s.dim}), y = make.output(x.shape());
   cases.push_back({"modulated layer norm " + size_text(x.shape()), 2 * layers, 8.0 * number(x.elements()), number(x.bytes() + y.bytes()),
                    true, [&ctx, x, table, y] { modulated_layer_norm(ctx, x, table.select(1, 1), table.select(1, 0), y, 1e-6f); }});
-  cases.push_back(linear_case(ctx, make, "q, k, v, cross q", 4 * layers, rows, s.dim, s.dim, Activation::kNone, false, false));
+  cases.push_back(
+      linear_case(ctx, make, "q, k, v, cross q", 4 * layers, rows, s.dim, s.dim, Activation::kNone, false, false, prepare_packed_linear));
   cases.push_back(linear_attention_case(ctx, make, layers, s.batch, tokens, s.heads, false));
-  cases.push_back(linear_case(ctx, make, "attention out, gate, residual", layers, rows, s.dim, s.dim, Activation::kNone, true, true));
+  cases.push_back(linear_case(ctx, make, "attention out, gate, residual", layers, rows, s.dim, s.dim, Activation::kNone, true, true,
+                              prepare_packed_linear));
 
   const int64_t head_dim = s.dim / s.cross_heads;
   const Tensor q = make.activations({s.batch, tokens, s.cross_heads, head_dim}),
@@ -133,10 +135,13 @@ std::vector<Case> transformer_step(Context& ctx, const TransformerShape& s) {
   cases.push_back({"cross attention " + size_text(q.shape()) + " on " + std::to_string(s.text_tokens), layers,
                    4.0 * number(q.elements() * s.text_tokens), number(2 * q.bytes() + 2 * k.bytes()), true,
                    [&ctx, q, k, v, attended, attention] { softmax_attention(ctx, q, k, v, attended, attention); }});
-  cases.push_back(linear_case(ctx, make, "cross out, residual", layers, rows, s.dim, s.dim, Activation::kNone, true, false));
-  cases.push_back(linear_case(ctx, make, "inverted, SiLU", layers, rows, s.dim, 2 * s.hidden, Activation::kSilu, false, false));
+  cases.push_back(
+      linear_case(ctx, make, "cross out, residual", layers, rows, s.dim, s.dim, Activation::kNone, true, false, prepare_packed_linear));
+  cases.push_back(
+      linear_case(ctx, make, "inverted, SiLU", layers, rows, s.dim, 2 * s.hidden, Activation::kSilu, false, false, prepare_packed_linear));
   cases.push_back(depthwise_case(ctx, make, layers, {s.batch, s.height, s.width, 2 * s.hidden}, 3, true));
-  cases.push_back(linear_case(ctx, make, "point, gate, residual", layers, rows, s.hidden, s.dim, Activation::kNone, true, true));
+  cases.push_back(
+      linear_case(ctx, make, "point, gate, residual", layers, rows, s.hidden, s.dim, Activation::kNone, true, true, prepare_packed_linear));
   cases.push_back(linear_case(ctx, make, "time to modulation", 1, {s.batch}, s.dim, 6 * s.dim, Activation::kNone, false, false));
   return cases;
 }

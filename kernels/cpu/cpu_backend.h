@@ -83,6 +83,7 @@ class CpuBackend final : public Backend {
   // The same in bf16 on matrix units.
   void tiled_attention(Context&, const cpu::AttentionParams& params, int64_t batch, int64_t heads, int64_t kv_heads,
                        std::span<const int64_t> key_offsets) const;
+  void pitched_linear(Context&, const Tensor& x, const Weight& w, const Tensor& y, const LinearArgs&);
   // The product of `out`, whose x and w are x and w here.
   void quantized_linear(Context&, const Tensor& x, const Weight& w, const Tensor& y, const cpu::GemmParams& out);
   void upsampled_conv2d(Context&, const Tensor& x, const Weight& w, const Tensor& y, const Conv2dArgs&);

@@ -73,33 +73,37 @@ Weight CpuBackend::prepare_packed_linear(const Tensor& w) {
 void CpuBackend::linear(Context& ctx, const Tensor& x, const Weight& w, const Tensor& y, const LinearArgs& args) {
   const auto* layout = w.data.dtype() == DType::kBF16 ? static_cast<const onednn::PackedLayout*>(w.packed.get()) : nullptr;
   const int64_t members = args.gate.defined() ? args.gate.dim(0) : 1;
-  const GemmParams p = {.x = x.raw(),
-                        .w = w.data.raw(),
-                        .residual = args.residual.raw(),
-                        .y = y.raw(),
-                        .bias = floats(args.bias),
-                        .gate = floats(args.gate),
-                        .x_pitch = x.row_pitch(),
-                        .residual_pitch = args.residual.defined() ? args.residual.row_pitch() : 0,
-                        .y_pitch = y.row_pitch(),
-                        .gate_pitch = args.gate.defined() ? args.gate.row_pitch() : 0,
-                        .rows_per_gate = x.rows() / members,
-                        .rows = x.rows(),
-                        .in = w.shape[1],
-                        .out = w.shape[0],
-                        .act = act_of(args.activation),
-                        .type = element_of(x),
-                        .w_type = is_quantized(w.data.dtype()) ? element_of(x) : element_of(w.data),
-                        .y_type = element_of(y)};
+  GemmParams p = {.x = x.raw(),
+                  .w = w.data.raw(),
+                  .residual = args.residual.raw(),
+                  .y = y.raw(),
+                  .bias = floats(args.bias),
+                  .gate = floats(args.gate),
+                  .x_pitch = x.row_pitch(),
+                  .residual_pitch = args.residual.defined() ? args.residual.row_pitch() : 0,
+                  .y_pitch = y.row_pitch(),
+                  .gate_pitch = args.gate.defined() ? args.gate.row_pitch() : 0,
+                  .rows_per_gate = x.rows() / members,
+                  .rows = x.rows(),
+                  .in = w.shape[1],
+                  .out = w.shape[0],
+                  .act = act_of(args.activation),
+                  .type = element_of(x),
+                  .w_type = is_quantized(w.data.dtype()) ? element_of(x) : element_of(w.data),
+                  .y_type = element_of(y)};
   LINEA_ASSERT(p.w_type == p.type || (p.type == Element::kF32 && !layout));
   if (is_quantized(w.data.dtype())) return quantized_linear(ctx, x, w, y, p);
-  const bool few_rows = !layout && rows_per_member(x) <= kFewRows,
-             fused = layout || (!few_rows && p.w_type == p.type && onednn::has_matmul(p.type) && !is_low_rank(x, p));
+  const bool few_rows = rows_per_member(x) <= kFewRows,
+             fused = !few_rows && p.w_type == p.type && onednn::has_matmul(p.type) && !is_low_rank(x, p);
+  if (fused && p.type == Element::kBF16 && !y.is_contiguous()) return pitched_linear(ctx, x, w, y, args);
   const Arena::Scope scope(*ctx.arena);
   ThreadBuffers buffers(ctx, few_rows || fused ? 0 : kGemmScratch);
+  const Tensor plain = few_rows && layout ? ctx.allocate(w.shape, w.data.dtype()) : w.data;
   if (ctx.planning() || p.rows == 0) return;
 
   if (few_rows) {
+    if (layout) layout->unpack(w.data.raw(), plain.raw());
+    p.w = plain.raw();
     parallel_for(ceil_div(p.out, kOutputBlock), grain_of(kOutputBlock * p.in),
                  [&](int64_t begin, int64_t end) { kernels_.small_linear(p, begin, end); });
   } else if (fused) {
@@ -134,6 +138,15 @@ void CpuBackend::linear(Context& ctx, const Tensor& x, const Weight& w, const Te
       }
     });
   }
+}
+
+// oneDNN has no batch-reduce product in bf16 for rows of y with a pitch: what it has instead is several times slower on matrix units, and
+// has other bits.
+void CpuBackend::pitched_linear(Context& ctx, const Tensor& x, const Weight& w, const Tensor& y, const LinearArgs& args) {
+  const Arena::Scope scope(*ctx.arena);
+  const Tensor rows = ctx.allocate(y.shape(), y.dtype());
+  linear(ctx, x, w, rows, args);
+  linea::cast(ctx, rows, y);
 }
 
 // What `linear` adds up in f32 is rounded once, to y's type.

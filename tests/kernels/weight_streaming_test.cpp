@@ -40,7 +40,7 @@ class WeightStreamingTest : public testing::Test {
 
   LayerStore<TestLayer> store(size_t count, size_t resident) {
     LayerStore<TestLayer> layers;
-    layers.load(ctx_, count, resident, [&](size_t i) {
+    layers.load(ctx_, count, resident, [&](size_t i, bool) {
       const auto value = static_cast<float>(i);
       return TestLayer{prepare_linear(ctx_, filled({kOut, kIn}, value)), filled({kOut}, -value), {}};
     });
