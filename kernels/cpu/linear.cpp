@@ -46,6 +46,27 @@ int64_t row_blocks_of(int64_t rows, int64_t column_blocks) {
   return best;
 }
 
+GemmParams params_of(const Tensor& x, const Weight& w, const Tensor& y, const LinearArgs& args) {
+  return {.x = x.raw(),
+          .w = w.data.raw(),
+          .residual = args.residual.raw(),
+          .y = y.raw(),
+          .bias = floats(args.bias),
+          .gate = floats(args.gate),
+          .x_pitch = x.row_pitch(),
+          .residual_pitch = args.residual.defined() ? args.residual.row_pitch() : 0,
+          .y_pitch = y.row_pitch(),
+          .gate_pitch = args.gate.defined() ? args.gate.row_pitch() : 0,
+          .rows_per_gate = args.gate.defined() ? x.rows() / args.gate.dim(0) : x.rows(),
+          .rows = x.rows(),
+          .in = w.shape[1],
+          .out = w.shape[0],
+          .act = act_of(args.activation),
+          .type = element_of(x),
+          .w_type = is_quantized(w.data.dtype()) ? element_of(x) : element_of(w.data),
+          .y_type = element_of(y)};
+}
+
 int64_t rows_per_member(const Tensor& x) { return x.rank() >= 3 && x.dim(0) > 0 ? x.rows() / x.dim(0) : x.rows(); }
 
 }  // namespace
@@ -72,25 +93,7 @@ Weight CpuBackend::prepare_packed_linear(const Tensor& w) {
 
 void CpuBackend::linear(Context& ctx, const Tensor& x, const Weight& w, const Tensor& y, const LinearArgs& args) {
   const auto* layout = w.data.dtype() == DType::kBF16 ? static_cast<const onednn::PackedLayout*>(w.packed.get()) : nullptr;
-  const int64_t members = args.gate.defined() ? args.gate.dim(0) : 1;
-  GemmParams p = {.x = x.raw(),
-                  .w = w.data.raw(),
-                  .residual = args.residual.raw(),
-                  .y = y.raw(),
-                  .bias = floats(args.bias),
-                  .gate = floats(args.gate),
-                  .x_pitch = x.row_pitch(),
-                  .residual_pitch = args.residual.defined() ? args.residual.row_pitch() : 0,
-                  .y_pitch = y.row_pitch(),
-                  .gate_pitch = args.gate.defined() ? args.gate.row_pitch() : 0,
-                  .rows_per_gate = x.rows() / members,
-                  .rows = x.rows(),
-                  .in = w.shape[1],
-                  .out = w.shape[0],
-                  .act = act_of(args.activation),
-                  .type = element_of(x),
-                  .w_type = is_quantized(w.data.dtype()) ? element_of(x) : element_of(w.data),
-                  .y_type = element_of(y)};
+  GemmParams p = params_of(x, w, y, args);
   LINEA_ASSERT(p.w_type == p.type || (p.type == Element::kF32 && !layout));
   if (is_quantized(w.data.dtype())) return quantized_linear(ctx, x, w, y, p);
   const bool few_rows = rows_per_member(x) <= kFewRows,
@@ -102,14 +105,14 @@ void CpuBackend::linear(Context& ctx, const Tensor& x, const Weight& w, const Te
   if (ctx.planning() || p.rows == 0) return;
 
   if (few_rows) {
-    if (layout) layout->unpack(w.data.raw(), plain.raw());
+    if (layout) layout->unpack(w.data.raw(), plain.raw());  // of the smallest pictures alone
     p.w = plain.raw();
     parallel_for(ceil_div(p.out, kOutputBlock), grain_of(kOutputBlock * p.in),
                  [&](int64_t begin, int64_t end) { kernels_.small_linear(p, begin, end); });
   } else if (fused) {
     const bool in_place = p.residual == p.y && p.residual_pitch == p.y_pitch;
     if (p.residual && !in_place) cast(ctx, args.residual.reshape(y.shape()), y);
-    for (int64_t b = 0; b < members; ++b) {
+    for (int64_t b = 0; b * p.rows_per_gate < p.rows; ++b) {
       onednn::matmul({.x = offset(p.x, b * p.rows_per_gate * p.x_pitch, p.type),
                       .w = p.w,
                       .y = offset(p.y, b * p.rows_per_gate * p.y_pitch, p.y_type),
