@@ -173,19 +173,25 @@ template <class Visit> void GrammarMatcher::walk(StateId state, uint32_t node, c
 // Where the part's stacks may have come to kCut, a node is an exit; the tokens that end there fit.
 const GrammarMatcher::Part& GrammarMatcher::part_of(uint32_t upper) {
   if (const auto found = parts_.find(upper); found != parts_.end()) return found->second;
-  if (parts_.size() >= kMaxMasks) parts_.clear();
-  Part part{TokenMask(vocabulary_.size()), {}};
+  if (part_masks_ >= kMaxMasks) parts_.clear(), part_masks_ = 0;
+  Part part;
+  TokenMask* inside = nullptr;
+  uint32_t bytes = 0;  // that the part needs after the tokens of `inside`
   walk(state_of({upper}), 0, [&](uint32_t node, StateId next) {
-    trie_->for_each_token(node, [&](int32_t id) { part.inside.add(id); });
+    trie_->for_each_token(node, [&](int32_t id) {
+      if (!inside || bytes != states_[next].shortest) {
+        bytes = states_[next].shortest;
+        inside = &part.inside.try_emplace(bytes, vocabulary_.size()).first->second;
+      }
+      inside->add(id);
+    });
     if (states_[next].stacks.front() == kCut) part.exits.push_back(node);
   });
+  part_masks_ += part.inside.size();
   return parts_.emplace(upper, std::move(part)).first->second;
 }
 
-const TokenMask& GrammarMatcher::allowed(StateId state) {
-  steps_ -= std::min(steps_, kStepsAToken);
-  if (const auto found = masks_.find(state); found != masks_.end()) return found->second;
-  if (masks_.size() >= kMaxMasks) masks_.clear();
+TokenMask GrammarMatcher::allowed_before_end(StateId state, uint64_t most) {
   TokenMask mask(vocabulary_.size());
   const std::vector<uint32_t> stacks = states_[state].stacks;
   for (const uint32_t stack : stacks) {
@@ -195,27 +201,28 @@ const TokenMask& GrammarMatcher::allowed(StateId state) {
     }
     uint32_t rest = kBottom;
     const Part& part = part_of(upper_part(stack, rest));
-    mask.add(part.inside);
+    for (const auto& [bytes, tokens] : part.inside) {
+      if (uint64_t{bytes} + frames_[rest].shortest > most) break;
+      mask.add(tokens);
+    }
     if (rest == kBottom || part.exits.empty()) continue;
     std::vector<uint32_t> below;
     close(frames_[rest].position, frames_[rest].below, below);
     const StateId after = state_of(std::move(below));
     for (const uint32_t exit : part.exits) {
-      walk(after, exit, [&](uint32_t node, StateId) { trie_->for_each_token(node, [&](int32_t id) { mask.add(id); }); });
+      walk(after, exit, [&](uint32_t node, StateId next) {
+        if (states_[next].shortest <= most) trie_->for_each_token(node, [&](int32_t id) { mask.add(id); });
+      });
     }
   }
-  return masks_.emplace(state, std::move(mask)).first->second;
+  return mask;
 }
 
-TokenMask GrammarMatcher::allowed_before_end(StateId state, uint32_t most) {
-  TokenMask mask(vocabulary_.size());
-  if (complete(state)) {
-    for (const int32_t id : vocabulary_.ends()) mask.add(id);
-  }
-  walk(state, 0, [&](uint32_t node, StateId next) {
-    if (states_[next].shortest <= most) trie_->for_each_token(node, [&](int32_t id) { mask.add(id); });
-  });
-  return mask;
+const TokenMask& GrammarMatcher::allowed(StateId state) {
+  steps_ -= std::min(steps_, kStepsAToken);
+  if (const auto found = masks_.find(state); found != masks_.end()) return found->second;
+  if (masks_.size() >= kMaxMasks) masks_.clear();
+  return masks_.emplace(state, allowed_before_end(state, std::numeric_limits<uint64_t>::max())).first->second;
 }
 
 const TokenMask& GrammarConstraint::allowed() {
@@ -226,7 +233,7 @@ const TokenMask& GrammarConstraint::allowed() {
   // Every byte takes at most one token. As long as one more token cannot open more than the room left, there is no need to look closer.
   const int64_t shortest = matcher_->shortest_end(state_), detour = matcher_->grammar().longest_detour();
   if (shortest + 4 * detour + 16 < left_) return all;
-  hurried_ = matcher_->allowed_before_end(state_, static_cast<uint32_t>(std::max<int64_t>({left_ - 2, shortest - 1, 0})));
+  hurried_ = matcher_->allowed_before_end(state_, static_cast<uint64_t>(std::max<int64_t>({left_ - 2, shortest - 1, 0})));
   return hurried_.empty() ? all : hurried_;
 }
 

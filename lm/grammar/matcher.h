@@ -10,6 +10,7 @@
 #pragma once
 
 #include <array>
+#include <map>
 #include <memory>
 #include <unordered_map>
 #include <unordered_set>
@@ -34,7 +35,7 @@ class GrammarMatcher {
   uint32_t shortest_end(StateId state) const { return states_[state].shortest; }  // bytes to the end of the text, at least
   const TokenMask& allowed(StateId state);                                        // end tokens where complete
   // Of those, tokens after which the text can end within `most` bytes.
-  TokenMask allowed_before_end(StateId state, uint32_t most);
+  TokenMask allowed_before_end(StateId state, uint64_t most);
   const Vocabulary& vocabulary() const { return vocabulary_; }
   const Grammar& grammar() const { return grammar_; }
 
@@ -53,9 +54,10 @@ class GrammarMatcher {
     uint32_t shortest = 0;
     std::unique_ptr<std::array<uint32_t, 256>> next{};  // kUnknown where not yet asked
   };
-  // What the upper part of a stack says: tokens that fit wherever it stands, and the nodes of the trie at which it may be over.
+  // What the upper part of a stack says: tokens that fit wherever it stands, by the bytes that it needs after them at least, and the nodes
+  // of the trie at which it may be over.
   struct Part {
-    TokenMask inside;
+    std::map<uint32_t, TokenMask> inside;
     std::vector<uint32_t> exits;
   };
 
@@ -75,6 +77,7 @@ class GrammarMatcher {
   std::vector<State> states_;
   std::unordered_multimap<uint64_t, StateId> state_ids_;  // by hash of the stacks
   std::unordered_map<uint32_t, Part> parts_;              // by upper part
+  size_t part_masks_ = 0;
   std::unordered_map<StateId, TokenMask> masks_;
   std::unordered_set<uint64_t> visited_;  // of close()
   std::vector<uint64_t> visited_items_, open_;

@@ -1,8 +1,8 @@
 // What a grammar costs beside the model: masks of random JSON schemas over the vocabulary of a tokenizer, on one core.
 //
-//   linea_grammar_speed TOKENIZER SCHEMAS [MS]      TOKENIZER: a folder with one, or an RWKV World vocabulary. Answers each schema by blind
-//                                                   choices and prints what a token's mask takes, and its share of MS, which the model
-//                                                   needs for a token
+//   linea_grammar_speed TOKENIZER SCHEMAS [MS [ROOM]]   TOKENIZER: a folder with one, or an RWKV World vocabulary. Answers each schema by
+//                                                       blind choices within ROOM tokens (1500) and prints what a token's mask takes, and
+//                                                       its share of MS, which the model needs for a token
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -37,16 +37,16 @@ struct Times {
   std::vector<double> masks, compiled;  // milliseconds of a token, and of a schema until its first
 };
 
-void answer(const Json& schema, unsigned seed, const Vocabulary& vocabulary, const std::shared_ptr<const TokenTrie>& trie, Times& times) {
-  constexpr int kLongest = 1500;
+void answer(const Json& schema, unsigned seed, const Vocabulary& vocabulary, const std::shared_ptr<const TokenTrie>& trie, int room,
+            Times& times) {
   const std::vector<float> flat(static_cast<size_t>(vocabulary.size()), 0.0f);
   const Clock::time_point begin = Clock::now();
   const auto matcher =
       std::make_shared<GrammarMatcher>(parse_gbnf(json_schema_to_gbnf(schema.dump(), "schema"), "schema"), vocabulary, trie);
-  GrammarConstraint constraint(matcher, kLongest);
+  GrammarConstraint constraint(matcher, room);
   times.compiled.push_back(milliseconds_since(begin));
   Sampler sampler({.seed = seed});
-  for (int n = 0; n < kLongest; ++n) {
+  for (int n = 0; n < room; ++n) {
     const Clock::time_point asked = Clock::now();
     const TokenMask& allowed = constraint.allowed();
     double spent = milliseconds_since(asked);
@@ -61,13 +61,13 @@ void answer(const Json& schema, unsigned seed, const Vocabulary& vocabulary, con
   }
 }
 
-void run(const std::string& tokenizer_path, int schemas, double token_milliseconds) {
+void run(const std::string& tokenizer_path, int schemas, double token_milliseconds, int room) {
   const std::unique_ptr<Tokenizer> tokenizer = open(tokenizer_path);
   const Vocabulary vocabulary(*tokenizer, tokenizer->vocabulary_size(), {0});
   const auto trie = std::make_shared<const TokenTrie>(vocabulary);
   Times times;
   for (int k = 0; k < schemas; ++k) {
-    answer(test::SchemaMaker(static_cast<unsigned>(k)).make(), static_cast<unsigned>(k), vocabulary, trie, times);
+    answer(test::SchemaMaker(static_cast<unsigned>(k)).make(), static_cast<unsigned>(k), vocabulary, trie, room, times);
   }
   std::sort(times.masks.begin(), times.masks.end());
   std::sort(times.compiled.begin(), times.compiled.end());
@@ -84,12 +84,12 @@ void run(const std::string& tokenizer_path, int schemas, double token_millisecon
 }  // namespace linea
 
 int main(int count, char** arguments) {
-  if (count != 3 && count != 4) {
-    std::fprintf(stderr, "usage: linea_grammar_speed TOKENIZER SCHEMAS [MILLISECONDS]\n");
+  if (count < 3 || count > 5) {
+    std::fprintf(stderr, "usage: linea_grammar_speed TOKENIZER SCHEMAS [MILLISECONDS [ROOM]]\n");
     return 2;
   }
   try {
-    linea::run(arguments[1], std::stoi(arguments[2]), count == 4 ? std::stod(arguments[3]) : 0);
+    linea::run(arguments[1], std::stoi(arguments[2]), count > 3 ? std::stod(arguments[3]) : 0, count > 4 ? std::stoi(arguments[4]) : 1500);
   } catch (const std::exception& error) {
     std::fprintf(stderr, "linea_grammar_speed: %s\n", error.what());
     return 1;

@@ -3,7 +3,7 @@
 #
 #   fuzz.sh pack BUILD ARCHIVE [CORPORA]   puts the fuzz programs of a build with clang and libFuzzer (docs/development.md), their corpora,
 #                                          more inputs from CORPORA/<reader>, and the shared libraries that they need besides glibc's and
-#                                          libstdc++, into ARCHIVE (.tar.xz, about 25 MB)
+#                                          libstdc++, into ARCHIVE (.tar.xz)
 #   fuzz.sh run ARCHIVE SECONDS [FOLDER]   runs every program for that long, all at the same time, and prints a line for each: inputs
 #                                          tried, coverage, crashes (hangs and too much memory too), inputs that took ten seconds. A program
 #                                          that stops at a crash goes on with another seed. What a reader did not survive or was slow with,
@@ -48,7 +48,8 @@ pack() {
   done
   mkdir -p "$folder/data/lm"
   cp -r "$root/tests/data/lm/rwkv4" "$folder/data/lm/"
-  tar -C "$folder" -cJf "$archive" .
+  # The programs hold the same libraries: with a dictionary of them all, they are stored once.
+  tar -C "$folder" -c . | xz --threads=1 --lzma2=preset=4,dict=1GiB >"$archive"
   du -h "$archive"
 }
 

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 #include <random>
 
 #include "lm/grammar/gbnf_text.h"
@@ -162,7 +163,7 @@ TEST(Utf8Ranges, MatchExactlyTheCharactersOfARange) {
   }
 }
 
-// The mask against its definition: a token is allowed when the text can go on with its bytes.
+// Masks against their definition: a token is allowed when the text can go on with its bytes, and end within some others.
 TEST(GrammarMatcher, MasksAreWhatTheDefinitionSays) {
   std::vector<std::string> pieces = {"\",",   "\": ", "\"}", "\"]", "],",     "}]",  "},\"", " a",     "ab",   "abc", "a\"",
                                      "\\\"",  "\\",   "1,",  "12",  "1}",     "é",   "\xc3", "\xa9\"", "true", "tru", "e,",
@@ -179,12 +180,23 @@ TEST(GrammarMatcher, MasksAreWhatTheDefinitionSays) {
       GrammarMatcher::StateId state = (*machine).start();
       for (int length = 0; length < 40; ++length) {
         TokenMask expected(machine.vocabulary().size());
+        std::array<TokenMask, 12> before_end;  // by how many bytes
+        before_end.fill(expected);
         for (int32_t id = 1; id < machine.vocabulary().size(); ++id) {
           const std::string_view bytes = machine.vocabulary().bytes(id);
-          if (!bytes.empty() && (*machine).advance(state, bytes) != GrammarMatcher::kDead) expected.add(id);
+          const GrammarMatcher::StateId next = bytes.empty() ? GrammarMatcher::kDead : (*machine).advance(state, bytes);
+          if (next == GrammarMatcher::kDead) continue;
+          expected.add(id);
+          for (size_t most = (*machine).shortest_end(next); most < before_end.size(); ++most) before_end[most].add(id);
         }
-        if ((*machine).complete(state)) expected.add(0);
+        if ((*machine).complete(state)) {
+          expected.add(0);
+          for (TokenMask& mask : before_end) mask.add(0);
+        }
         ASSERT_TRUE((*machine).allowed(state) == expected) << grammar << " run " << run << " after " << length;
+        for (size_t most = 0; most < before_end.size(); ++most) {
+          ASSERT_TRUE((*machine).allowed_before_end(state, most) == before_end[most]) << grammar << " run " << run << " within " << most;
+        }
         std::vector<int32_t> choices;
         expected.for_each([&](int32_t id) { choices.push_back(id); });
         const int32_t id = choices[random() % choices.size()];
