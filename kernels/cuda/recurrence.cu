@@ -4,11 +4,13 @@
 // Shape    RWKV-7 7.2B: 64 heads of 64×64, with the delta rule; Mamba-2 2.7B: 80 heads of 128×64. One token, or a prefill of thousands.
 // Tiles    a block takes 32 columns of a head's S. Four warps, one on each scheduler, hold them in registers through all tokens
 //          (device/recurrence.cuh); four others run ahead, reading two stages of tokens ahead and widening the next one's vectors into
-//          shared memory, and behind, adding up what the last one gave.
+//          shared memory, and behind, adding up what the last one gave. For one token of each sequence four warps do all, so that five
+//          blocks and their 80 KB of S are on a processor.
 // Traffic  S once in and out a call; a token's vectors once for every 32 columns, from the second-level cache all but the first time.
-// Roofline decode: 2 MB of state a layer of RWKV-7 7.2B, 0.7 µs at 2.98 TB/s, so a launch. Prefill of RWKV-7: a token's chain is 16 fused
-//          products, three exchanges between lanes and 64 fused products, about 200 cycles if nothing waits; 4096 tokens then take 0.5 ms
-//          and 32 layers 15 ms beside 73 ms of matrix products. Measured: 1.5 ms; 1.9 ms with the loaders' reads waited for within a
+// Roofline decode: 2 MB of state a layer of RWKV-7 7.2B, 0.7 µs at 2.98 TB/s, so a launch; 64 texts of Mamba-2 2.7B, 336 MB in and out a
+//          layer, 87 µs at 3.88 TB/s (124 measured, about 152 with the eight warps of many tokens). Prefill of RWKV-7: a token's chain is
+//          16 fused products, three exchanges between lanes and 64 fused products, about 200 cycles if nothing waits; 4096 tokens then take
+//          0.5 ms and 32 layers 15 ms beside 73 ms of matrix products. Measured: 1.5 ms; 1.9 ms with the loaders' reads waited for within a
 //          stage, 2.0 ms with half the workers and a butterfly for y. A chunked form on tensor cores would need 0.1 ms (its vectors'
 //          bytes), at the price of bits that depend on where a text was split; this one keeps them.
 // Accuracy f32. A token's arithmetic does not depend on where a call began: equal bits for any split of a sequence.
@@ -23,6 +25,7 @@ namespace cuda {
 namespace {
 
 constexpr int kColumns = 32, kWorkers = workers_of(kColumns), kLoaders = 128;
+constexpr int kTokenBlocks = 5;  // of single tokens, on a multiprocessor
 
 // kTokens are worked on while as many are fetched; more than one block fits a processor.
 template <int kTokens, int kKeys, bool kDelta> struct Shared {
@@ -140,27 +143,60 @@ __global__ void __launch_bounds__(kWorkers + kLoaders, kKeys <= 128 ? 2 : 1) rec
   with_element(p.type, [&](auto* tag) { load_all<std::remove_pointer_t<decltype(tag)>>(shared, p, course, thread - kWorkers); });
 }
 
+// One token of every sequence, with the same sums.
+template <int kKeys, bool kDelta, bool kReadBefore>
+__global__ void __launch_bounds__(kWorkers, kKeys <= 128 ? kTokenBlocks : 2) token_kernel(const __grid_constant__ RecurrenceParams p) {
+  __shared__ Stage<1, kKeys, kColumns, kDelta> stage;
+  const int thread = static_cast<int>(threadIdx.x), lane = thread % kKeyLanes, own_column = thread / kKeyLanes * kThreadColumns;
+  const int block_column = static_cast<int>(blockIdx.y) * kColumns, column = block_column + own_column;
+  const int64_t head = blockIdx.x, token = blockIdx.z, state_head = token * gridDim.x + head;
+  if (thread == 0 && blockIdx.y == 0) expect_state(p, state_head);
+  follow_previous();
+  Cells<kKeys> cells;
+  cells.read(p, state_head, column, lane);
+  fill<kWorkers>(stage, p, token, 1, head, block_column, thread);
+  __syncthreads();
+  TokenVectors<kKeys, kDelta> vectors;
+  float y[kThreadColumns];
+  vectors.read(stage, 0, own_column, lane);
+  advance<kReadBefore>(cells, vectors, y);
+  cells.write(p, state_head, column, lane);
+  sum_over_keys(y);  // in the order of Parts
+  if (lane != 0) return;
+  const float skip = p.skip ? p.skip[head] : 0.0f;
+  with_element(p.type, [&](auto* tag) {
+    using T = std::remove_pointer_t<decltype(tag)>;
+    const T* gate = p.gate ? static_cast<const T*>(p.gate) + token * p.gate_token + head * p.gate_head + column : nullptr;
+    T* to = static_cast<T*>(p.y) + token * p.y_token + head * p.y_head + column;
+#pragma unroll
+    for (int c = 0; c < kThreadColumns; ++c) {
+      if (column + c >= p.value_dim) break;
+      const float sum = fmaf(skip, stage.v[0][own_column + c], y[c]);
+      to[c] = from_float<T>(gate ? sum * silu(to_float(gate[c])) : sum);
+    }
+  });
+}
+
 template <int kTokens, int kKeys, bool kDelta, bool kReadBefore>
 void launch_form(const RecurrenceParams& p, dim3 blocks, cudaStream_t stream) {
   constexpr auto kOp = "linear_recurrence";
+  if (p.tokens == 1) {
+    return launch_chained(kOp, token_kernel<kKeys, kDelta, kReadBefore>, blocks, kWorkers, 0, stream, p);
+  }
   constexpr auto kKernel = recurrence_kernel<kTokens, kKeys, kDelta, kReadBefore>;
   constexpr size_t kBytes = sizeof(Shared<kTokens, kKeys, kDelta>);
   allow_shared(kKernel, kBytes, kOp);
   launch_chained(kOp, kKernel, blocks, kWorkers + kLoaders, kBytes, stream, p);
 }
 
-template <int kTokens, int kKeys> void launch_keys(const RecurrenceParams& p, dim3 blocks, cudaStream_t stream) {
+// kTokens: of a stage in shared memory, for keys up to kKeys.
+template <int kTokens, int kKeys> void launch(const RecurrenceParams& p, int64_t heads, int64_t sequences, cudaStream_t stream) {
+  const dim3 blocks(static_cast<unsigned>(heads), static_cast<unsigned>(ceil_div(p.value_dim, kColumns)), static_cast<unsigned>(sequences));
   const bool before = p.read_before_write;
   if (p.a && before) return launch_form<kTokens, kKeys, true, true>(p, blocks, stream);
   if (p.a) return launch_form<kTokens, kKeys, true, false>(p, blocks, stream);
   if (before) return launch_form<kTokens, kKeys, false, true>(p, blocks, stream);
   launch_form<kTokens, kKeys, false, false>(p, blocks, stream);
-}
-
-// kTokens: of a stage in shared memory, for keys up to kKeys. A single token takes little of it, so that many blocks run at once.
-template <int kTokens, int kKeys> void launch(const RecurrenceParams& p, int64_t heads, int64_t sequences, cudaStream_t stream) {
-  const dim3 blocks(static_cast<unsigned>(heads), static_cast<unsigned>(ceil_div(p.value_dim, kColumns)), static_cast<unsigned>(sequences));
-  p.tokens == 1 ? launch_keys<1, kKeys>(p, blocks, stream) : launch_keys<kTokens, kKeys>(p, blocks, stream);
 }
 
 }  // namespace

@@ -178,7 +178,8 @@ class Bench {
     Context planner = ctx;
     planner.arena = &plan;
     const auto row = planner.allocate({1 + batch, model.vocabulary_size()}, DType::kF32);
-    model.prefill(planner, tokens_, state_, row.slice(0, 0, 1));
+    const std::vector<int32_t> most(static_cast<size_t>(std::max(prompt, batch)), 1);
+    model.prefill(planner, most, state_, row.slice(0, 0, 1));
     arena_ = std::make_unique<Arena>(ctx.backend->device(), plan.peak());
     ctx_.arena = arena_.get();
     logits_ = ctx_.allocate({1, model.vocabulary_size()}, DType::kF32);
