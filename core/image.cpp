@@ -9,6 +9,7 @@
 #include "core/error.h"
 #include "core/image_codecs.h"
 #include "core/mapped_file.h"
+#include "core/orientation.h"
 #include "core/text.h"
 
 namespace linea {
@@ -71,12 +72,19 @@ ImageFormat image_format_of_content(const std::filesystem::path& path) {
 }
 
 Image decode_image(std::span<const uint8_t> bytes, const std::string& source_name, const ImageReadOptions& options) {
-  switch (codec::format_of(bytes, source_name)) {
-    case ImageFormat::kPng: return codec::decode_png(bytes, source_name, options);
-    case ImageFormat::kJpeg: return codec::decode_jpeg(bytes, source_name);
-    case ImageFormat::kWebp: break;
-  }
-  return codec::decode_webp(bytes, source_name, options);
+  const ImageFormat format = codec::format_of(bytes, source_name);
+  const int orientation = codec::orientation_of(bytes, format);
+  ImageReadOptions own = options;
+  if (orientation != 1) own.on_rows = nullptr;  // they are not the first rows of the picture
+  const auto decoded = [&] {
+    switch (format) {
+      case ImageFormat::kPng: return codec::decode_png(bytes, source_name, own);
+      case ImageFormat::kJpeg: return codec::decode_jpeg(bytes, source_name);
+      case ImageFormat::kWebp: break;
+    }
+    return codec::decode_webp(bytes, source_name, own);
+  };
+  return codec::upright(decoded(), orientation);
 }
 
 Image read_image(const std::filesystem::path& path, const ImageReadOptions& options) {

@@ -1,7 +1,8 @@
 // core/image.h: 8-bit RGB pictures, in memory and as PNG, JPEG and WebP files.
 //
 // Input is untrusted: sizes are bounded before memory is taken, and malformed data throws kBadFile with one line. Output bytes depend only
-// on the arguments. Reading needs no more than the file and the picture in memory at once; any thread may call anything.
+// on the arguments. Reading needs no more than the file and the picture in memory at once (twice where it is turned); any thread may call
+// anything.
 #pragma once
 
 #include <array>
@@ -37,7 +38,7 @@ struct ImageRows {
 
 struct ImageReadOptions {
   std::array<uint8_t, 3> background = {255, 255, 255};  // shows through transparent pixels
-  std::function<void(const ImageRows&)> on_rows{};      // called now and then while a PNG that is not interlaced is read
+  std::function<void(const ImageRows&)> on_rows{};      // called now and then while an upright PNG that is not interlaced is read
 };
 
 struct ImageWriteOptions {
@@ -56,7 +57,7 @@ ImageFormat image_format_of(const std::filesystem::path& path);
 ImageFormat image_format_of_content(const std::filesystem::path& path);
 
 // The format is told by the first bytes, not by the name. Palettes and greys become RGB, 16 bits become 8, transparency is laid over the
-// background; a rotation noted in EXIF is not applied. Throws kBadFile.
+// background, and what EXIF says is turned or mirrored comes upright. Throws kBadFile.
 Image read_image(const std::filesystem::path& path, const ImageReadOptions& options = {});
 Image decode_image(std::span<const uint8_t> bytes, const std::string& source_name, const ImageReadOptions& options = {});
 

@@ -56,6 +56,27 @@ TEST(ImageRead, LossyFlavoursAreClose) {
   }
 }
 
+TEST(ImageRead, WhatACameraTurnedIsUpright) {
+  const test::Golden golden("images/expected.safetensors");
+  for (int orientation = 1; orientation <= 8; ++orientation) {
+    for (const std::string format : {"jpg", "png", "webp"}) {
+      const std::string name = "orientation_" + std::to_string(orientation) + "." + format;
+      const Image image = read_image(test::data_path("images/" + name)), expected = expected_picture(golden, name);
+      EXPECT_EQ(image.width, expected.width) << name;
+      EXPECT_TRUE(format == "jpg" ? psnr(image, expected) >= 45 : image == expected) << name;
+    }
+  }
+}
+
+TEST(ImageRead, RowsOfAPictureThatIsTurnedAreNotShownBefore) {
+  int calls = 0;
+  const ImageReadOptions options = {.on_rows = [&](const ImageRows&) { ++calls; }};
+  read_image(test::data_path("images/orientation_6.png"), options);
+  EXPECT_EQ(calls, 0);
+  read_image(test::data_path("images/orientation_1.png"), options);
+  EXPECT_GT(calls, 0);
+}
+
 TEST(ImageRead, BackgroundShowsThrough) {
   const std::string name = test::data_path("images/rgba.png");  // its first pixel is transparent
   EXPECT_EQ(read_image(name).pixels[0], 255);

@@ -9,7 +9,7 @@ import zlib
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, PngImagePlugin
+from PIL import Image, ImageOps, PngImagePlugin
 from safetensors.numpy import save_file
 
 WIDTH, HEIGHT = 37, 23
@@ -91,6 +91,14 @@ def main() -> None:
     save("lossy.webp", picture, quality=80)
     transparent_webp = np.where(alpha[..., None] == 0, 0, rgba).astype(np.uint8)
     save("alpha.webp", Image.fromarray(transparent_webp), over_white(transparent_webp), lossless=True, exact=True)
+    for orientation in range(1, 9):
+        for name, little, options in (("jpg", True, {"quality": 95, "subsampling": 0}), ("png", False, {}), ("webp", False, {"lossless": True})):
+            exif = Image.Exif()
+            exif.endian = "<" if little else ">"
+            exif[274] = orientation
+            file = f"orientation_{orientation}.{name}"
+            picture.crop((0, 0, 19, 11)).save(folder / file, exif=exif, **options)
+            expected[file] = np.ascontiguousarray(np.asarray(ImageOps.exif_transpose(Image.open(folder / file)).convert("RGB")))
     picture.save(folder / "animated.webp", save_all=True, append_images=[picture.rotate(180)], duration=100)
     save_file(expected, folder / "expected.safetensors")
 
