@@ -1,5 +1,7 @@
 #include "lm/convert.h"
 
+#include <strings.h>
+
 #include <algorithm>
 #include <chrono>
 #include <cmath>
@@ -166,7 +168,7 @@ void write_as_safetensors(const ModelSource& source, const fs::path& out, const 
 DType parse_weight_type(const std::string& option, const std::string& name) {
   std::string list;
   for (const NamedType& type : kTypes) {
-    if (name == type.name) return type.type;
+    if (strcasecmp(name.c_str(), type.name) == 0) return type.type;  // files' names have them in capitals
     list += (list.empty() ? "" : ", ") + std::string(type.name);
   }
   throw Error(ErrorKind::kUsage, option + ": unknown type '" + printable(name) + "'", "one of " + list);

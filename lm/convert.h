@@ -28,7 +28,7 @@ struct ConvertOptions {
 // cannot hold, kModel, kIo.
 void convert_language_model(const std::filesystem::path& in, const std::filesystem::path& out, const ConvertOptions& options);
 
-DType parse_weight_type(const std::string& option, const std::string& name);  // "q4_k" …; throws kUsage
+DType parse_weight_type(const std::string& option, const std::string& name);  // "q4_k", "Q4_K" …; throws kUsage
 
 // The type that a matrix gets where `wanted` is asked for: quantised types need rows of whole blocks, and the embedding and the head bear
 // less than the others. `name` is the authors'.

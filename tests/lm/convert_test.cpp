@@ -228,6 +228,7 @@ TEST(Convert, RefusesWhatCannotBe) {
   EXPECT_THAT(error_of(folder.path() / "x.gguf", "x.gguf", {}), HasSubstr("is the model that is read"));
   EXPECT_THROW(parse_weight_type("--type", "q3"), Error);
   EXPECT_EQ(parse_weight_type("--type", "q4_k"), DType::kQ4_K);
+  EXPECT_EQ(parse_weight_type("--type", "Q4_K"), DType::kQ4_K);
   EXPECT_TRUE(fs::exists(folder.path() / "x.gguf"));
   for (const auto& entry : fs::directory_iterator(folder.path())) EXPECT_EQ(entry.path().filename(), "x.gguf");
 }
