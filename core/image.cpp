@@ -23,6 +23,12 @@ void check_size(const std::string& source, int64_t width, int64_t height) {
                    std::to_string(kMaxImageSide) + " a side and " + std::to_string(kMaxImagePixels >> 20) + " Mi pixels)");
 }
 
+bool starts_with(Bytes bytes, size_t offset, std::string_view signature) {
+  return bytes.size() >= offset + signature.size() &&
+         std::equal(signature.begin(), signature.end(), bytes.begin() + static_cast<ptrdiff_t>(offset),
+                    [](char a, uint8_t b) { return static_cast<uint8_t>(a) == b; });
+}
+
 void composite_row(const uint8_t* rgba, uint8_t* rgb, int64_t width, const std::array<uint8_t, 3>& background) {
   for (int64_t x = 0; x < width; ++x, rgba += 4, rgb += 3) {
     const int alpha = rgba[3];
@@ -31,12 +37,6 @@ void composite_row(const uint8_t* rgba, uint8_t* rgb, int64_t width, const std::
 }
 
 namespace {
-
-bool starts_with(Bytes bytes, size_t offset, std::string_view signature) {
-  return bytes.size() >= offset + signature.size() &&
-         std::equal(signature.begin(), signature.end(), bytes.begin() + static_cast<ptrdiff_t>(offset),
-                    [](char a, uint8_t b) { return static_cast<uint8_t>(a) == b; });
-}
 
 Bytes bytes_of(const MappedFile& file) { return {reinterpret_cast<const uint8_t*>(file.data()), static_cast<size_t>(file.size())}; }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 
 #include "core/image.h"
 
@@ -13,6 +14,8 @@ inline constexpr std::array<uint8_t, 8> kPngSignature = {0x89, 'P', 'N', 'G', '\
 
 [[noreturn]] void fail(const std::string& source, const std::string& what);  // kBadFile
 void check_size(const std::string& source, int64_t width, int64_t height);   // throws kBadFile beyond kMaxImageSide, kMaxImagePixels
+
+bool starts_with(Bytes bytes, size_t offset, std::string_view signature);
 
 // One row of RGBA laid over the background as RGB.
 void composite_row(const uint8_t* rgba, uint8_t* rgb, int64_t width, const std::array<uint8_t, 3>& background);

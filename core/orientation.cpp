@@ -2,19 +2,13 @@
 
 #include <algorithm>
 #include <optional>
-#include <string_view>
+
+#include "core/image_codecs.h"
 
 namespace linea::codec {
 namespace {
 
-using Bytes = std::span<const uint8_t>;
-
 constexpr std::string_view kExifMark = std::string_view("Exif\0\0", 6);
-
-bool begins_with(Bytes bytes, std::string_view text) {
-  return bytes.size() >= text.size() &&
-         std::equal(text.begin(), text.end(), bytes.begin(), [](char a, uint8_t b) { return static_cast<uint8_t>(a) == b; });
-}
 
 // The part of `bytes` from `offset` on, of at most `size` bytes; empty beyond the end.
 Bytes part(Bytes bytes, uint64_t offset, uint64_t size) {
@@ -48,7 +42,7 @@ Bytes exif_of_jpeg(Bytes file) {
     }
     if (marker == kScan || length < 2) return {};
     const Bytes content = part(file, at + 4, length - 2);
-    if (marker == kApp1 && begins_with(content, kExifMark)) return content.subspan(kExifMark.size());
+    if (marker == kApp1 && starts_with(content, 0, kExifMark)) return content.subspan(kExifMark.size());
     at += 2 + length;
   }
   return {};
@@ -59,8 +53,8 @@ Bytes exif_of_png(Bytes file) {
   uint64_t at = 8;
   while (const auto length = numbers.at(at, 4)) {
     const Bytes chunk = part(file, at + 4, uint64_t{*length} + 4);
-    if (begins_with(chunk, "eXIf")) return chunk.subspan(4);
-    if (begins_with(chunk, "IEND")) break;
+    if (starts_with(chunk, 0, "eXIf")) return chunk.subspan(4);
+    if (starts_with(chunk, 0, "IEND")) break;
     at += 12 + uint64_t{*length};
   }
   return {};
@@ -70,9 +64,9 @@ Bytes exif_of_webp(Bytes file) {
   const Numbers numbers{file, true};
   uint64_t at = 12;
   while (const auto length = numbers.at(at + 4, 4)) {
-    if (begins_with(part(file, at, 4), "EXIF")) {
+    if (starts_with(part(file, at, 4), 0, "EXIF")) {
       const Bytes content = part(file, at + 8, *length);
-      return begins_with(content, kExifMark) ? content.subspan(kExifMark.size()) : content;
+      return starts_with(content, 0, kExifMark) ? content.subspan(kExifMark.size()) : content;
     }
     at += 8 + uint64_t{*length} + *length % 2;
   }
@@ -81,8 +75,8 @@ Bytes exif_of_webp(Bytes file) {
 
 // The tag in the first directory of a TIFF.
 int orientation_in(Bytes tiff) {
-  const bool little = begins_with(tiff, std::string_view("II*\0", 4));
-  if (!little && !begins_with(tiff, std::string_view("MM\0*", 4))) return 1;
+  const bool little = starts_with(tiff, 0, std::string_view("II*\0", 4));
+  if (!little && !starts_with(tiff, 0, std::string_view("MM\0*", 4))) return 1;
   const Numbers numbers{tiff, little};
   const uint64_t directory = numbers.at(4, 4).value_or(0);
   const uint32_t entries = numbers.at(directory, 2).value_or(0);
