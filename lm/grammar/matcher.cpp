@@ -15,6 +15,7 @@ constexpr size_t kStepsAToken = 2'000'000;
 constexpr size_t kMaxFrames = 4'000'000;  // some 50 bytes each with their index
 constexpr size_t kMaxStates = 100'000;    // up to a kilobyte each
 constexpr size_t kMaxMasks = 512;         // 8 KiB each for 65 536 tokens
+constexpr size_t kMaxPartBytes = 64 << 20;
 
 uint64_t pair_key(uint32_t a, uint32_t b) { return (uint64_t{a} << 32) | b; }
 
@@ -170,12 +171,19 @@ template <class Visit> void GrammarMatcher::walk(StateId state, uint32_t node, c
   }
 }
 
+size_t GrammarMatcher::Part::bytes() const {
+  constexpr size_t kNode = 48;  // of the map, beside its value
+  size_t sum = sizeof(*this) + exits.capacity() * sizeof(uint32_t);
+  for (const auto& [needed, tokens] : inside) sum += kNode + tokens.bytes();
+  return sum;
+}
+
 // Where the part's stacks may have come to kCut, a node is an exit; the tokens that end there fit.
 const GrammarMatcher::Part& GrammarMatcher::part_of(uint32_t upper) {
   if (const auto found = parts_.find(upper); found != parts_.end()) return found->second;
-  if (part_masks_ >= kMaxMasks) parts_.clear(), part_masks_ = 0;
+  if (part_bytes_ >= kMaxPartBytes) parts_.clear(), part_bytes_ = 0;
   Part part;
-  TokenMask* inside = nullptr;
+  TokenSet* inside = nullptr;
   uint32_t bytes = 0;  // that the part needs after the tokens of `inside`
   walk(state_of({upper}), 0, [&](uint32_t node, StateId next) {
     trie_->for_each_token(node, [&](int32_t id) {
@@ -187,7 +195,7 @@ const GrammarMatcher::Part& GrammarMatcher::part_of(uint32_t upper) {
     });
     if (states_[next].stacks.front() == kCut) part.exits.push_back(node);
   });
-  part_masks_ += part.inside.size();
+  part_bytes_ += part.bytes();
   return parts_.emplace(upper, std::move(part)).first->second;
 }
 
@@ -203,7 +211,7 @@ TokenMask GrammarMatcher::allowed_before_end(StateId state, uint64_t most) {
     const Part& part = part_of(upper_part(stack, rest));
     for (const auto& [bytes, tokens] : part.inside) {
       if (uint64_t{bytes} + frames_[rest].shortest > most) break;
-      mask.add(tokens);
+      tokens.add_to(mask);
     }
     if (rest == kBottom || part.exits.empty()) continue;
     std::vector<uint32_t> below;

@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "lm/grammar/grammar.h"
+#include "lm/grammar/token_set.h"
 #include "lm/grammar/token_trie.h"
 #include "lm/session/generation.h"
 
@@ -57,8 +58,9 @@ class GrammarMatcher {
   // What the upper part of a stack says: tokens that fit wherever it stands, by the bytes that it needs after them at least, and the nodes
   // of the trie at which it may be over.
   struct Part {
-    std::map<uint32_t, TokenMask> inside;
+    std::map<uint32_t, TokenSet> inside;
     std::vector<uint32_t> exits;
+    size_t bytes() const;  // of memory
   };
 
   void spend(size_t steps);
@@ -77,7 +79,7 @@ class GrammarMatcher {
   std::vector<State> states_;
   std::unordered_multimap<uint64_t, StateId> state_ids_;  // by hash of the stacks
   std::unordered_map<uint32_t, Part> parts_;              // by upper part
-  size_t part_masks_ = 0;
+  size_t part_bytes_ = 0;
   std::unordered_map<StateId, TokenMask> masks_;
   std::unordered_set<uint64_t> visited_;  // of close()
   std::vector<uint64_t> visited_items_, open_;

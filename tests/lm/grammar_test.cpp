@@ -8,6 +8,7 @@
 
 #include "lm/grammar/gbnf_text.h"
 #include "lm/grammar/matcher.h"
+#include "lm/grammar/token_set.h"
 #include "lm/grammar/utf8_ranges.h"
 #include "tests/lm/piece_tokenizer.h"
 #include "tokenizers/unicode/utf8.h"
@@ -164,6 +165,22 @@ TEST(Utf8Ranges, MatchExactlyTheCharactersOfARange) {
 }
 
 // Masks against their definition: a token is allowed when the text can go on with its bytes, and end within some others.
+TEST(TokenSet, HoldsWhatWasAddedInNoMoreMemoryThanAMask) {
+  constexpr int32_t kVocabulary = 65'536;
+  TokenSet set(kVocabulary);
+  TokenMask expected(kVocabulary);
+  for (int32_t n = 0; n < 4000; ++n) {
+    const int32_t id = n * 48'271 % kVocabulary;
+    set.add(id);
+    expected.add(id);
+    if (n % 500 != 0) continue;
+    TokenMask found(kVocabulary);
+    set.add_to(found);
+    ASSERT_EQ(found, expected) << n;
+    EXPECT_LE(set.bytes(), size_t{kVocabulary} / 8 + sizeof(TokenSet)) << n;
+  }
+}
+
 TEST(GrammarMatcher, MasksAreWhatTheDefinitionSays) {
   std::vector<std::string> pieces = {"\",",   "\": ", "\"}", "\"]", "],",     "}]",  "},\"", " a",     "ab",   "abc", "a\"",
                                      "\\\"",  "\\",   "1,",  "12",  "1}",     "é",   "\xc3", "\xa9\"", "true", "tru", "e,",
