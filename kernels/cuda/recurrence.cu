@@ -4,11 +4,11 @@
 // Shape    RWKV-7 7.2B: 64 heads of 64×64, with the delta rule; Mamba-2 2.7B: 80 heads of 128×64. One token, or a prefill of thousands.
 // Tiles    a block takes 32 columns of a head's S. Four warps, one on each scheduler, hold them in registers through all tokens
 //          (device/recurrence.cuh); four others run ahead, reading two stages of tokens ahead and widening the next one's vectors into
-//          shared memory, and behind, adding up what the last one gave. For one token of each sequence four warps do all, so that five
-//          blocks and their 80 KB of S are on a processor.
+//          shared memory, and behind, adding up what the last one gave. For one token of each sequence four warps do all, so that six
+//          blocks and their 96 KB of S are on a processor.
 // Traffic  S once in and out a call; a token's vectors once for every 32 columns, from the second-level cache all but the first time.
 // Roofline decode: 2 MB of state a layer of RWKV-7 7.2B, 0.7 µs at 2.98 TB/s, so a launch; 64 texts of Mamba-2 2.7B, 336 MB in and out a
-//          layer, 87 µs at 3.88 TB/s (124 measured, about 152 with the eight warps of many tokens). Prefill of RWKV-7: a token's chain is
+//          layer, 87 µs at 3.88 TB/s (120 measured, about 152 with the eight warps of many tokens). Prefill of RWKV-7: a token's chain is
 //          16 fused products, three exchanges between lanes and 64 fused products, about 200 cycles if nothing waits; 4096 tokens then take
 //          0.5 ms and 32 layers 15 ms beside 73 ms of matrix products. Measured: 1.5 ms; 1.9 ms with the loaders' reads waited for within a
 //          stage, 2.0 ms with half the workers and a butterfly for y. A chunked form on tensor cores would need 0.1 ms (its vectors'
@@ -25,7 +25,7 @@ namespace cuda {
 namespace {
 
 constexpr int kColumns = 32, kWorkers = workers_of(kColumns), kLoaders = 128;
-constexpr int kTokenBlocks = 5;  // of single tokens, on a multiprocessor
+constexpr int kTokenBlocks = 6;  // of single tokens, on a multiprocessor
 
 // kTokens are worked on while as many are fetched; more than one block fits a processor.
 template <int kTokens, int kKeys, bool kDelta> struct Shared {
