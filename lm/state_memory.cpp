@@ -1,5 +1,6 @@
 #include "lm/state_memory.h"
 
+#include <chrono>
 #include <condition_variable>
 #include <map>
 #include <memory>
@@ -17,6 +18,7 @@ namespace {
 constexpr size_t kMostSpares = 2;                   // of a size
 constexpr int64_t kLargeFloats = int64_t{4} << 20;  // what is smaller is made faster than a thread is woken
 constexpr uintptr_t kPage = 4096;                   // bytes
+constexpr std::chrono::milliseconds kCopying(60);   // what a copy of a large state may take
 
 class SparesOfHost : public std::enable_shared_from_this<SparesOfHost> {
  public:
@@ -31,6 +33,11 @@ class SparesOfHost : public std::enable_shared_from_this<SparesOfHost> {
   SparesOfHost(const SparesOfHost&) = delete;
   SparesOfHost& operator=(const SparesOfHost&) = delete;
   ~SparesOfHost() {
+    {
+      const std::lock_guard lock(mutex_);
+      ends_ = true;
+    }
+    changed_.notify_all();
     if (worker_.joinable()) worker_.join();
   }
 
@@ -55,7 +62,8 @@ class SparesOfHost : public std::enable_shared_from_this<SparesOfHost> {
   // One that is being made ready is worth waiting for.
   Tensor take_spare(int64_t floats) {
     std::unique_lock lock(mutex_);
-    ready_.wait(lock, [&] { return preparing_ != floats; });
+    if (preparing_ == floats) asked_for_ = true, changed_.notify_all();
+    changed_.wait(lock, [&] { return preparing_ != floats; });
     const auto found = sizes_.find(floats);
     if (found == sizes_.end() || found->second.spares.empty()) return {};
     Tensor block = std::move(found->second.spares.back());
@@ -81,7 +89,7 @@ class SparesOfHost : public std::enable_shared_from_this<SparesOfHost> {
   // Under the lock.
   void prepare(int64_t floats) {
     if (worker_.joinable()) worker_.join();  // it has ended
-    preparing_ = floats;
+    preparing_ = floats, asked_for_ = false;
     try {
       worker_ = std::thread([this, floats] { make_ready(floats); });
     } catch (const std::system_error&) {  // then the next state finds its memory itself
@@ -90,6 +98,13 @@ class SparesOfHost : public std::enable_shared_from_this<SparesOfHost> {
   }
 
   void make_ready(int64_t floats) {
+    if (wait_for_the_copy()) make_block(floats);
+    const std::lock_guard lock(mutex_);
+    preparing_ = 0;
+    changed_.notify_all();
+  }
+
+  void make_block(int64_t floats) {
     try {
       const Tensor block = Tensor({floats}, DType::kF32);
       auto* bytes = static_cast<volatile char*>(block.raw());
@@ -97,16 +112,23 @@ class SparesOfHost : public std::enable_shared_from_this<SparesOfHost> {
       keep(block, /*was_lent=*/false);
     } catch (const Error&) {  // no memory to spare
     }
-    const std::lock_guard lock(mutex_);
-    preparing_ = 0;
-    ready_.notify_all();
+  }
+
+  // Whoever was given the last block fills it first, on all processors, unless it asks for another one at once. False when the program
+  // ends.
+  bool wait_for_the_copy() {
+    std::unique_lock lock(mutex_);
+    changed_.wait_for(lock, kCopying, [&] { return asked_for_ || ends_; });
+    return !ends_;
   }
 
   std::mutex mutex_;
-  std::condition_variable ready_;
+  std::condition_variable changed_;
   std::map<int64_t, Size> sizes_;  // by floats
   std::thread worker_;
-  int64_t preparing_ = 0;  // floats of the block that worker_ makes ready, or 0
+  int64_t preparing_ = 0;   // floats of the block that worker_ makes ready, or 0
+  bool asked_for_ = false;  // somebody waits for that block
+  bool ends_ = false;
 };
 
 }  // namespace

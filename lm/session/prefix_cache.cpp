@@ -96,19 +96,24 @@ void PrefixCache::shelve_what_leaves() {
     leaving_.wait(lock, [&] { return ends_ || !tiers_[kLeaving].empty(); });
     if (ends_) return;
     const PrefixKey key = tiers_[kLeaving].back().key;
-    const SnapshotPtr snapshot = tiers_[kLeaving].back().snapshot;
+    SnapshotPtr snapshot = tiers_[kLeaving].back().snapshot;
     lock.unlock();
-    const SnapshotPtr shelved = shelved_copy(*snapshot);
+    SnapshotPtr shelved = shelved_copy(*snapshot);
     lock.lock();
-    const auto found = by_key_.find(key);
-    if (found == by_key_.end() || found->second->tier != kLeaving) continue;  // it was used again, and is in memory
-    if (!shelved) {
-      forget(found->second);
-      continue;
-    }
-    move(found->second, kShelf);
-    found->second->snapshot = shelved;
+    put_aside(key, std::move(shelved));
+    lock.unlock();
+    snapshot.reset();  // giving back the memory of a large state takes long: not under the lock
+    lock.lock();
   }
+}
+
+// The entry is on the shelf now, or lost where that failed.
+void PrefixCache::put_aside(const PrefixKey& key, SnapshotPtr shelved) {
+  const auto found = by_key_.find(key);
+  if (found == by_key_.end() || found->second->tier != kLeaving) return;  // it was used again, and is in memory
+  if (!shelved) return forget(found->second);
+  move(found->second, kShelf);
+  found->second->snapshot = std::move(shelved);
 }
 
 // Room on the shelf comes from those that lie there unused for longest.

@@ -67,6 +67,7 @@ class PrefixCache {
   void forget(Entries::iterator entry);
   void trim();
   bool shelves(const Snapshot& snapshot);
+  void put_aside(const PrefixKey& key, SnapshotPtr shelved);
 
   void shelve_what_leaves();
   SnapshotPtr shelved_copy(const Snapshot& snapshot);
