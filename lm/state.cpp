@@ -1,6 +1,7 @@
 #include "lm/state.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 #include <utility>
 
@@ -13,12 +14,14 @@ namespace {
 constexpr int64_t kPartAlignment = 64;             // floats: more than a vector or a cache line of any device
 constexpr int64_t kPieceBytes = int64_t{1} << 20;  // of a copy, for one thread
 
-// Calls work(first byte, bytes) for pieces of a block, on several threads where it lies on the host.
+// Calls work(first byte, bytes) for pieces of a block, on several threads where it lies on the host. Each takes the next piece when it has
+// done one: where the pages of one half are slower to reach than the other's, both threads share what is slow.
 template <class Work> void for_pieces(Device device, int64_t bytes, const Work& work) {
   if (!device.is_cpu()) return work(0, bytes);
   const int64_t pieces = (bytes + kPieceBytes - 1) / kPieceBytes;
-  parallel_for(pieces, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) work(i * kPieceBytes, std::min(kPieceBytes, bytes - i * kPieceBytes));
+  std::atomic<int64_t> next = 0;
+  parallel_for(std::min<int64_t>(pieces, thread_count()), 1, [&](int64_t, int64_t) {
+    for (int64_t i = next++; i < pieces; i = next++) work(i * kPieceBytes, std::min(kPieceBytes, bytes - i * kPieceBytes));
   });
 }
 

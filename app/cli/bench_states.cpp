@@ -13,6 +13,7 @@
 
 #include "app/cli/bench_times.h"
 #include "app/cli/options.h"
+#include "core/threads.h"
 #include "kernels/backend.h"
 #include "lm/session/chat_session.h"
 
@@ -134,9 +135,33 @@ double median_seconds(const std::function<void()>& work) {
   return median(std::move(seconds));
 }
 
+// Of all depths, in seconds.
+struct Undos {
+  double usual = 0, slowest = 0;
+};
+
 struct Times {
   double state_bytes = 0, file_bytes = 0;
-  double branch = 0, undo = 0, undo_from_disk = 0, save = 0, load = 0;  // seconds
+  double branch = 0, save = 0, load = 0;  // seconds
+  Undos undo, undo_from_disk, copy;
+};
+
+// What an undo cannot be faster than: a bare copy of as much memory that was written before.
+class BareCopy {
+ public:
+  explicit BareCopy(int64_t bytes) : from_({bytes}, DType::kI8), to_({bytes}, DType::kI8) {
+    std::memset(from_.raw(), 1, static_cast<size_t>(bytes));
+    std::memset(to_.raw(), 1, static_cast<size_t>(bytes));
+  }
+  void run() const {
+    parallel_for(from_.bytes(), kPiece, [&](int64_t begin, int64_t end) {
+      std::memcpy(to_.data<int8_t>() + begin, from_.data<int8_t>() + begin, static_cast<size_t>(end - begin));
+    });
+  }
+
+ private:
+  static constexpr int64_t kPiece = int64_t{1} << 20;
+  Tensor from_, to_;
 };
 
 // A model's state alone, in conversations that are long over.
@@ -164,13 +189,14 @@ class StateBench {
         session(empty).load(file);
       });
       std::filesystem::remove(file);
-      times.undo = slowest_undo(chat);
+      times.undo = undos(chat);
     }
     const int64_t one = runner_->start().bytes() + model_.vocabulary_size() * static_cast<int64_t>(sizeof(float));
     PrefixCache small(kInMemory * one, std::make_unique<StateShelf>(file.parent_path(), 4 * kExchanges * (one + 8192)));
     ChatSession chat = session(small);
     exchange(chat, small);
-    times.undo_from_disk = slowest_undo(chat);
+    times.undo_from_disk = undos(chat);
+    times.copy = summary(copies_);
     return times;
   }
 
@@ -187,20 +213,24 @@ class StateBench {
     }
   }
 
-  // Until the next message is read; of all depths.
-  double slowest_undo(ChatSession& chat) {
-    double slowest = 0;
+  // Until the next message is read, with a bare copy after each.
+  Undos undos(ChatSession& chat) {
+    std::vector<double> undo;
+    const BareCopy bare(runner_->start().bytes());
     for (int depth = 1; depth < kExchanges; ++depth) {
       if (runner_->start().bytes() > kLargeState) std::this_thread::sleep_for(kBetweenMessages);
-      slowest = std::max(slowest, seconds_of([&] {
-                           chat.undo();
-                           chat.say("another");
-                           chat.read_path({});
-                         }));
+      undo.push_back(seconds_of([&] {
+        chat.undo();
+        chat.say("another");
+        chat.read_path({});
+      }));
+      copies_.push_back(seconds_of([&] { bare.run(); }));
       chat.undo();
     }
-    return slowest;
+    return summary(undo);
   }
+
+  static Undos summary(const std::vector<double>& seconds) { return {median(seconds), *std::max_element(seconds.begin(), seconds.end())}; }
 
   StateOnly model_;
   Context context_;
@@ -208,31 +238,43 @@ class StateBench {
   ByteTokenizer tokenizer_;
   Vocabulary vocabulary_;
   ChatTemplate template_ = ChatTemplate::named("world");
+  std::vector<double> copies_;  // seconds of each
 };
+
+nlohmann::ordered_json as_json(const PublishedSize& size, const Times& t) {
+  const auto of = [](const Undos& u) { return nlohmann::ordered_json({{"median_seconds", u.usual}, {"slowest_seconds", u.slowest}}); };
+  return {{"model", size.name},
+          {"state_bytes", t.state_bytes},
+          {"branch_seconds", t.branch},
+          {"undo", of(t.undo)},
+          {"undo_from_disk", of(t.undo_from_disk)},
+          {"bare_copy", of(t.copy)},
+          {"file_bytes", t.file_bytes},
+          {"save_seconds", t.save},
+          {"load_seconds", t.load}};
+}
+
+void print_row(const PublishedSize& size, const Times& t) {
+  std::printf("%-20s %10.2f %11.3f ", size.name.c_str(), 1e-6 * t.state_bytes, 1e3 * t.branch);
+  for (const Undos& u : {t.undo, t.undo_from_disk, t.copy}) std::printf("%7.2f %8.2f ", 1e3 * u.usual, 1e3 * u.slowest);
+  std::printf("%10.2f %10.1f %10.1f\n", 1e-6 * t.file_bytes, 1e3 * t.save, 1e3 * t.load);
+  std::fflush(stdout);
+}
 
 }  // namespace
 
 int bench_states(bool json) {
   const std::filesystem::path file = std::filesystem::temp_directory_path() / ("linea-bench-" + std::to_string(getpid()) + ".conversation");
   nlohmann::ordered_json rows = nlohmann::ordered_json::array();
-  if (!json) {
-    std::printf("%-20s %10s %11s %10s %14s %10s %10s %10s\n", "model", "state, MB", "branch, ms", "undo, ms", "from disk, ms", "file, MB",
-                "save, ms", "load, ms");
-  }
+  if (!json)
+    std::printf(
+        "Undo, and a bare copy of as much memory: the usual time and the slowest, of all depths.\n"
+        "%-20s %10s %11s %16s %16s %16s %10s %10s %10s\n",
+        "model", "state, MB", "branch, ms", "undo, ms", "from disk, ms", "bare copy, ms", "file, MB", "save, ms", "load, ms");
   for (const PublishedSize& size : published_sizes()) {
     const Times t = StateBench(size).run(file);
-    rows.push_back({{"model", size.name},
-                    {"state_bytes", t.state_bytes},
-                    {"branch_seconds", t.branch},
-                    {"undo_seconds", t.undo},
-                    {"undo_from_disk_seconds", t.undo_from_disk},
-                    {"file_bytes", t.file_bytes},
-                    {"save_seconds", t.save},
-                    {"load_seconds", t.load}});
-    if (!json)
-      std::printf("%-20s %10.2f %11.3f %10.2f %14.2f %10.2f %10.1f %10.1f\n", size.name.c_str(), 1e-6 * t.state_bytes, 1e3 * t.branch,
-                  1e3 * t.undo, 1e3 * t.undo_from_disk, 1e-6 * t.file_bytes, 1e3 * t.save, 1e3 * t.load);
-    std::fflush(stdout);
+    rows.push_back(as_json(size, t));
+    if (!json) print_row(size, t);
   }
   if (json) std::printf("%s\n", nlohmann::ordered_json({{"suite", "states"}, {"rows", rows}}).dump(2).c_str());
   return 0;
