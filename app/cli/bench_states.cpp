@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <cstring>
 #include <memory>
+#include <optional>
 #include <random>
 #include <thread>
 #include <vector>
@@ -135,18 +136,24 @@ double median_seconds(const std::function<void()>& work) {
   return median(std::move(seconds));
 }
 
-// Of all depths, in seconds.
-struct Undos {
+// In seconds, of all depths.
+struct OfDepths {
   double usual = 0, slowest = 0;
+};
+
+struct Undos {
+  OfDepths undo, message_after;
 };
 
 struct Times {
   double state_bytes = 0, file_bytes = 0;
   double branch = 0, save = 0, load = 0;  // seconds
-  Undos undo, undo_from_disk, copy;
+  Undos in_memory;
+  std::optional<Undos> from_disk;  // none where a state is too small to be worth a place there
+  OfDepths copy;
 };
 
-// What an undo cannot be faster than: a bare copy of as much memory that was written before.
+// What the message after an undo waits for at least: a bare copy of as much memory that was written before.
 class BareCopy {
  public:
   explicit BareCopy(int64_t bytes) : from_({bytes}, DType::kI8), to_({bytes}, DType::kI8) {
@@ -189,13 +196,13 @@ class StateBench {
         session(empty).load(file);
       });
       std::filesystem::remove(file);
-      times.undo = undos(chat);
+      times.in_memory = undos(chat, cache);
     }
     const int64_t one = runner_->start().bytes() + model_.vocabulary_size() * static_cast<int64_t>(sizeof(float));
     PrefixCache small(kInMemory * one, std::make_unique<StateShelf>(file.parent_path(), 4 * kExchanges * (one + 8192)));
     ChatSession chat = session(small);
     exchange(chat, small);
-    times.undo_from_disk = undos(chat);
+    if (small.shelved() > 0) times.from_disk = undos(chat, small);
     times.copy = summary(copies_);
     return times;
   }
@@ -213,24 +220,30 @@ class StateBench {
     }
   }
 
-  // Until the next message is read, with a bare copy after each.
-  Undos undos(ChatSession& chat) {
-    std::vector<double> undo;
+  // Undo: until the state of the earlier message is at hand. The message after it: until that is read, by a copy of the state, which it
+  // changes. A bare copy follows.
+  Undos undos(ChatSession& chat, PrefixCache& cache) {
+    std::vector<double> undo, message;
     const BareCopy bare(runner_->start().bytes());
     for (int depth = 1; depth < kExchanges; ++depth) {
       if (runner_->start().bytes() > kLargeState) std::this_thread::sleep_for(kBetweenMessages);
       undo.push_back(seconds_of([&] {
         chat.undo();
+        if (!cache.longest_prefix(chat.prompt_text()).snapshot) throw Error(ErrorKind::kInternal, "an earlier state was lost");
+      }));
+      message.push_back(seconds_of([&] {
         chat.say("another");
         chat.read_path({});
       }));
       copies_.push_back(seconds_of([&] { bare.run(); }));
       chat.undo();
     }
-    return summary(undo);
+    return {summary(undo), summary(message)};
   }
 
-  static Undos summary(const std::vector<double>& seconds) { return {median(seconds), *std::max_element(seconds.begin(), seconds.end())}; }
+  static OfDepths summary(const std::vector<double>& seconds) {
+    return {median(seconds), *std::max_element(seconds.begin(), seconds.end())};
+  }
 
   StateOnly model_;
   Context context_;
@@ -242,22 +255,43 @@ class StateBench {
 };
 
 nlohmann::ordered_json as_json(const PublishedSize& size, const Times& t) {
-  const auto of = [](const Undos& u) { return nlohmann::ordered_json({{"median_seconds", u.usual}, {"slowest_seconds", u.slowest}}); };
+  using Json = nlohmann::ordered_json;
+  const auto of = [](const OfDepths& d) { return Json({{"median_seconds", d.usual}, {"slowest_seconds", d.slowest}}); };
   return {{"model", size.name},
           {"state_bytes", t.state_bytes},
           {"branch_seconds", t.branch},
-          {"undo", of(t.undo)},
-          {"undo_from_disk", of(t.undo_from_disk)},
+          {"undo", of(t.in_memory.undo)},
+          {"message_after", of(t.in_memory.message_after)},
+          {"undo_from_disk", t.from_disk ? of(t.from_disk->undo) : Json()},
+          {"message_after_from_disk", t.from_disk ? of(t.from_disk->message_after) : Json()},
           {"bare_copy", of(t.copy)},
           {"file_bytes", t.file_bytes},
           {"save_seconds", t.save},
           {"load_seconds", t.load}};
 }
 
+void print_heading() {
+  std::puts(
+      "Usual and slowest times of all depths. Undo: until the earlier state is at hand. Message: the one after it, until it is read, its "
+      "copy\n"
+      "of the state included and a model's own work left out; a bare copy of as much memory beside it.");
+  std::printf("%-20s %9s %10s %15s %15s %15s %15s %15s %9s %9s %9s\n", "model", "state, MB", "branch, ms", "undo, ms", "message, ms",
+              "undo, disk, ms", "message, ms", "bare copy, ms", "file, MB", "save, ms", "load, ms");
+}
+
 void print_row(const PublishedSize& size, const Times& t) {
-  std::printf("%-20s %10.2f %11.3f ", size.name.c_str(), 1e-6 * t.state_bytes, 1e3 * t.branch);
-  for (const Undos& u : {t.undo, t.undo_from_disk, t.copy}) std::printf("%7.2f %8.2f ", 1e3 * u.usual, 1e3 * u.slowest);
-  std::printf("%10.2f %10.1f %10.1f\n", 1e-6 * t.file_bytes, 1e3 * t.save, 1e3 * t.load);
+  std::printf("%-20s %9.2f %10.3f", size.name.c_str(), 1e-6 * t.state_bytes, 1e3 * t.branch);
+  const auto print = [](const OfDepths& d) { std::printf(" %7.2f %7.2f", 1e3 * d.usual, 1e3 * d.slowest); };
+  print(t.in_memory.undo);
+  print(t.in_memory.message_after);
+  if (t.from_disk) {
+    print(t.from_disk->undo);
+    print(t.from_disk->message_after);
+  } else {
+    std::printf(" %15s %15s", "-", "-");
+  }
+  print(t.copy);
+  std::printf(" %9.2f %9.1f %9.1f\n", 1e-6 * t.file_bytes, 1e3 * t.save, 1e3 * t.load);
   std::fflush(stdout);
 }
 
@@ -266,11 +300,7 @@ void print_row(const PublishedSize& size, const Times& t) {
 int bench_states(bool json) {
   const std::filesystem::path file = std::filesystem::temp_directory_path() / ("linea-bench-" + std::to_string(getpid()) + ".conversation");
   nlohmann::ordered_json rows = nlohmann::ordered_json::array();
-  if (!json)
-    std::printf(
-        "Undo, and a bare copy of as much memory: the usual time and the slowest, of all depths.\n"
-        "%-20s %10s %11s %16s %16s %16s %10s %10s %10s\n",
-        "model", "state, MB", "branch, ms", "undo, ms", "from disk, ms", "bare copy, ms", "file, MB", "save, ms", "load, ms");
+  if (!json) print_heading();
   for (const PublishedSize& size : published_sizes()) {
     const Times t = StateBench(size).run(file);
     rows.push_back(as_json(size, t));
