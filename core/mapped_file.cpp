@@ -1,10 +1,12 @@
 #include "core/mapped_file.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <cstring>
 #include <iterator>
@@ -20,10 +22,12 @@ namespace {
   throw Error(kind, printable(path.string(), 4096) + ": " + what);
 }
 
-// An open regular file and its size.
+enum class Pipes { kRefused, kTaken };
+
+// An open regular file and its size; or a pipe.
 class InputFile {
  public:
-  InputFile(const std::filesystem::path& path, ErrorKind kind) {
+  InputFile(const std::filesystem::path& path, ErrorKind kind, Pipes pipes) {
     // O_NONBLOCK: opening a pipe without a writer would wait for one.
     descriptor_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (descriptor_ < 0) fail(path, kind, std::string("cannot open: ") + std::strerror(errno));
@@ -33,6 +37,8 @@ class InputFile {
       problem = std::string("cannot read: ") + std::strerror(errno);
     } else if (S_ISDIR(status.st_mode)) {
       problem = "is a folder, expected a file";
+    } else if (pipes == Pipes::kTaken && S_ISFIFO(status.st_mode)) {
+      is_pipe_ = true;
     } else if (!S_ISREG(status.st_mode)) {
       problem = "is not a regular file";
     }
@@ -48,11 +54,38 @@ class InputFile {
 
   int descriptor() const { return descriptor_; }
   int64_t size() const { return size_; }
+  bool is_pipe() const { return is_pipe_; }
 
  private:
   int descriptor_ = -1;
   int64_t size_ = 0;
+  bool is_pipe_ = false;
 };
+
+// What is there, at most `bytes`; 0 at the end, also of a pipe that nobody writes.
+size_t read_some(const InputFile& file, char* to, size_t bytes, const std::filesystem::path& path, ErrorKind kind) {
+  while (true) {
+    const ssize_t got = ::read(file.descriptor(), to, bytes);
+    if (got >= 0) return static_cast<size_t>(got);
+    if (errno == EAGAIN) {  // a pipe whose writer is slower
+      pollfd wanted = {.fd = file.descriptor(), .events = POLLIN, .revents = 0};
+      ::poll(&wanted, 1, -1);
+    } else if (errno != EINTR) {
+      fail(path, kind, std::string("cannot read: ") + std::strerror(errno));
+    }
+  }
+}
+
+std::string rest_of_pipe(const InputFile& pipe, int64_t max_bytes, const std::filesystem::path& path, ErrorKind kind) {
+  std::string content;
+  std::array<char, 1 << 16> piece{};
+  while (const size_t got = read_some(pipe, piece.data(), piece.size(), path, kind)) {
+    content.append(piece.data(), got);
+    if (static_cast<int64_t>(content.size()) > max_bytes)
+      fail(path, kind, "has more than the " + std::to_string(max_bytes) + " bytes that are read");
+  }
+  return content;
+}
 
 // The bytes of every MappedFile: [first, second).
 class Mappings {
@@ -87,7 +120,7 @@ uintptr_t address_of(const void* data) { return reinterpret_cast<uintptr_t>(data
 }  // namespace
 
 MappedFile::MappedFile(const std::filesystem::path& path, ErrorKind kind) {
-  const InputFile file(path, kind);
+  const InputFile file(path, kind, Pipes::kRefused);
   if (file.size() == 0) return;
   void* address = ::mmap(nullptr, static_cast<size_t>(file.size()), PROT_READ, MAP_PRIVATE, file.descriptor(), 0);
   if (address == MAP_FAILED) fail(path, kind, std::string("cannot map: ") + std::strerror(errno));
@@ -117,18 +150,17 @@ void release_pages(const void* data, int64_t bytes) noexcept {
 }
 
 std::string read_file(const std::filesystem::path& path, int64_t max_bytes, ErrorKind kind) {
-  const InputFile file(path, kind);
+  const InputFile file(path, kind, Pipes::kTaken);
+  if (file.is_pipe()) return rest_of_pipe(file, max_bytes, path, kind);
   if (file.size() > max_bytes) {
     fail(path, kind, "has " + std::to_string(file.size()) + " bytes, at most " + std::to_string(max_bytes) + " are read");
   }
   std::string content(static_cast<size_t>(file.size()), '\0');
   size_t used = 0;
   while (used < content.size()) {
-    const ssize_t got = ::read(file.descriptor(), content.data() + used, content.size() - used);
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) fail(path, kind, std::string("cannot read: ") + std::strerror(errno));
+    const size_t got = read_some(file, content.data() + used, content.size() - used, path, kind);
     if (got == 0) break;  // shortened meanwhile
-    used += static_cast<size_t>(got);
+    used += got;
   }
   content.resize(used);
   return content;

@@ -38,7 +38,7 @@ void prefetch(const void* data, int64_t bytes) noexcept;
 // again. Memory of any other kind stays as it is.
 void release_pages(const void* data, int64_t bytes) noexcept;
 
-// The content of a file of at most `max_bytes`. Throws `kind`.
+// The content of a file of at most `max_bytes`, or of a pipe until its writers close it (one without a writer is empty). Throws `kind`.
 std::string read_file(const std::filesystem::path& path, int64_t max_bytes, ErrorKind kind);
 
 }  // namespace linea

@@ -6,6 +6,7 @@
 #include "app/cli/commands.h"
 #include "app/cli/options.h"
 #include "app/cli/signals.h"
+#include "app/engine/chat_model.h"
 #include "core/threads.h"
 #include "lm/convert.h"
 
@@ -18,6 +19,7 @@ struct Options {
 };
 
 int convert(const Options& o) {
+  if (o.input.empty()) throw Error(ErrorKind::kUsage, "input: no model is named");
   ConvertOptions options;
   if (!o.type.empty()) options.type = parse_weight_type("--type", o.type);
   options.tokenizer = !o.no_tokenizer;
@@ -25,7 +27,7 @@ int convert(const Options& o) {
   ProgressView view(o.quiet ? ProgressStyle::kNone : parse_progress_style(o.progress));
   options.progress = [&](const Progress& p) { view.show(p); };
   options.cancel = install_signal_handlers();
-  convert_language_model(o.input, o.output, options);
+  convert_language_model(find_language_model(o.input), o.output, options);
   view.clear();
   if (o.quiet) return 0;
   const double mib = static_cast<double>(std::filesystem::file_size(o.output)) / (1 << 20);
@@ -38,7 +40,9 @@ int convert(const Options& o) {
 Action add_convert(CLI::App& app) {
   CLI::App* command = app.add_subcommand("convert", "Write a language model in another format or type");
   const auto o = std::make_shared<Options>();
-  command->add_option("input", o->input, "model folder, or .pth, .safetensors or .gguf file")->required()->type_name("MODEL");
+  command->add_option("input", o->input, "model folder, .pth, .safetensors or .gguf file, or name of a built-in model")
+      ->required()
+      ->type_name("MODEL");
   command->add_option("-o,--output", o->output, "file to write: .gguf or .safetensors")->required()->type_name("FILE");
   command->add_option("--type", o->type, "of matrices: f32, f16, bf16, or for GGUF q8_0, q6_k, q5_k, q4_k, q4_0 (default: as they are)")
       ->type_name("TYPE");

@@ -101,7 +101,7 @@ fs::path find_language_model(const std::string& name_or_path) {
   for (const fs::path& folder : built_in) {
     if (folder.filename() == name_or_path) return folder;
   }
-  throw Error(ErrorKind::kModel, "--model: " + name_or_path + ": no such file or folder",
+  throw Error(ErrorKind::kModel, name_or_path + ": no such file or folder",
               "give a folder, .safetensors, .pth or .gguf file, or a built-in model: " + (names.empty() ? "none" : names));
 }
 

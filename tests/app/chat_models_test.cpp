@@ -51,8 +51,15 @@ TEST_P(ChatModels, ExpandAPicturePromptAndKeepWhatWasAskedFor) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(BuiltIn, ChatModels, testing::Values("rwkv7-chat", "mamba2-chat"), [](const auto& info) {
-  const std::string name = info.param;
+TEST_P(ChatModels, AreConvertedByTheirNames) {
+  const std::string file = work_ / "converted.gguf";
+  const Outcome outcome = test::run(work_, {"convert", GetParam(), "-o", file, "--type", "q8_0"});
+  ASSERT_EQ(outcome.status, 0) << outcome.err;
+  EXPECT_THAT(test::run(work_, {"chat", "--model", file, "--seed", "1", "-p", "What is your name?"}).out, HasSubstr("Linea"));
+}
+
+INSTANTIATE_TEST_SUITE_P(BuiltIn, ChatModels, testing::Values("rwkv7-chat", "mamba2-chat"), [](const auto& parameter) {
+  const std::string name = parameter.param;
   return name.substr(0, name.find('-'));
 });
 

@@ -1,10 +1,14 @@
 #include "core/atomic_file.h"
 
+#include <fcntl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
+#include <chrono>
 #include <fstream>
 #include <string>
 #include <string_view>
+#include <thread>
 
 #include "core/mapped_file.h"
 #include "tests/core/fixtures.h"
@@ -127,6 +131,26 @@ TEST(MappedFile, ReleasedPagesComeBackFromTheFile) {
   std::string other = content;  // memory that is no file's keeps what it holds
   release_pages(other.data(), static_cast<int64_t>(other.size()));
   EXPECT_EQ(other, content);
+}
+
+TEST(ReadFile, TakesAPipeUntilItsWritersCloseIt) {
+  const TemporaryFolder folder;
+  const std::filesystem::path pipe = folder / "pipe";
+  ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
+  EXPECT_EQ(read_file(pipe, 100, ErrorKind::kBadFile), "");  // nobody writes it
+  const auto written = [&](const std::string& text, int64_t max_bytes) {
+    const int writer = ::open(pipe.c_str(), O_RDWR | O_CLOEXEC);
+    const std::jthread slow([&, writer] {
+      for (const char c : text) {
+        std::this_thread::sleep_for(std::chrono::milliseconds(5));
+        EXPECT_EQ(::write(writer, &c, 1), 1);
+      }
+      ::close(writer);
+    });
+    return read_file(pipe, max_bytes, ErrorKind::kBadFile);
+  };
+  EXPECT_EQ(written("slowly", 6), "slowly");
+  expect_error(ErrorKind::kBadFile, "has more than the 5 bytes that are read", [&] { written("slowly", 5); });
 }
 
 TEST(MappedFile, RefusesWhatIsNoRegularFile) {
