@@ -272,9 +272,8 @@ nlohmann::ordered_json as_json(const PublishedSize& size, const Times& t) {
 
 void print_heading() {
   std::puts(
-      "Usual and slowest times of all depths. Undo: until the earlier state is at hand. Message: the one after it, until it is read, its "
-      "copy\n"
-      "of the state included and a model's own work left out; a bare copy of as much memory beside it.");
+      "Usual and slowest times of all depths. Undo: until the earlier state is at hand, on the disk as a mapping. Message: the one after,\n"
+      "until it is read, its copy of the state included and a model's own work left out. Bare copy: of as much memory, beside it.");
   std::printf("%-20s %9s %10s %15s %15s %15s %15s %15s %9s %9s %9s\n", "model", "state, MB", "branch, ms", "undo, ms", "message, ms",
               "undo, disk, ms", "message, ms", "bare copy, ms", "file, MB", "save, ms", "load, ms");
 }
